@@ -1,0 +1,134 @@
+"""The shared protocol: errors of every stage against the labels, in original pixels, over all processes."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from canthus.data.batch import Batch
+from canthus.geometry import affine
+from canthus.metrics import FaceErrors, FaceTable
+from canthus.models.estimates import Estimates
+
+if TYPE_CHECKING:
+    from canthus.data.datamodule import FaceDataModule
+
+__all__ = ["Evaluation", "Evaluator"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass over a split found.
+
+    Attributes:
+        split: ``val`` or ``test``.
+        table: every face once.
+        subsets: name -> table of its faces; ``full`` first.
+        threshold: of failure rate and AUC, percent of the normaliser.
+        initial: subset -> (N,) NME of the shape that the cascade started from (for most methods the mean shape in the
+            face box: the baseline that a model must leave behind); empty if the method starts from nothing.
+    """
+
+    split: str
+    table: FaceTable
+    subsets: dict[str, FaceTable]
+    threshold: float
+    initial: dict[str, Tensor]
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """The ``subsets`` of metrics.json."""
+        summaries = {name: table.summary(self.threshold) for name, table in self.subsets.items()}
+        for name, nme in self.initial.items():
+            summaries[name]["nme_initial"] = nme.nanmean().item()
+        return summaries
+
+
+class Evaluator(lightning.Callback):
+    """Measures normalised mean error, AUC and failure rate per stage and subset, on validation and test.
+
+    Logged as ``<split>/nme_<normaliser>`` (last stage, all faces), ``..._stage<n>`` and ``..._<subset>``, in percent.
+
+    Args:
+        normaliser: see `canthus.metrics.normaliser_distance`.
+        threshold: of failure rate and AUC, percent.
+    """
+
+    def __init__(self, normaliser: str = "inter_ocular", threshold: float = 8.0) -> None:
+        self.normaliser, self.threshold = normaliser, threshold
+        self.result: Evaluation | None = None
+        self._errors: FaceErrors | None = None
+        self._has_initial = False
+
+    def _begin(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self._errors = FaceErrors(data.scheme.name, self.normaliser).to(pl_module.device)
+
+    def _add(self, outputs: Any, batch: Batch) -> None:
+        estimates: Estimates = outputs["estimates"]
+        assert self._errors is not None
+        to_original = batch["to_original"]
+        self._has_initial = estimates.initial is not None
+        shapes = [estimates.initial, *estimates.points] if estimates.initial is not None else estimates.points
+        points = affine.apply(to_original[:, None], torch.stack(shapes, 1).float())
+        landmarks = affine.apply(to_original, batch["landmarks"])
+        # the crop is upright outside training, so corners map to corners
+        box = affine.apply(to_original, batch["box"].unflatten(1, (2, 2))).flatten(1)
+        self._errors.update(batch["index"], points, landmarks, batch["visibility"], box)
+
+    def _finish(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, split: str) -> None:
+        assert self._errors is not None
+        if not self._errors.update_called:
+            return
+        data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        table = self._errors.compute()
+        self._errors = None
+        members = {name: mask[table.index.cpu()] for name, mask in data.subset_members(split).items()}
+        masks = {"full": torch.ones(len(table), dtype=torch.bool)} | {n: mask for n, mask in members.items() if mask.any()}
+        initial = {}
+        if self._has_initial:  # it went through the metric as a stage before the first
+            initial = {name: table.nme[mask.to(table.nme.device), 0] for name, mask in masks.items()}
+            table = replace(table, points=table.points[:, 1:], nme=table.nme[:, 1:])
+        subsets = {name: table.select(mask) for name, mask in masks.items()}
+        self.result = Evaluation(split, table, subsets, self.threshold, initial)
+        for name, value in self._logged(self.result).items():
+            pl_module.log(f"{split}/{name}", value, prog_bar=name == f"nme_{self.normaliser}", rank_zero_only=False)
+
+    def _logged(self, result: Evaluation) -> dict[str, float]:
+        nme = f"nme_{self.normaliser}"
+        summaries = result.summaries()
+        full = summaries.pop("full")
+        values = {nme: full["nme"], "auc": full["auc"], "failure_rate": full["failure_rate"]}
+        values |= {f"{nme}_stage{number}": value for number, value in enumerate(full["nme_per_stage"], 1)}
+        return values | {f"{nme}_{name}": summary["nme"] for name, summary in summaries.items()}
+
+    # Lightning calls one hook per split and moment; all do the same
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin a table."""
+        self._begin(trainer, pl_module)
+
+    def on_test_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin a table."""
+        self._begin(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Batch, *_: Any
+    ) -> None:
+        """Add a batch."""
+        self._add(outputs, batch)
+
+    def on_test_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Batch, *_: Any
+    ) -> None:
+        """Add a batch."""
+        self._add(outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Compute and log."""
+        self._finish(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Compute and log."""
+        self._finish(trainer, pl_module, "test")
+

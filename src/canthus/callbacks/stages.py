@@ -1,0 +1,96 @@
+"""Which stages of a cascade train, and for how long."""
+
+from collections.abc import Mapping, Sequence
+from logging import getLogger
+from typing import Any
+
+import lightning
+
+from canthus.models.base import LandmarkModel
+
+__all__ = ["StageSchedule"]
+
+log = getLogger(__name__)
+
+
+class StageSchedule(lightning.Callback):
+    """Trains the stages of a model in phases, each with a fresh optimiser and learning-rate schedule.
+
+    The phase and its end are saved in the checkpoint, so a run resumes inside any phase; a longer
+    ``trainer.max_epochs`` on resume stretches the last phase.
+
+    Args:
+        phases: mappings with ``stages`` (numbers from 0 that train in this phase) and ``length``. Lengths are epochs
+            if they add up to ``trainer.max_epochs``; otherwise they are scaled to it.
+
+    Raises:
+        ValueError: a phase with unknown keys, without stages or with a length below 1.
+    """
+
+    def __init__(self, phases: Sequence[Mapping[str, Any]]) -> None:
+        self.phases = [(list(phase["stages"]), float(phase.get("length", 1))) for phase in map(_checked, phases)]
+        self.phase = 0
+        self.ends: list[int] = []
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Fix the length of every phase and begin with the first."""
+        if stage != "fit":
+            return
+        if not trainer.max_epochs or trainer.max_epochs < 1:
+            raise ValueError(f"a stage schedule needs trainer.max_epochs, which is {trainer.max_epochs}")
+        total = sum(length for _, length in self.phases)
+        passed = 0.0
+        self.ends = []
+        for _, length in self.phases:
+            passed += length
+            self.ends.append(round(passed / total * trainer.max_epochs))
+        self.phase = next(number for number, end in enumerate(self.ends) if end > 0)
+        self._apply(pl_module)
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Return to the phase of the checkpoint before the optimiser is built for it."""
+        state = checkpoint.get("callbacks", {}).get(self.state_key)
+        if state is None or not self.ends or trainer.state.fn != "fit":
+            return
+        if len(state["ends"]) != len(self.phases):
+            raise ValueError(
+                f"the checkpoint was trained in {len(state['ends'])} phases, this configuration has {len(self.phases)}"
+            )
+        assert trainer.max_epochs is not None
+        self.phase = state["phase"]
+        self.ends = [*state["ends"][:-1], max(trainer.max_epochs, state["ends"][-2] if len(state["ends"]) > 1 else 0)]
+        self._apply(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Phase and phase ends."""
+        return {"phase": self.phase, "ends": self.ends}
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Move on when a phase has ended."""
+        last = len(self.phases) - 1
+        phase = next((number for number, end in enumerate(self.ends) if trainer.current_epoch < end), last)
+        if phase != self.phase:
+            self.phase = phase
+            self._apply(pl_module)
+            trainer.strategy.setup_optimizers(trainer)
+
+    def _apply(self, model: lightning.LightningModule) -> None:
+        if not isinstance(model, LandmarkModel):
+            raise TypeError(f"a stage schedule drives a LandmarkModel, not {type(model).__name__}")
+        stages, _ = self.phases[self.phase]
+        begin = self.ends[self.phase - 1] if self.phase else 0
+        model.train_stages(stages, epochs=self.ends[self.phase] - begin)
+        model.train(model.training)  # finished stages may have a mode of their own
+        named = ", ".join(str(stage + 1) for stage in stages)
+        log.info("epochs %d to %d train stage %s", begin, self.ends[self.phase] - 1, named)
+
+
+def _checked(phase: Mapping[str, Any]) -> Mapping[str, Any]:
+    unknown = set(phase) - {"stages", "length"}
+    if unknown or not phase.get("stages") or phase.get("length", 1) < 1:
+        raise ValueError(
+            f"stage schedule phase {dict(phase)}: needs `stages`, a list of numbers from 0, and `length`, at least 1"
+        )
+    return phase

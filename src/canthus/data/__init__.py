@@ -1,0 +1,56 @@
+"""Faces: records, readers, store, augmentation and the one data module."""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from canthus.data.face import DataError, Face, Reader
+
+if TYPE_CHECKING:
+    from canthus.data.batch import InputSpec
+    from canthus.data.datamodule import FaceDataModule
+
+__all__ = ["DataError", "Face", "Reader", "data_options", "face_data"]
+
+
+def data_options(reader: str) -> tuple[dict[str, inspect.Parameter], dict[str, inspect.Parameter]]:
+    """Parameters of a reader class and of the data module: in a data config they stand side by side.
+
+    Args:
+        reader: dotted path of the reader class.
+
+    Raises:
+        DataError: no such class.
+    """
+    from hydra.utils import get_class
+
+    from canthus.data.datamodule import FaceDataModule
+
+    try:
+        of_reader = dict(inspect.signature(get_class(reader)).parameters)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"data.reader={reader} cannot be imported: {error}") from error
+    of_module = dict(inspect.signature(FaceDataModule).parameters)
+    return of_reader, {key: value for key, value in of_module.items() if key not in ("input", "reader")}
+
+
+def face_data(input: "InputSpec", reader: str, **options: Any) -> "FaceDataModule":
+    """Build the data module of a data config.
+
+    Args:
+        input: the picture that the model wants.
+        reader: dotted path of the reader class.
+        **options: parameters of the reader and of `FaceDataModule`; one that both have goes to both.
+
+    Raises:
+        DataError: an option that neither has.
+    """
+    from hydra.utils import get_class
+
+    from canthus.data.datamodule import FaceDataModule
+
+    of_reader, of_module = data_options(reader)
+    unknown = set(options) - set(of_reader) - set(of_module)
+    if unknown:
+        raise DataError(f"{reader} and the data module have no option {', '.join(sorted(unknown))}")
+    source = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
+    return FaceDataModule(input, source, **{key: value for key, value in options.items() if key in of_module})

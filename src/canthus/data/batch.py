@@ -1,0 +1,79 @@
+"""What travels from the data module to a model, and what a model asks of the data module.
+
+Legend: B batch, K landmarks, C channels, H W rows and columns. Frames: *store* is the crop that the store keeps of each
+face, *input* the network's own, *original* the photograph's.
+"""
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+__all__ = ["SCALINGS", "Batch", "InputSpec", "scale_pixels"]
+
+SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "unit": ((0.0,), (1.0,)),
+    "signed": ((0.5,), (0.5,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Fixed pixel scalings: mean and deviation that follow the division by 255."""
+
+
+class Batch(TypedDict):
+    """A batch of faces.
+
+    ``image`` is (B, C, H, W): uint8 store crops on the way to the device, float network inputs after it. All points
+    and boxes are in the pixels of ``image``; ``to_original`` maps them to the photograph.
+    """
+
+    image: Tensor
+    landmarks: Tensor  # (B, K, 2)
+    visibility: Tensor  # (B, K) uint8
+    box: Tensor  # (B, 4)
+    to_original: Tensor  # (B, 2, 3)
+    index: Tensor  # (B,) row in the data module's list of faces
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The picture that a model wants to see.
+
+    Attributes:
+        size: side of the square input, pixels.
+        channels: 3 for RGB, 1 for grey (the plain mean of R, G and B).
+        reference_box: ``xyxy`` in input pixels: where the face box is placed (centres meet, mean of the side ratios).
+        scaling: a name of `SCALINGS`.
+    """
+
+    size: int
+    channels: int
+    reference_box: tuple[float, float, float, float]
+    scaling: str = "unit"
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ValueError: a field that no picture can have; the message names it.
+        """
+        x1, y1, x2, y2 = self.reference_box
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels is {self.channels}; pictures have 1 (grey) or 3 (RGB)")
+        if self.size < 1 or x2 <= x1 or y2 <= y1:
+            raise ValueError(f"size {self.size} and reference_box {self.reference_box} do not describe a picture")
+        if self.scaling not in SCALINGS:
+            raise ValueError(f"scaling is {self.scaling!r}; one of {', '.join(SCALINGS)}")
+
+    @property
+    def reference(self) -> Tensor:
+        """(4,) the reference box as a tensor."""
+        return torch.tensor(self.reference_box)
+
+
+def scale_pixels(image: Tensor, scaling: str) -> Tensor:
+    """Turn (B, C, H, W) pixels in [0, 1] into what the network's training expects (see `SCALINGS`)."""
+    if scaling == "unit":
+        return image
+    mean, deviation = (image.new_tensor(values)[:, None, None] for values in SCALINGS[scaling])
+    return (image - mean) / deviation

@@ -1,0 +1,314 @@
+"""The one data module: faces from a reader, through the store, to network inputs on the device."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
+from canthus.data.batch import Batch, InputSpec, scale_pixels
+from canthus.data.face import DataError, Face, Reader
+from canthus.data.labels import StoredLandmarks
+from canthus.data.split import hold_out
+from canthus.data.store import Store, StoreSpec
+from canthus.geometry import affine, boxes
+from canthus.geometry.shapes import procrustes_mean
+from canthus.geometry.warp import warp, warp_rows
+from canthus.schemes import load_scheme
+
+__all__ = ["FaceDataModule"]
+
+log = getLogger(__name__)
+
+
+class FaceDataModule(lightning.LightningDataModule):
+    """Faces of any reader, as batches that the model asked for.
+
+    Splits: ``train`` and ``val`` come from ``train_parts``, divided by photograph within each part; ``test`` is
+    ``test_parts``. Model selection sees ``val`` only.
+
+    Args:
+        input: the picture that the model wants.
+        reader: parses the data set, or a function that makes the reader.
+        name: of the data set, for tables.
+        train_parts: parts to train and validate on, as distributed.
+        test_parts: parts to test on.
+        scheme: landmark scheme of the batches; the reader's own, or one that it reduces to.
+        validation: share of the photographs of each training part that is held out.
+        validation_seed: which photographs those are. Kept apart from the run's seed, so that runs are comparable.
+        subsets: name -> parts, for tables (``common: [helen/testset, lfpw/testset]``).
+        batch_size: faces per optimiser step, over all devices and accumulated batches.
+        augmentation: changes during training; none when absent.
+        extent: side of a stored crop, in face boxes.
+        oversample: stored pixels per input pixel.
+        cache: folder of the stores.
+        max_broken: share of photographs that may be unreadable.
+        num_workers: loader processes; none on a CPU, where the loader does next to nothing, 4 elsewhere.
+        seed: of shuffling and augmentation.
+
+    Raises:
+        DataError: the reader's scheme does not reduce to ``scheme``, or a share is out of range.
+    """
+
+    def __init__(
+        self,
+        input: InputSpec,
+        reader: Reader | Callable[[], Reader],
+        name: str,
+        train_parts: Sequence[str] = (),
+        test_parts: Sequence[str] = (),
+        scheme: str | int = "68",
+        validation: float = 0.1,
+        validation_seed: int = 0,
+        subsets: Mapping[str, Sequence[str]] | None = None,
+        batch_size: int = 64,
+        augmentation: Augmentation | None = None,
+        extent: float = 3.0,
+        oversample: float = 1.5,
+        cache: str | Path = ".cache/canthus",
+        max_broken: float = 0.01,
+        num_workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= validation < 1:
+            raise DataError(f"data.validation is {validation}; the share held out lies in [0, 1)")
+        self.input, self.name, self.scheme = input, name, load_scheme(scheme)
+        self.reader = reader if isinstance(reader, Reader) else reader()
+        self.train_parts, self.test_parts = list(train_parts), list(test_parts)
+        self.validation, self.validation_seed = validation, validation_seed
+        self.subsets = {key: tuple(parts) for key, parts in (subsets or {}).items()}
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.augmentation = augmentation
+        self.store_spec = StoreSpec.for_input(input, extent=extent, oversample=oversample)
+        self.cache, self.max_broken = Path(cache).expanduser(), max_broken
+        self._views: dict[str, FaceView] = {}
+        self._random = torch.Generator()
+        self._drawn_epoch = -1
+
+    # -- preparation -------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Build the store of the parts about to be used (one process per machine)."""
+        self._open("test" if self._stage() == "test" else "train")
+
+    def setup(self, stage: str) -> None:
+        """Open the store and divide it by photograph."""
+        if stage in ("test", "predict"):
+            if "test" not in self._views:
+                store = self._open("test")
+                self._views["test"] = FaceView(store, np.arange(len(store)), self._landmarks(store))
+        elif "train" not in self._views:
+            store = self._open("train")
+            landmarks = self._landmarks(store)
+            held_out = hold_out(store.faces, self.validation, self.validation_seed)
+            self._views["train"] = FaceView(store, np.flatnonzero(~held_out), landmarks)
+            self._views["val"] = FaceView(store, np.flatnonzero(held_out), landmarks)
+            log.info("%s: %d faces to train on, %d held out", self.name, (~held_out).sum(), held_out.sum())
+
+    def _stage(self) -> str:
+        return self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
+
+    def _open(self, split: str) -> Store:
+        parts = self.test_parts if split == "test" else self.train_parts
+        if not parts:
+            raise DataError(f"data.{split}_parts is empty; name the parts of {self.name} to {split} on")
+        faces = self.reader.faces(parts)
+        return Store.prepare(
+            self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=f"{self.name} {split}"
+        )
+
+    def _landmarks(self, store: Store) -> StoredLandmarks:
+        return StoredLandmarks.of(store, self.scheme.name)
+
+    def faces(self, split: str) -> list[Face]:
+        """The faces of a split (``train``, ``val`` or ``test``), in the order of the batches' ``index``."""
+        view = self._views[split]
+        return [view.store.faces[row] for row in view.rows]
+
+    def subset_members(self, split: str) -> dict[str, Tensor]:
+        """Which faces each table row is about: (N,) bool per part, per named subset and per attribute."""
+        faces = self.faces(split)
+        parts = sorted({face.part for face in faces})
+        attributes = sorted(set().union(*(face.attributes for face in faces)))
+        members = {part: torch.tensor([face.part == part for face in faces]) for part in parts if len(parts) > 1}
+        members |= {name: torch.tensor([face.part in group for face in faces]) for name, group in self.subsets.items()}
+        members |= {name: torch.tensor([name in face.attributes for face in faces]) for name in attributes}
+        return {name: mask for name, mask in members.items() if mask.any()}
+
+    # -- loaders -----------------------------------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch."""
+        return len(self._views["train"].rows) // self.batch_size
+
+    def _loader(self, split: str) -> DataLoader[Batch]:
+        trainer, view, training = self.trainer, self._views[split], split == "train"
+        world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        accelerated = bool(trainer) and trainer.strategy.root_device.type != "cpu"
+        share = self.batch_size // (world * (trainer.accumulate_grad_batches if trainer else 1))
+        if share < 1:
+            raise DataError(f"data.batch_size={self.batch_size} is smaller than the processes it is divided among")
+        if training and not self.steps_per_epoch:
+            raise DataError(
+                f"{len(view.rows)} training faces do not fill one batch of {self.batch_size}; lower data.batch_size"
+            )
+        view.copy_rows = accelerated
+        workers = self.num_workers if self.num_workers is not None else (4 if accelerated else 0)
+        return DataLoader(
+            view,
+            batch_size=share,
+            sampler=EpochSampler(len(view.rows), training, self.seed, rank, world),
+            drop_last=training,
+            collate_fn=_same,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=accelerated,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled by epoch; the last incomplete batch is left out."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every held-out face once, over all processes; nothing is padded."""
+        return self._loader("val") if len(self._views["val"].rows) else []  # type: ignore[return-value]
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Every test face once."""
+        return self._loader("test")
+
+    # -- on the device -----------------------------------------------------------------------------------------------
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Turn store rows into network inputs: augmented when training, plain otherwise."""
+        training = bool(self.trainer and self.trainer.training)
+        split = "train" if training else ("test" if self.trainer and self.trainer.testing else "val")
+        if training and self.trainer.current_epoch != self._drawn_epoch:
+            self._drawn_epoch = self.trainer.current_epoch
+            self._random.manual_seed(_mix(self.seed, self._drawn_epoch, self.trainer.global_rank))
+        return self.to_input(batch, split, augment=training)
+
+    def to_input(self, batch: Batch, split: str, *, augment: bool) -> Batch:
+        """Warp store rows to network inputs and bring points, boxes and maps along.
+
+        Args:
+            batch: as the loader gives it, on the device.
+            split: whose rows the indices name.
+            augment: apply the training changes.
+        """
+        perturbation = mirrored = None
+        device = batch["landmarks"].device
+        if augment and self.augmentation:
+            drawn, mirrored = self.augmentation.draw(batch, self.input, self._random)
+            perturbation = drawn.to(device)
+        to_store = input_to_store(batch["box"], self.input, perturbation)
+        if batch["image"].numel():
+            crops = batch["image"].permute(0, 3, 1, 2).float()
+            image = warp(crops, to_store, self.input.size, padding="zeros")
+        else:
+            view = self._views[split]
+            rows = [view.store.crops[row] for row in view.rows[batch["index"].numpy()]]
+            image = warp_rows(rows, to_store, self.input.size, padding="zeros").float()
+        image = image / 255
+        if augment and self.augmentation:
+            image = self.augmentation.change_pixels(image, self._random)
+        to_input = affine.invert(to_store)
+        landmarks, visibility = affine.apply(to_input, batch["landmarks"]), batch["visibility"]
+        if mirrored is not None:
+            landmarks = permute_mirrored(landmarks, mirrored, self.scheme.flip)
+            visibility = permute_mirrored(visibility, mirrored, self.scheme.flip)
+        return Batch(
+            image=scale_pixels(image, self.input.scaling),
+            landmarks=landmarks,
+            visibility=visibility,
+            box=boxes.box_of_points(affine.apply(to_input, boxes.corners(batch["box"]))),
+            to_original=affine.compose(batch["to_original"], to_store),
+            index=batch["index"],
+        )
+
+    # -- statistics of the training split that models start from -------------------------------------------------------
+
+    def mean_shape(self) -> Tensor:
+        """(K, 2) generalised Procrustes mean of the training faces: centroid 0, larger side 1, symmetric."""
+        view = self._views["train"]
+        labels = view.landmarks
+        return procrustes_mean(labels.points[view.rows], labels.visibility[view.rows], self.scheme.flip)
+
+    def training_inputs(self, count: int) -> Iterator[Tensor]:
+        """Augmented network inputs (B, C, H, W) of at least ``count`` faces, the same for the same seed."""
+        self._random.manual_seed(_mix(self.seed, -1, 0))
+        self._drawn_epoch = -1
+        view = self._views["train"]
+        copied, view.copy_rows = view.copy_rows, False
+        order = torch.randperm(len(view.rows), generator=self._random)
+        order = order.repeat(-(-count // len(order)))[:count]
+        for rows in order.split(self.batch_size):
+            yield self.to_input(view.__getitems__(rows.tolist()), "train", augment=True)["image"]
+        view.copy_rows = copied
+
+
+class FaceView(Dataset[Batch]):
+    """Rows of a store as batches. Crops are copied only for devices that cannot read the memory map themselves."""
+
+    def __init__(self, store: Store, rows: np.ndarray[Any, np.dtype[np.int64]], landmarks: StoredLandmarks) -> None:
+        self.store, self.rows, self.landmarks = store, rows, landmarks
+        self.copy_rows = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """One batch at once: the loader then neither indexes nor collates face by face."""
+        rows = self.rows[indices]
+        labels = self.landmarks
+        image = torch.from_numpy(self.store.crops[rows]) if self.copy_rows else torch.empty(0, dtype=torch.uint8)
+        return Batch(
+            image=image,
+            landmarks=labels.points[rows],
+            visibility=labels.visibility[rows],
+            box=labels.box[rows],
+            to_original=labels.to_original[rows],
+            index=torch.tensor(indices),
+        )
+
+
+class EpochSampler(Sampler[int]):
+    """Indices of one process: every ``world``-th, from its rank on, shuffled by (seed, epoch) when training.
+
+    Nothing is padded, so that evaluation over several processes sees each face once. In training, the remainder that
+    would give processes different numbers of batches is left out of the epoch.
+    """
+
+    def __init__(self, size: int, shuffle: bool, seed: int, rank: int, world: int) -> None:
+        self.size, self.shuffle, self.seed, self.rank, self.world = size, shuffle, seed, rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size // self.world if self.shuffle else len(range(self.rank, self.size, self.world))
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.shuffle:
+            return iter(range(self.rank, self.size, self.world))
+        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(_mix(self.seed, self.epoch)))
+        return iter(order[: len(self) * self.world][self.rank :: self.world].tolist())
+
+
+def _mix(*numbers: int) -> int:
+    """One well-spread seed from several small numbers."""
+    return int(np.random.SeedSequence([number + 2**31 for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _same(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,105 @@
+"""The record of one labelled face, and what every reader provides.
+
+Frame (fixed for the whole package): points are ``(x, y)`` float, pixel centres at integers, ``(0, 0)`` the centre of
+the top-left pixel; boxes are float ``xyxy`` in the same frame.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
+"""Visibility codes of a landmark: no coordinate; labelled but covered; labelled and seen."""
+
+
+class DataError(ValueError):
+    """A data set or file that cannot be used as it is; the message names the file, the place and the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One labelled face. Readers make these; they neither crop nor filter.
+
+    Attributes:
+        image: photograph, as a path (for sources without files, a name their reader understands).
+        landmarks: (K, 2) float64, pixels; rows with visibility 0 hold NaN.
+        visibility: (K,) uint8, see ``UNLABELLED``, ``OCCLUDED``, ``VISIBLE``.
+        box: (4,) float64 ``xyxy``.
+        scheme: name of the landmark scheme, for example ``"68"``.
+        photo: key of the photograph. Splits keep a photograph whole.
+        part: folder or list of the data set that the face comes from, as distributed (``"helen/trainset"``).
+        attributes: names of the conditions that hold (``"occlusion"``, ``"blur"``).
+        identity: person, where the data set knows it.
+        pose: (3,) yaw, pitch, roll in radians, where the data set knows it.
+    """
+
+    image: Path
+    landmarks: NDArray[np.float64]
+    visibility: NDArray[np.uint8]
+    box: NDArray[np.float64]
+    scheme: str
+    photo: str
+    part: str = ""
+    attributes: frozenset[str] = frozenset()
+    identity: str | None = None
+    pose: NDArray[np.float64] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check shapes and values.
+
+        Raises:
+            DataError: wrong shapes, a labelled point or a box that is not finite, an empty box.
+        """
+        k = len(self.landmarks)
+        if self.landmarks.shape != (k, 2) or self.visibility.shape != (k,):
+            raise DataError(
+                f"{self.image}: landmarks {self.landmarks.shape} and visibility {self.visibility.shape} "
+                "do not have the shapes (K, 2) and (K,)"
+            )
+        bad = np.flatnonzero((self.visibility > 0) & ~np.isfinite(self.landmarks).all(axis=1))
+        if bad.size:
+            raise DataError(f"{self.image}: landmark {bad[0]} is {self.landmarks[bad[0]]}, not a finite position")
+        if self.box.shape != (4,) or not np.isfinite(self.box).all() or (self.box[2:] <= self.box[:2]).any():
+            raise DataError(f"{self.image}: box {self.box} is not x1 < x2, y1 < y2")
+
+
+class Reader(ABC):
+    """One data set as distributed. Subclasses know a file format and nothing else.
+
+    Attributes:
+        scheme: name of the landmark scheme that the labels follow.
+    """
+
+    scheme: str
+
+    @abstractmethod
+    def faces(self, parts: Sequence[str]) -> list[Face]:
+        """Parse the named parts, in order.
+
+        Raises:
+            DataError: missing root or part, wrong count, unreadable label file.
+        """
+
+    def pixels(self, image: Path) -> NDArray[np.uint8]:
+        """Decode one photograph to (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: the file is missing or cannot be decoded.
+        """
+        from canthus.data.images import read_image
+
+        return read_image(image)
+
+    def fingerprint(self, face: Face) -> str:
+        """What identifies the pixels of a face's photograph: changes when the photograph changes."""
+        try:
+            status = face.image.stat()
+        except OSError:  # named and counted when the store tries to decode it
+            return f"{face.image}:missing"
+        return f"{face.image.resolve()}:{status.st_size}:{status.st_mtime_ns}"

@@ -1,0 +1,41 @@
+"""Dividing faces by photograph."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canthus.data.face import DataError, Face
+
+__all__ = ["hold_out"]
+
+
+def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose the faces to validate on: whole photographs, the same share of each part.
+
+    A face, not a file, is the sample, and several faces share one photograph: dividing by face would leak.
+
+    Args:
+        faces: all faces of the training parts.
+        share: of the photographs of each part, in [0, 1).
+        seed: another seed, other photographs.
+
+    Returns:
+        (N,) mask of the held-out faces.
+
+    Raises:
+        DataError: a part with so few photographs that the share holds out none.
+    """
+    chosen: set[tuple[str, str]] = set()
+    if share:
+        for part in sorted({face.part for face in faces}):
+            photographs = sorted({face.photo for face in faces if face.part == part})
+            count = round(share * len(photographs))
+            if not 0 < count < len(photographs):
+                raise DataError(
+                    f"{part or 'the data'}: a validation share of {share} of {len(photographs)} photographs holds out "
+                    f"{count}; change data.validation, or set it to 0 to train without model selection"
+                )
+            order = np.random.default_rng(seed).permutation(len(photographs))
+            chosen.update((part, photographs[i]) for i in order[:count])
+    return np.array([(face.part, face.photo) in chosen for face in faces], dtype=np.bool_)

@@ -1,0 +1,257 @@
+"""The store: every photograph decoded once, every face an upright, generous uint8 crop in one memory map.
+
+Why: decoding is half the cost of the loaders that the field uses, and rotating whole photographs most of the rest
+(benchmarks/data_path.py). A training epoch then touches only the rows it needs, and all geometry is one warp.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from logging import getLogger
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from canthus.data.batch import InputSpec
+from canthus.data.face import DataError, Face, Reader
+from canthus.geometry import boxes
+
+__all__ = ["Store", "StoreSpec"]
+
+log = getLogger(__name__)
+FORMAT = 1
+"""Enters every key: raise it when the same parameters begin to give other crops."""
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """Shape of the stored crops.
+
+    Attributes:
+        pixels: side of a crop.
+        box_pixels: side of the face box inside it (mean of width and height).
+        channels: 1 grey or 3 RGB.
+    """
+
+    pixels: int
+    box_pixels: float
+    channels: int
+
+    @classmethod
+    def for_input(cls, spec: InputSpec, *, extent: float, oversample: float) -> "StoreSpec":
+        """The crops that a network input is cut from.
+
+        Args:
+            spec: the network input.
+            extent: side of a crop in face boxes: room for rotation, shift and scale.
+            oversample: stored pixels per input pixel: sharpness left for a crop that zooms in.
+        """
+        box_pixels = oversample * float(boxes.side(spec.reference))
+        return cls(pixels=round(extent * box_pixels), box_pixels=box_pixels, channels=spec.channels)
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Where a square face box lies in the crop."""
+        return boxes.centred_box(self.pixels, self.box_pixels / self.pixels)
+
+    def to_original(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(2, 3) map from crop pixels to photograph pixels for a face box."""
+        frame = torch.tensor(self.box, dtype=torch.float64)
+        return boxes.box_map(frame[None], torch.from_numpy(box)[None])[0].numpy()
+
+
+class Store:
+    """Crops and geometry of a list of faces.
+
+    Attributes:
+        faces: the faces held, in row order (those of unreadable photographs are left out, and named in ``broken``).
+        broken: photograph -> why it could not be used.
+        crops: (N, P, P, C) uint8 memory map.
+        to_original: (N, 2, 3) float64 maps from crop to photograph pixels.
+    """
+
+    def __init__(self, folder: Path, faces: Sequence[Face]) -> None:
+        self.folder = folder
+        self.broken: dict[str, str] = json.loads((folder / "broken.json").read_text())
+        kept = np.load(folder / "rows.npy")
+        self.faces = [faces[i] for i in kept]
+        self.crops: NDArray[np.uint8] = np.load(folder / "crops.npy", mmap_mode="r")
+        self.to_original: NDArray[np.float64] = np.load(folder / "to_original.npy")
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @classmethod
+    def prepare(
+        cls,
+        reader: Reader,
+        faces: Sequence[Face],
+        spec: StoreSpec,
+        cache: Path,
+        *,
+        max_broken: float = 0.01,
+        workers: int | None = None,
+        label: str = "faces",
+    ) -> "Store":
+        """Open the store of these faces, building it first if no run has built it before.
+
+        Args:
+            reader: decodes the photographs.
+            faces: what to store.
+            spec: shape of the crops.
+            cache: folder of all stores. A store's name is a hash of its sources and parameters.
+            max_broken: share of photographs that may be unreadable before this stops.
+            workers: decoding threads; all processors by default.
+            label: what the progress bar calls the faces.
+
+        Raises:
+            DataError: no faces, or more unreadable photographs than allowed, each named.
+        """
+        if not faces:
+            raise DataError(f"{label}: no faces to store; check the parts named in the data config")
+        folder = cache / _key(reader, faces, spec)
+        if not (folder / "rows.npy").exists():
+            _build(folder, reader, faces, spec, workers or os.cpu_count() or 1, label)
+        store = cls(folder, faces)
+        _report_broken(store, photographs=len({face.image for face in faces}), allowed=max_broken, label=label)
+        return store
+
+
+def _key(reader: Reader, faces: Sequence[Face], spec: StoreSpec) -> str:
+    digest = hashlib.sha256(json.dumps([FORMAT, asdict(spec)]).encode())
+    for face in faces:
+        digest.update(reader.fingerprint(face).encode())
+        digest.update(face.box.tobytes())
+    return digest.hexdigest()[:20]
+
+
+def _report_broken(store: Store, photographs: int, allowed: float, label: str) -> None:
+    if not store.broken:
+        return
+    share = len(store.broken) / photographs
+    listing = "\n  ".join(store.broken.values())
+    message = f"{label}: {len(store.broken)} of {photographs} photographs ({share:.2%}) cannot be used:\n  {listing}"
+    if share > allowed:
+        raise DataError(
+            f"{message}\nThat is more than the allowed share of {allowed:.2%}: mend the files, or raise data.max_broken"
+        )
+    log.warning("%s\nThey are left out; the allowed share is %.2f %%.", message, 100 * allowed)
+
+
+def _build(
+    folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str
+) -> None:
+    """Write the crops to a temporary folder and rename it, so that a store is either whole or not there."""
+    photographs: dict[Path, list[int]] = {}
+    for row, face in enumerate(faces):
+        photographs.setdefault(face.image, []).append(row)
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        shape = (len(faces), spec.pixels, spec.pixels, spec.channels)
+        crops = np.lib.format.open_memmap(temporary / "all.npy", mode="w+", dtype=np.uint8, shape=shape)
+        maps = np.stack([spec.to_original(face.box) for face in faces])
+
+        def store(image: Path) -> tuple[Path, str | None]:
+            try:
+                pixels = reader.pixels(image)
+                for row in photographs[image]:
+                    _check_box(faces[row], pixels)
+                    crops[row] = crop(pixels, maps[row], spec)
+            except DataError as error:
+                return image, str(error)
+            return image, None
+
+        with ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
+            results = progress.track(pool.map(store, photographs), len(photographs), description=f"storing {label}")
+            broken = {image: why for image, why in results if why}
+        rows = np.array([row for row, face in enumerate(faces) if face.image not in broken], dtype=np.int64)
+        _write(temporary, crops, maps, rows, {str(image): why for image, why in broken.items()}, spec)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another process finished the same store first
+            if not (folder / "rows.npy").exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(
+    folder: Path,
+    crops: NDArray[np.uint8],
+    maps: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    broken: dict[str, str],
+    spec: StoreSpec,
+) -> None:
+    if broken:  # rows and crops must line up
+        kept = np.lib.format.open_memmap(
+            folder / "crops.npy", mode="w+", dtype=np.uint8, shape=(len(rows), *crops.shape[1:])
+        )
+        for new, old in enumerate(rows):
+            kept[new] = crops[old]
+        kept.flush()
+        (folder / "all.npy").unlink()
+    else:
+        (folder / "all.npy").rename(folder / "crops.npy")
+    np.save(folder / "to_original.npy", maps[rows])
+    (folder / "broken.json").write_text(json.dumps(broken, indent=1))
+    (folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(spec), "faces": len(rows)}))
+    np.save(folder / "rows.npy", rows)
+
+
+def _check_box(face: Face, pixels: NDArray[np.uint8]) -> None:
+    height, width = pixels.shape[:2]
+    x1, y1, x2, y2 = face.box
+    if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
+        corners = ", ".join(f"{value:.1f}" for value in face.box)
+        raise DataError(f"{face.image}: box ({corners}) lies outside the {width}x{height} image; check the box file")
+
+
+def crop(
+    pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: StoreSpec
+) -> NDArray[np.uint8]:
+    """Cut one crop from a photograph; what lies outside the photograph is black.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        to_original: (2, 3) map from crop to photograph pixels, upright.
+        spec: shape of the crop.
+
+    Returns:
+        (P, P, C) uint8.
+    """
+    matrix = to_original.copy()
+    shrink = int(matrix[0, 0])  # photograph pixels per crop pixel, rounded down
+    if shrink >= 2:  # bilinear sampling would skip pixels: average blocks first
+        pixels, matrix = _shrink(pixels, matrix, shrink, spec.pixels)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(pixels, matrix, (spec.pixels, spec.pixels), flags=flags)
+    if spec.channels == 1:
+        return np.asarray(warped.mean(axis=2, keepdims=True).round(), dtype=np.uint8)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def _shrink(
+    pixels: NDArray[np.uint8], matrix: NDArray[np.float64], factor: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Average ``factor`` x ``factor`` blocks of the part of the photograph that the crop shows, and follow with the map."""
+    corners = matrix[:, :2] @ np.array([[0, size - 1], [0, size - 1]]) + matrix[:, 2:]
+    height, width = pixels.shape[:2]
+    low = np.clip(np.floor(corners[:, 0]).astype(int) - factor, 0, [width - 1, height - 1])
+    high = np.clip(np.ceil(corners[:, 1]).astype(int) + factor + 1, low + 1, [width, height])
+    blocks = np.maximum((high - low) // factor, 1)
+    part = pixels[low[1] : low[1] + blocks[1] * factor, low[0] : low[0] + blocks[0] * factor]
+    small = cv2.resize(part, (int(blocks[0]), int(blocks[1])), interpolation=cv2.INTER_AREA)
+    moved = matrix.copy()
+    moved[:, 2] = (moved[:, 2] - low + 0.5) / factor - 0.5
+    moved[:, :2] /= factor
+    return np.asarray(small, dtype=np.uint8), moved

@@ -1,0 +1,1 @@
+"""Pure tensor geometry: affine maps, boxes and warps."""

@@ -1,0 +1,97 @@
+"""Landmarks on photographs: boxes in, points in the photograph's own pixels out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from canthus.data.augment import input_to_store
+from canthus.data.batch import Batch, scale_pixels
+from canthus.data.store import StoreSpec, crop
+from canthus.geometry import affine
+from canthus.geometry.warp import warp
+from canthus.models.base import LandmarkModel
+
+__all__ = ["LocatedFace", "Predictor"]
+
+
+@dataclass(frozen=True)
+class LocatedFace:
+    """A face in a photograph.
+
+    Attributes:
+        box: (4,) ``xyxy`` that was given, original pixels.
+        stages: (S, K, 2) every stage's points, original pixels.
+        scores: (K,) confidences, if the model has them.
+    """
+
+    box: NDArray[np.float64]
+    stages: NDArray[np.float64]
+    scores: NDArray[np.float64] | None
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """(K, 2) of the last stage."""
+        last: NDArray[np.float64] = self.stages[-1]
+        return last
+
+
+class Predictor:
+    """Runs a model on boxes of photographs, along the same path as evaluation: store crop, then one warp.
+
+    Args:
+        model: trained.
+        extent: see `StoreSpec.for_input`; the run's.
+        oversample: likewise.
+        device: where the model runs.
+        batch_size: faces at once.
+    """
+
+    def __init__(
+        self, model: LandmarkModel, *, extent: float, oversample: float, device: torch.device, batch_size: int = 32
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.spec = StoreSpec.for_input(model.input, extent=extent, oversample=oversample)
+        self.device, self.batch_size = device, batch_size
+
+    def __call__(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> list[LocatedFace]:
+        """Locate the landmarks in every box.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            boxes: (N, 4) ``xyxy``.
+        """
+        return list(self._faces(pixels, boxes))
+
+    @torch.inference_mode()
+    def _faces(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Iterator[LocatedFace]:
+        for begin in range(0, len(boxes), self.batch_size):
+            some = boxes[begin : begin + self.batch_size]
+            maps = np.stack([self.spec.to_original(box) for box in some])
+            crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
+            batch = self._batch(crops, torch.from_numpy(maps), torch.from_numpy(some))
+            estimates = self.model.estimates(batch)
+            points = affine.apply(batch["to_original"][:, None], torch.stack(estimates.points, 1).float())
+            stages = points.cpu().double().numpy()
+            scores = None if estimates.scores is None else estimates.scores.cpu().double().numpy()
+            for row, box in enumerate(some):
+                yield LocatedFace(box, stages[row], None if scores is None else scores[row])
+
+    def _batch(self, crops: NDArray[np.uint8], to_original: Tensor, original_box: Tensor) -> Batch:
+        spec = self.model.input
+        corners = affine.apply(affine.invert(to_original), original_box.unflatten(1, (2, 2)))
+        to_store = input_to_store(corners.flatten(1).float(), spec)
+        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+        image = warp(images, to_store.to(self.device), spec.size, padding="zeros") / 255
+        count, points = len(crops), self.model.scheme.num_landmarks
+        return Batch(
+            image=scale_pixels(image, spec.scaling),
+            landmarks=torch.zeros(count, points, 2, device=self.device),
+            visibility=torch.zeros(count, points, dtype=torch.uint8, device=self.device),
+            box=spec.reference.to(self.device).expand(count, 4),
+            to_original=affine.compose(to_original.float(), to_store).to(self.device),
+            index=torch.arange(count, device=self.device),
+        )

@@ -1,0 +1,39 @@
+"""Landmark metrics: pure functions, the table of an evaluation and torchmetrics classes."""
+
+from canthus.metrics.functional import (
+    area_under_curve,
+    cumulative_error,
+    failure_rate,
+    nme_over_all_points,
+    nme_per_face,
+    nme_pooled,
+    normaliser_distance,
+    normaliser_names,
+    point_errors,
+)
+from canthus.metrics.landmarks import (
+    AreaUnderCurve,
+    CumulativeErrorDistribution,
+    FaceErrors,
+    FailureRate,
+    NormalisedMeanError,
+)
+from canthus.metrics.table import FaceTable
+
+__all__ = [
+    "AreaUnderCurve",
+    "CumulativeErrorDistribution",
+    "FaceErrors",
+    "FaceTable",
+    "FailureRate",
+    "NormalisedMeanError",
+    "area_under_curve",
+    "cumulative_error",
+    "failure_rate",
+    "nme_over_all_points",
+    "nme_per_face",
+    "nme_pooled",
+    "normaliser_distance",
+    "normaliser_names",
+    "point_errors",
+]

@@ -1,0 +1,166 @@
+"""The LightningModule that all methods share: steps, optimiser, and which stages train."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from canthus.data.batch import Batch, InputSpec
+from canthus.models.estimates import Estimates
+from canthus.schemes import Scheme, load_scheme
+
+if TYPE_CHECKING:
+    from canthus.data.datamodule import FaceDataModule
+
+__all__ = ["LandmarkModel"]
+
+HORIZON_NAMES = ("total_steps", "T_max", "total_iters")
+"""What torch's schedulers call the number of steps they spread over."""
+
+
+class LandmarkModel(lightning.LightningModule, ABC):
+    """A cascade of landmark estimates.
+
+    Subclasses give the network, `estimates` and `losses`. Metrics, plots and data sets are none of their business.
+
+    Args:
+        scheme: landmark scheme of the points.
+        stages: number of stages S.
+        optimizer: takes parameters, returns an optimiser (a Hydra ``_partial_``).
+        scheduler: takes an optimiser, returns a learning-rate scheduler. If it has a horizon (an argument called
+            ``total_steps``, ``T_max`` or ``total_iters``) that is left open, it gets the number of steps of the
+            current phase and is stepped every batch; otherwise it is stepped every epoch.
+
+    Raises:
+        ValueError: the scheme is not one that the method is defined for.
+    """
+
+    name: ClassVar[str]
+    """What tables call the method."""
+    schemes: ClassVar[tuple[str, ...] | None] = None
+    """Schemes that the method is defined for; None for any."""
+
+    def __init__(
+        self,
+        *,
+        scheme: str | int,
+        stages: int,
+        optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
+    ) -> None:
+        super().__init__()
+        self.scheme: Scheme = load_scheme(scheme)
+        if self.schemes is not None and self.scheme.name not in self.schemes:
+            raise ValueError(
+                f"{type(self).__name__} places {' or '.join(self.schemes)} points and cannot be trained on the scheme "
+                f"{self.scheme.name!r}; set data.scheme={self.schemes[0]}"
+            )
+        self.num_stages = stages
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self.phase_epochs: int | None = None
+        self.trained_stages: list[int] = list(range(stages))
+        # a buffer, so that a checkpoint written in the middle of the schedule is evaluated as far as it was trained
+        self.register_buffer("active_stages", torch.tensor(stages))
+        self.register_buffer("initialised", torch.tensor(False))
+
+    # -- what a method provides --------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def input(self) -> InputSpec:
+        """The picture that the network wants."""
+
+    @abstractmethod
+    def estimates(self, batch: Batch) -> Estimates:
+        """Run the active stages."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, estimates: Estimates) -> Mapping[str, Tensor]:
+        """Scalar loss terms by name; their sum is minimised."""
+
+    @abstractmethod
+    def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
+        """Parameters that belong to one stage."""
+
+    def initialise(self, data: "FaceDataModule") -> None:
+        """Take what the network needs from the training split (mean shape, pixel statistics) before training."""
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def train_stages(self, stages: Sequence[int], epochs: int | None = None) -> None:
+        """Choose the stages that train from now on; all up to the last of them are run.
+
+        Args:
+            stages: numbers from 0.
+            epochs: length of this phase, for learning-rate schedules; the whole training when absent.
+
+        Raises:
+            ValueError: a stage that the model does not have.
+        """
+        wrong = [stage for stage in stages if not 0 <= stage < self.num_stages]
+        if wrong or not stages:
+            raise ValueError(
+                f"cannot train stages {list(stages)}: {type(self).__name__} has {self.num_stages}, counted from 0"
+            )
+        self.trained_stages, self.phase_epochs = sorted(stages), epochs
+        self.active_stages.fill_(max(stages) + 1)
+
+    @property
+    def depth(self) -> int:
+        """Number of stages that are run."""
+        return int(self.active_stages)
+
+    # -- Lightning ---------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Initialise from the training split once; a checkpoint brings its own values."""
+        if stage == "fit" and not self.initialised:
+            self.initialise(self.trainer.datamodule)  # type: ignore[attr-defined]
+            self.initialised.fill_(True)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """One step; callbacks find the estimates beside the loss."""
+        estimates = self.estimates(batch)
+        terms = self.losses(batch, estimates)
+        loss = torch.stack(list(terms.values())).sum()
+        count = len(batch["index"])
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=count, sync_dist=True)
+        if len(terms) > 1:
+            named = {f"train/{name}": term.detach() for name, term in terms.items()}
+            self.log_dict(named, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        return {"loss": loss}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Estimates]:
+        """Estimates for the evaluator callback."""
+        return {"estimates": self.estimates(batch)}
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Estimates:
+        """Estimates."""
+        return self.estimates(batch)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimise the stages that train now; called again whenever the stage schedule moves on."""
+        parameters = [parameter for stage in self.trained_stages for parameter in self.stage_parameters(stage)]
+        optimizer = self._optimizer(parameters)
+        if self._scheduler is None:
+            return optimizer
+        accepted = inspect.signature(getattr(self._scheduler, "func", self._scheduler)).parameters
+        given = getattr(self._scheduler, "keywords", {})
+        horizon = [name for name in HORIZON_NAMES if name in accepted and given.get(name) is None]
+        if not horizon:
+            return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
+        scheduler = self._scheduler(optimizer, **{horizon[0]: self._phase_steps()})
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _phase_steps(self) -> int:
+        epochs = self.phase_epochs or self.trainer.max_epochs
+        if not epochs or epochs < 0:
+            raise ValueError("a learning-rate schedule with a horizon needs trainer.max_epochs")
+        return epochs * self.trainer.datamodule.steps_per_epoch  # type: ignore[attr-defined, no-any-return]

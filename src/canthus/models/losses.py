@@ -1,0 +1,40 @@
+"""Losses that more than one method uses."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["normalised_point_loss", "pair_distance"]
+
+
+def pair_distance(landmarks: Tensor, pair: tuple[Sequence[int], Sequence[int]]) -> Tensor:
+    """Distance between the means of two groups of points: (B, K, 2) to (B,), pixels.
+
+    With a normaliser of a scheme as the pair: the inter-ocular or inter-pupil distance.
+    """
+    first, second = (landmarks[:, list(group)].mean(1) for group in pair)
+    return (first - second).norm(dim=-1)
+
+
+def normalised_point_loss(
+    points: Tensor, landmarks: Tensor, visibility: Tensor, pair: tuple[Sequence[int], Sequence[int]]
+) -> Tensor:
+    """Mean over faces of the mean point-to-point distance, divided by a distance of the true shape.
+
+    DAN's equation 4 (pair: the pupils), MDM's loss of one step (pair: the outer eye corners).
+
+    Args:
+        points: (B, K, 2) estimates.
+        landmarks: (B, K, 2) truth.
+        visibility: (B, K); unlabelled points enter nothing.
+        pair: see `pair_distance`.
+
+    Returns:
+        A scalar; 0.05 is five percent of the distance.
+    """
+    labelled = visibility > 0
+    errors = torch.where(labelled, (points - landmarks).square().sum(-1).clamp_min(1e-12).sqrt(), 0)
+    per_face = errors.sum(1) / labelled.sum(1).clamp_min(1)
+    # a face in profile has its pupils on one spot: at least a pixel, so that it does not rule the batch
+    return (per_face / pair_distance(landmarks, pair).clamp_min(1.0)).mean()

@@ -1,0 +1,124 @@
+"""canthus-predict: landmarks on photographs, as landmarks.json and a picture each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from canthus import config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
+    from canthus.inference import LocatedFace
+
+
+def predict(cfg: DictConfig) -> None:
+    """Locate landmarks on photographs.
+
+    Args:
+        cfg: composed from predict.yaml.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+    """
+    import json
+    from logging import getLogger
+    from pathlib import Path
+
+    from rich.progress import track
+
+    from canthus import photographs, runtime
+    from canthus.data import DataError
+    from canthus.data.images import read_image
+    from canthus.inference import Predictor
+    from canthus.reporting.files import replacing
+
+    log = getLogger("canthus.predict")
+    config.check(cfg, config.PredictConfig)
+    if cfg.box != "whole":
+        raise config.ConfigError(f"box={cfg.box}: without boxes=FILE, only box=whole (the photograph is the face box)")
+    if not 0 <= cfg.box_margin < 0.5:
+        raise config.ConfigError(f"box_margin={cfg.box_margin}: a share of the photograph in [0, 0.5)")
+    run, output = Path(cfg.run), Path(cfg.output)
+    trained = runtime.load_config(run)
+    sources = photographs.find_photographs(cfg.source)
+    boxes = photographs.read_boxes(Path(cfg.boxes)) if cfg.boxes else None
+    model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
+    predictor = Predictor(
+        model,
+        extent=trained.data.extent,
+        oversample=trained.data.oversample,
+        device=_device(cfg.device),
+        batch_size=cfg.batch_size,
+    )
+    located: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    for path in track(sources, description="photographs", transient=True):
+        try:
+            pixels = read_image(path, upright=True)
+        except DataError as error:
+            skipped[str(path)] = str(error)
+            continue
+        given = photographs.whole_box(pixels, cfg.box_margin) if boxes is None else photographs.boxes_for(path, boxes)
+        if given is None:
+            skipped[str(path)] = f"{path}: {cfg.boxes} has no box for it"
+            continue
+        faces = predictor(pixels, given)
+        located[str(path)] = {"faces": [_entry(face) for face in faces]}
+        if cfg.overlays:
+            _draw(output, path, Path(cfg.source), pixels, faces, model.scheme)
+    if boxes is not None:
+        names = {name for path in sources for name in (str(path), path.name)}
+        for name in sorted(set(boxes) - names):
+            log.warning("%s has boxes for %s, which is not among the photographs", cfg.boxes, name)
+    for reason in skipped.values():
+        log.warning("skipped: %s", reason)
+    output.mkdir(parents=True, exist_ok=True)
+    content = {"model": model.name, "run": str(run), "scheme": model.scheme.name, "photographs": located}
+    with replacing(output / "landmarks.json") as temporary:
+        temporary.write_text(json.dumps({**content, "skipped": skipped}, indent=1))
+    total = sum(len(entry["faces"]) for entry in located.values())
+    log.info("%d faces on %d photographs, %d skipped: %s", total, len(located), len(skipped), output)
+    if not located:
+        raise config.ConfigError(f"none of the {len(sources)} photographs could be used; the reasons are above")
+
+
+def _entry(face: LocatedFace) -> dict[str, Any]:
+    entry: dict[str, Any] = {"box": face.box.round(3).tolist(), "landmarks": face.landmarks.round(3).tolist()}
+    if face.scores is not None:
+        entry["scores"] = face.scores.round(4).tolist()
+    return entry
+
+
+def _draw(output: Path, path: Path, source: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> None:
+    """One picture per photograph, in the same subfolders as the sources so that equal names do not collide."""
+    from canthus.callbacks.drawing import draw_prediction
+    from canthus.callbacks.overlays import save_picture
+
+    relative = path.relative_to(source) if source.is_dir() else path
+    name = relative if not relative.is_absolute() and ".." not in relative.parts else relative.name
+    picture = draw_prediction(pixels, [face.box for face in faces], [face.landmarks for face in faces], scheme)
+    save_picture((output / "overlays" / name).with_suffix(path.suffix + ".jpg"), picture)
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    if name != "auto":
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise config.ConfigError(f"device={name}: {error}") from error
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def main() -> None:
+    """Entry point of ``canthus-predict`` and ``python -m canthus.predict``."""
+    config.launch(predict, "predict")
+
+
+if __name__ == "__main__":
+    main()

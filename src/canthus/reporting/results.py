@@ -1,0 +1,115 @@
+"""The files that an evaluation leaves in a folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from canthus.callbacks.drawing import contact_sheet
+from canthus.callbacks.evaluator import Evaluation
+from canthus.callbacks.overlays import face_strips, save_picture
+from canthus.reporting.curves import ced_figure
+from canthus.reporting.summary import write_summary
+from canthus.reporting.tables import (
+    Metrics,
+    Prediction,
+    read_metrics_json,
+    rich_table,
+    write_metrics_json,
+    write_predictions,
+)
+
+if TYPE_CHECKING:
+    from canthus.data.datamodule import FaceDataModule
+    from canthus.models.base import LandmarkModel
+
+__all__ = ["print_metrics", "write_results"]
+
+
+def write_results(
+    folder: Path, result: Evaluation, data: "FaceDataModule", model: "LandmarkModel", *, overlays: int = 24
+) -> Metrics:
+    """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md.
+
+    Args:
+        folder: of the run or evaluation.
+        result: of the evaluator.
+        data: whose faces were evaluated.
+        model: that was evaluated.
+        overlays: pictures of single faces, from the best to the worst, evenly by rank.
+
+    Returns:
+        What metrics.json says.
+    """
+    table = result.table
+    regions = {
+        name: values.nanmean(0).tolist()
+        for name, values in table.region_nme(data.scheme).items()
+        if not values.isnan().all()
+    }
+    write_metrics_json(
+        folder / "metrics.json",
+        model=model.name,
+        data=f"{data.name} {result.split}",
+        normaliser=table.normaliser,
+        threshold=result.threshold,
+        subsets=result.summaries(),
+        regions=regions,
+    )
+    write_predictions(folder / "predictions.csv", _rows(result, data))
+    curves = {f"stage {stage + 1}": table.nme[:, stage].cpu() for stage in range(table.nme.shape[1])}
+    if result.initial:
+        curves = {"start": result.initial["full"].cpu(), **curves}
+    ced_figure(
+        {name: values[~values.isnan()].numpy() for name, values in curves.items()},
+        folder / "ced.png",
+        threshold=result.threshold,
+        normaliser=table.normaliser,
+        title=f"{model.name} on {data.name} {result.split}, {len(table)} faces",
+    )
+    _draw(folder / "overlays", result, data, overlays)
+    write_summary(folder)
+    return read_metrics_json(folder / "metrics.json")
+
+
+def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:
+    table, faces = result.table, data.faces(result.split)
+    rows = []
+    for row, index in enumerate(table.index.tolist()):
+        face = faces[index]
+        rows.append(
+            Prediction(
+                index=index,
+                image=str(face.image),
+                photo=face.photo,
+                part=face.part,
+                attributes=face.attributes,
+                box=face.box,
+                nme_per_stage=table.nme[row].cpu().numpy(),
+                landmarks=table.points[row, -1].cpu().numpy(),
+            )
+        )
+    return rows
+
+
+def _draw(folder: Path, result: Evaluation, data: "FaceDataModule", count: int) -> None:
+    """Single faces as ``face_<rank>_<error>.png`` and all of them on ``faces.png``."""
+    order = result.table.nme[:, -1].cpu().nan_to_num(nan=-1.0).argsort().numpy()
+    ranks = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    strips = []
+    for rank, (row, strip) in zip(ranks, face_strips(result, data, order[ranks].tolist()), strict=True):
+        strips.append(strip)
+        error = float(result.table.nme[row, -1])
+        save_picture(folder / f"face_{rank:05d}_nme_{error:05.2f}.png", strip)
+    if strips:
+        save_picture(folder / "faces.png", contact_sheet(strips, columns=2))
+
+
+def print_metrics(metrics: Metrics, folder: Path) -> None:
+    """Show the table of subsets and say where the rest is."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(rich_table(metrics))
+    console.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True, highlight=False)
+

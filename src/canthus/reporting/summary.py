@@ -1,0 +1,121 @@
+"""The page of one run: what was evaluated, its tables and its pictures, as Markdown."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from canthus.reporting.files import replacing
+from canthus.reporting.tables import Metrics, markdown_table, read_metrics_json, subset_table
+
+__all__ = ["write_summary"]
+
+PICTURES = (".png", ".jpg", ".jpeg")
+RECORDS = ("config.yaml", "metrics.csv", "metrics.json", "predictions.csv", "provenance.json", "train.log")
+LONGEST = 200
+"""Provenance values beyond this many characters, such as package lists, are left to the file itself."""
+
+
+def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "overlays", shown: int = 12) -> Path:
+    """Write ``summary.md`` into an evaluated run folder. All links are relative, so the folder can be moved.
+
+    Args:
+        run_folder: holds ``metrics.json``, and whatever of pictures and ``provenance.json`` there is.
+        ced: the CED picture, relative to the folder.
+        overlays: folder of overlay pictures, relative to the folder; searched to all depths.
+        shown: overlay pictures that appear on the page itself; the others are links.
+
+    Returns:
+        Path of ``summary.md``.
+
+    Raises:
+        FileNotFoundError: the run has not been evaluated.
+        ValueError: a damaged ``metrics.json`` or ``provenance.json``.
+    """
+    source = run_folder / "metrics.json"
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} does not exist; evaluate the run first: canthus-eval run={run_folder}")
+    metrics = read_metrics_json(source)
+    sections = [_head(run_folder, metrics), _subsets(metrics), _regions(metrics)]
+    if (run_folder / ced).is_file():
+        sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
+    sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
+    path = run_folder / "summary.md"
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(section for section in sections if section), encoding="utf-8")
+    return path
+
+
+def _head(run_folder: Path, metrics: Metrics) -> str:
+    """Title, one sentence and links to the records."""
+    faces = next(iter(metrics["subsets"].values()))["faces"] if metrics["subsets"] else 0
+    records = [f"[{name}]({name})" for name in RECORDS if (run_folder / name).is_file()]
+    return (
+        f"# {metrics['model']} on {metrics['data']}\n\n"
+        f"Model `{metrics['model']}`, evaluated on {faces} faces of `{metrics['data']}`. "
+        f"Errors are in percent of `{metrics['normaliser']}`, measured in original-image pixels.\n\n"
+        f"Records: {', '.join(records)}\n"
+    )
+
+
+def _subsets(metrics: Metrics) -> str:
+    """The table of subsets."""
+    columns, rows = subset_table(metrics)
+    return (
+        "## Subsets\n\n"
+        f"NME in % of `{metrics['normaliser']}` after each stage; AUC (exact) and failure rate of the last stage "
+        f"at {metrics['threshold']:g} %.\n\n{markdown_table(rows, columns)}"
+    )
+
+
+def _regions(metrics: Metrics) -> str:
+    """The table of landmark regions, empty without them."""
+    regions = metrics.get("regions")
+    if not regions:
+        return ""
+    count = max(len(errors) for errors in regions.values())
+    stages = metrics.get("stages") or [f"stage {i + 1}" for i in range(count)]
+    rows = [[name, *errors] for name, errors in regions.items()]
+    table = markdown_table(rows, ["region", *(f"NME {name}" for name in stages)])
+    first = next(iter(metrics["subsets"]), "")
+    return f"## Regions\n\nNME in % of `{metrics['normaliser']}`, subset `{first}`.\n\n{table}"
+
+
+def _overlays(run_folder: Path, overlays: str, shown: int) -> str:
+    """Pictures and links, empty without any."""
+    pictures = sorted(path for path in (run_folder / overlays).rglob("*") if path.suffix.lower() in PICTURES)
+    links = [(path.stem, quote(path.relative_to(run_folder).as_posix())) for path in pictures]
+    if not links:
+        return ""
+    lines = [f"![{name}]({link})\n" for name, link in links[:shown]]
+    lines += [f"- [{name}]({link})" for name, link in links[shown:]]
+    return (
+        "## Faces\n\nThe estimate of each stage (yellow) over the ground truth (blue), where there is one.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def _provenance(run_folder: Path) -> str:
+    """A line per fact of ``provenance.json``, empty without the file."""
+    path = run_folder / "provenance.json"
+    if not path.is_file():
+        return ""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    lines = [f"- {name}: `{text}`" for name, text in _facts(content, "") if len(text) <= LONGEST]
+    return "## Provenance\n\n" + "\n".join(lines) + "\n"
+
+
+def _facts(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Leaves of nested objects as dotted names and texts; lists are joined."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _facts(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        yield name, ", ".join(str(item) for item in value)
+    else:
+        yield name, str(value)

@@ -1,0 +1,302 @@
+"""The two files of an evaluation, and its tables for people.
+
+``predictions.csv`` has a row per face; ``metrics.json`` has the numbers per subset. Both are written whole or not at
+all. ``markdown_table`` and ``rich_table`` show the numbers on a page and on the console.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from canthus.reporting.files import replacing
+
+if TYPE_CHECKING:  # rich is needed by the console only
+    from rich.table import Table
+
+__all__ = [
+    "Metrics",
+    "Prediction",
+    "SubsetMetrics",
+    "markdown_table",
+    "read_metrics_json",
+    "read_predictions",
+    "rich_table",
+    "subset_table",
+    "write_metrics_json",
+    "write_predictions",
+]
+
+FACE_COLUMNS = ("index", "image", "photo", "part", "attributes", "box_x1", "box_y1", "box_x2", "box_y2")
+REQUIRED = ("model", "data", "normaliser", "threshold", "subsets")
+REQUIRED_OF_SUBSET = ("faces", "nme", "nme_per_stage", "auc", "failure_rate")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One face of ``predictions.csv``.
+
+    Attributes:
+        index: place of the face in the data set.
+        image: path of the photograph.
+        photo: key of the photograph.
+        part: folder or list of the data set that the face comes from.
+        attributes: names of the conditions that hold.
+        box: (4,) ``xyxy``, original-image pixels.
+        nme_per_stage: (S,) errors in percent, coarse to fine; NaN without labels, infinite when the estimate failed.
+        landmarks: (K, 2) estimate of the last stage, original-image pixels, centres at integers.
+    """
+
+    index: int
+    image: str
+    photo: str
+    part: str
+    attributes: frozenset[str]
+    box: ArrayLike
+    nme_per_stage: ArrayLike
+    landmarks: ArrayLike
+
+
+class SubsetMetrics(TypedDict):
+    """Numbers of one subset of faces: percent, except the count ``faces``."""
+
+    faces: int
+    nme: float
+    nme_per_stage: list[float]
+    auc: float
+    failure_rate: float
+
+
+class Metrics(TypedDict):
+    """``metrics.json``. NME, AUC and failure rate are percent, ``threshold`` too.
+
+    ``regions`` maps a landmark region to its NME per stage over the first subset; ``stages`` names the stages.
+    """
+
+    model: str
+    data: str
+    normaliser: str
+    threshold: float
+    subsets: dict[str, SubsetMetrics]
+    regions: NotRequired[dict[str, list[float]]]
+    stages: NotRequired[list[str]]
+
+
+def write_predictions(path: Path, rows: Iterable[Prediction]) -> Path:
+    """Write ``predictions.csv``, numbers rounded to 4 decimals.
+
+    The header is ``index, image, photo, part, attributes, box_x1, box_y1, box_x2, box_y2``, then ``nme_stage_1`` to
+    ``nme_stage_S`` and ``x0, y0`` to ``x(K-1), y(K-1)``. Attributes are sorted and separated by ``;``.
+
+    Args:
+        path: the file; folders on the way are made.
+        rows: at least one face, all with the same S and K.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ValueError: no rows, rows of different lengths, or an attribute with a semicolon.
+    """
+    sizes: tuple[int, int] | None = None
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        for row in rows:
+            box, nme, points = (np.asarray(a, dtype=np.float64) for a in (row.box, row.nme_per_stage, row.landmarks))
+            if box.shape != (4,) or nme.ndim != 1 or points.shape != (len(points), 2):
+                raise ValueError(
+                    f"face {row.index}: box {box.shape}, nme_per_stage {nme.shape} and landmarks {points.shape} "
+                    "do not have the shapes (4,), (S,) and (K, 2)"
+                )
+            if sizes is None:
+                sizes = (len(nme), len(points))
+                writer.writerow(_header(*sizes))
+            if sizes != (len(nme), len(points)):
+                raise ValueError(f"face {row.index} has {len(nme)} stages and {len(points)} points, not {sizes}")
+            if any(";" in name for name in row.attributes):
+                raise ValueError(f"face {row.index}: an attribute of {sorted(row.attributes)} holds the separator ';'")
+            texts = [row.index, row.image, row.photo, row.part, ";".join(sorted(row.attributes))]
+            writer.writerow(texts + [f"{value:.4f}" for value in (*box, *nme, *points.reshape(-1))])
+        if sizes is None:
+            raise ValueError(f"{path}: no predictions to write")
+    return path
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read what ``write_predictions`` wrote; boxes, errors and points come back as float64 arrays.
+
+    Raises:
+        ValueError: the header is not that of predictions.csv, or a row has another length than the header.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *lines = csv.reader(file)
+    stages = sum(name.startswith("nme_stage_") for name in header)
+    first = len(FACE_COLUMNS)
+    points = (len(header) - first - stages) // 2
+    if header != _header(stages, points):
+        raise ValueError(f"{path}: the header {header[:12]} ... is not that of predictions.csv; evaluate the run again")
+    rows = []
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise ValueError(f"{path}: row {number} has {len(line)} fields and the header {len(header)}")
+        values = np.array(line[5:], dtype=np.float64)
+        rows.append(
+            Prediction(
+                index=int(line[0]),
+                image=line[1],
+                photo=line[2],
+                part=line[3],
+                attributes=frozenset(filter(None, line[4].split(";"))),
+                box=values[:4],
+                nme_per_stage=values[4 : 4 + stages],
+                landmarks=values[4 + stages :].reshape(-1, 2),
+            )
+        )
+    return rows
+
+
+def write_metrics_json(
+    path: Path,
+    *,
+    model: str,
+    data: str,
+    normaliser: str,
+    threshold: float,
+    subsets: Mapping[str, Mapping[str, Any]],
+    regions: Mapping[str, Sequence[float]] | None = None,
+    stages: Sequence[str] | None = None,
+) -> Path:
+    """Write ``metrics.json`` as `Metrics` describes it. Array and tensor scalars are welcome as numbers.
+
+    Args:
+        path: the file; folders on the way are made.
+        model: name of the model.
+        data: name of the data set.
+        normaliser: what the errors are divided by.
+        threshold: of AUC and failure rate, percent.
+        subsets: subset name to the fields of `SubsetMetrics`, the most general subset first.
+        regions: region name to its NME per stage, percent.
+        stages: names of the stages, coarse to fine.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ValueError: a missing field, or a number that is NaN or infinite; the message names its place.
+    """
+    content: dict[str, Any] = {
+        "model": model,
+        "data": data,
+        "normaliser": normaliser,
+        "threshold": threshold,
+        "subsets": subsets,
+    }
+    content |= {} if regions is None else {"regions": regions}
+    content |= {} if stages is None else {"stages": stages}
+    metrics = _checked(_plain(content, str(path)), path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read_metrics_json(path: Path) -> Metrics:
+    """Read and check ``metrics.json``.
+
+    Raises:
+        ValueError: not JSON, a missing field, or a number that is NaN or infinite.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error}); evaluate the run again") from error
+    return _checked(_plain(content, str(path)), path)
+
+
+def subset_table(metrics: Metrics) -> tuple[list[str], list[list[object]]]:
+    """Column names and a row per subset: faces, NME per stage, AUC and failure rate, percent."""
+    counts = [len(subset["nme_per_stage"]) for subset in metrics["subsets"].values()]
+    stages = metrics.get("stages") or [f"stage {i + 1}" for i in range(max(counts, default=0))]
+    threshold = f"{metrics['threshold']:g}"
+    columns = ["subset", "faces", *(f"NME {name}" for name in stages), f"AUC@{threshold}", f"FR@{threshold}"]
+    rows: list[list[object]] = [
+        [name, subset["faces"], *subset["nme_per_stage"], subset["auc"], subset["failure_rate"]]
+        for name, subset in metrics["subsets"].items()
+    ]
+    return columns, rows
+
+
+def markdown_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:
+    """A Markdown table: numbers to the right with 2 decimals (whole ones as they are), ``None`` as a dash.
+
+    Raises:
+        ValueError: a row of another length than ``columns``.
+    """
+    lines = list(rows)
+    cells = [[_cell(value).replace("|", r"\|") for value in line] for line in lines]
+    for line in cells:
+        if len(line) != len(columns):
+            raise ValueError(f"the row {line} has {len(line)} cells for the {len(columns)} columns {list(columns)}")
+    rules = ["--:" if _is_numeric(lines, i) else "---" for i in range(len(columns))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [list(columns), rules, *cells])
+
+
+def rich_table(metrics: Metrics) -> "Table":
+    """The table of subsets for the console, with the normaliser in its title."""
+    from rich.table import Table
+
+    columns, rows = subset_table(metrics)
+    table = Table(title=f"{metrics['model']} on {metrics['data']}: NME in % of {metrics['normaliser']}")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if _is_numeric(rows, i) else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _header(stages: int, points: int) -> list[str]:
+    """The header of ``predictions.csv`` for S stages and K points."""
+    errors = [f"nme_stage_{i + 1}" for i in range(stages)]
+    return [*FACE_COLUMNS, *errors, *(f"{axis}{k}" for k in range(points) for axis in "xy")]
+
+
+def _plain(value: Any, place: str) -> Any:
+    """Mappings, sequences, array and tensor scalars as what JSON knows; numbers that are not finite raise."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{place}: {key}") for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{place}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{place} is {value}; a metric must be a finite number, so look for faces without labels")
+    return value
+
+
+def _checked(content: Any, path: Path) -> Metrics:
+    """The content, once every field of the contract is there."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: the top level is a {type(content).__name__}, not an object")
+    missing = [key for key in REQUIRED if key not in content]
+    for name, subset in content.get("subsets", {}).items():
+        missing += [f"subsets.{name}.{key}" for key in REQUIRED_OF_SUBSET if key not in subset]
+    if missing:
+        raise ValueError(f"{path}: {', '.join(missing)} missing")
+    return cast(Metrics, content)
+
+
+def _is_numeric(rows: Sequence[Sequence[object]], column: int) -> bool:
+    """Whether a column holds numbers only."""
+    return bool(rows) and all(isinstance(row[column], (int, float, type(None))) for row in rows)
+
+
+def _cell(value: object) -> str:
+    """One cell of a table."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,177 @@
+"""A run's folder: resolved config, provenance, how it ended; and loading a run again, safely."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from canthus.config import ConfigError
+from canthus.models.base import LandmarkModel
+
+__all__ = ["checkpoint_of", "load_config", "load_model", "load_weights", "recorded"]
+
+log = getLogger(__name__)
+PACKAGES = (
+    "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "numpy",
+    "opencv-python-headless",
+)  # fmt: skip
+
+
+@contextmanager
+def recorded(folder: Path, cfg: DictConfig) -> Iterator[None]:
+    """Keep what is needed to repeat a run, and how it ended, in ``config.yaml`` and ``provenance.json``.
+
+    Args:
+        folder: of the run.
+        cfg: composed config; saved with every interpolation resolved.
+    """
+    begin = time.monotonic()
+    record: dict[str, Any] = {
+        "command": sys.argv,
+        "seed": cfg.get("seed"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "status": "running",
+        **_code_version(),
+        "packages": {name: _package_version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": _machine(),
+    }
+    _save_config(folder, cfg)
+    _save_record(folder, record)
+    try:
+        yield
+    except KeyboardInterrupt:
+        record["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        record["status"] = f"failed: {type(error).__name__}: {error}"
+        raise
+    else:
+        record["status"] = "finished"
+    finally:
+        record["seconds"] = round(time.monotonic() - begin, 1)
+        _save_record(folder, record)
+
+
+@rank_zero_only
+def _save_config(folder: Path, cfg: DictConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+
+
+@rank_zero_only
+def _save_record(folder: Path, record: dict[str, Any]) -> None:
+    temporary = folder / "provenance.tmp"
+    temporary.write_text(json.dumps(record, indent=1))
+    os.replace(temporary, folder / "provenance.json")
+
+
+def _code_version() -> dict[str, Any]:
+    """Commit and whether files differ from it, if canthus runs from a checkout."""
+
+    def git(*words: str) -> str | None:
+        here = Path(__file__).parent
+        try:
+            done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    inside = git("ls-files", "--error-unmatch", "runtime.py")  # not a checkout that merely holds the environment
+    status = git("status", "--porcelain") if inside else None
+    return {"commit": git("rev-parse", "HEAD") if inside else None, "dirty": bool(status) if inside else None}
+
+
+def _package_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, Any]:
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"system": platform.platform(), "processors": os.cpu_count(), "gpus": devices}
+
+
+def load_config(run: Path) -> DictConfig:
+    """Read the resolved config of a run.
+
+    Raises:
+        ConfigError: not a run folder.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"run={run} is not a run folder: it has no config.yaml; name the folder that training printed")
+    cfg = OmegaConf.load(path)
+    assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def checkpoint_of(run: Path, which: str) -> Path:
+    """Path of a run's checkpoint: ``best``, ``last``, or a file of its own.
+
+    Raises:
+        ConfigError: no such checkpoint; the message names those that are there.
+    """
+    path = run / "checkpoints" / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    if not path.is_file():
+        there = sorted(str(found) for found in (run / "checkpoints").glob("*.ckpt"))
+        raise ConfigError(f"checkpoint {path} does not exist; there are: {', '.join(there) or 'none'}")
+    return path
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a checkpoint without running anything that it contains.
+
+    Raises:
+        ConfigError: damaged file, or one that holds pickled code.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(checkpoint["state_dict"])
+    except Exception as error:  # torch raises whatever the damaged bytes lead to
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"checkpoint {path} cannot be loaded safely: {reason}") from error
+
+
+def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:
+    """Build the model of a run and load its weights.
+
+    Args:
+        run: run folder.
+        cfg: its config.
+        which: see `checkpoint_of`.
+        trust: build a model class from outside canthus, which can run any code.
+
+    Raises:
+        ConfigError: no model, one from outside canthus without ``trust``, or weights that do not fit.
+    """
+    path = checkpoint_of(run, which)
+    weights = load_weights(path)
+    target = str(cfg.model.get("_target_"))
+    if not trust and not target.startswith("canthus."):
+        raise ConfigError(
+            f"the run's model is {target}, code from outside canthus; if you trust {run}, add trust=true"
+        )
+    settings = {key: value for key, value in cfg.model.items() if key not in ("optimizer", "scheduler")}
+    model = instantiate(OmegaConf.create(settings), optimizer=None, scheduler=None)
+    assert isinstance(model, LandmarkModel)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing or unexpected:
+        raise ConfigError(f"checkpoint {path} does not fit the run's config: missing {missing[:3]}, unknown {unexpected[:3]}")
+    return model.eval()

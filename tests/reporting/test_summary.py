@@ -1,0 +1,63 @@
+import json
+import re
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+import pytest
+
+from canthus.reporting import ced_figure, write_metrics_json, write_summary
+
+SUBSET = {"faces": 330, "nme": 4.12, "nme_per_stage": [5.3, 4.12], "auc": 49.1, "failure_rate": 3.0}
+SUBSETS = {"full": SUBSET, "common": SUBSET, "challenging": SUBSET}
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """An evaluated run with everything a summary can show."""
+    write_metrics_json(
+        tmp_path / "metrics.json",
+        model="dan",
+        data="w300",
+        normaliser="inter_ocular",
+        threshold=8.0,
+        subsets=SUBSETS,
+        regions={"jaw": [8.5, 7.25], "mouth": [4.0, 3.5]},
+    )
+    ced_figure({"stage 1": [5.0, 6.0]}, tmp_path / "ced.png", threshold=8.0, normaliser="inter_ocular")
+    for name in ("worst/face 1.png", "best/face 2.jpg", "face (3).png"):
+        path = tmp_path / "overlays" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+    provenance = {"git": {"commit": "abc123", "dirty": False}, "argv": ["canthus-train", "seed=0"], "pip": "x" * 999}
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    return tmp_path
+
+
+def test_summary_names_everything_and_its_links_exist(run_folder):
+    text = write_summary(run_folder, shown=2).read_text(encoding="utf-8")
+    for word in (*SUBSETS, "jaw", "mouth", "inter_ocular", "dan", "w300", "7.25", "AUC@8", "abc123", "canthus-train"):
+        assert word in text
+    assert "x" * 999 not in text
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert {"ced.png", "metrics.json", "overlays/worst/face%201.png", "overlays/face%20%283%29.png"} <= set(links)
+    for link in links:
+        assert (run_folder / unquote(link)).is_file(), link
+    assert text.count("![") == 3  # the curve and two of the three overlays
+
+
+def test_summary_needs_only_metrics(run_folder):
+    for path in sorted(run_folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        elif path.name != "metrics.json":
+            path.unlink()
+    text = write_summary(run_folder).read_text(encoding="utf-8")
+    assert "## Subsets" in text
+    assert "## Faces" not in text
+    assert "## Provenance" not in text
+
+
+def test_summary_of_an_unevaluated_run_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="canthus-eval run="):
+        write_summary(tmp_path)
