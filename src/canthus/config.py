@@ -8,17 +8,18 @@ import difflib
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig
 
-__all__ = ["ConfigError", "check", "conf_path", "register_schemas", "suggest"]
+__all__ = ["ConfigError", "check", "conf_path", "launch", "nodes_of", "register_schemas", "suggest"]
 
 
 class ConfigError(ValueError):
@@ -42,6 +43,7 @@ class TrainConfig:
     threshold: float = 8.0
     test: bool = False
     init_from: str | None = None
+    resume: str | None = None
 
 
 @dataclass
@@ -113,42 +115,51 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
         ConfigError: naming the key, its place and the nearest known name.
     """
     known = set(schema.__dataclass_fields__)  # type: ignore[attr-defined]
-    for key in cfg:
-        if str(key) not in known:
-            raise ConfigError(f"unknown key '{key}': {suggest(str(key), known)}")
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    for key in map(str, cfg):
+        if key not in known:
+            raise ConfigError(f"unknown key '{key}': {suggest(key, known)}")
+    nodes = list(nodes_of(cfg))
+    missing = sorted(place for place, node in nodes if node is not None and node._is_missing())
     if missing:
         raise ConfigError("needed but not given: " + ", ".join(f"{key}=..." for key in missing))
     for group in ("callbacks", "logger"):
-        for name, node in (cfg.get(group) or {}).items():
-            if node is not None and not (isinstance(node, DictConfig) and "_target_" in node):
-                raise ConfigError(
-                    f"{group}.{name} has no _target_, so it would do nothing: "
-                    f"{suggest(str(name), (str(n) for n, v in cfg[group].items() if v is not None and '_target_' in v))}"
-                )
-    for place, node in _targets(cfg, ""):
-        _check_arguments(place, node)
+        entries = dict(cfg.get(group) or {})
+        working = {str(name) for name, node in entries.items() if _is_target(node)}
+        for name in map(str, entries):
+            if entries[name] is not None and name not in working:
+                raise ConfigError(f"{group}.{name} has no _target_, so it would do nothing: {suggest(name, working)}")
+    for place, node in nodes:
+        if _is_target(node):
+            _check_arguments(place, node)
 
 
-def _targets(node: Any, place: str) -> Iterator[tuple[str, DictConfig]]:
-    """Every node with a ``_target_``, with its dotted place."""
+def nodes_of(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every node with its dotted place. Interpolations are not followed: they need a running job."""
+    yield place, node
+    if node is None or node._is_missing() or node._is_none() or node._is_interpolation():
+        return
     if isinstance(node, DictConfig):
-        if node.get("_target_"):
-            yield place, node
-        for key in node:
-            if not OmegaConf.is_missing(node, key):
-                yield from _targets(node._get_node(key), f"{place}.{key}".lstrip("."))
-    elif OmegaConf.is_list(node):
+        for key in map(str, node.keys()):  # the node itself would leave out missing keys
+            yield from nodes_of(node._get_node(key), f"{place}.{key}".lstrip("."))
+    elif isinstance(node, ListConfig):
         for index in range(len(node)):
-            yield from _targets(node._get_node(index), f"{place}[{index}]")
+            yield from nodes_of(node._get_node(index), f"{place}[{index}]")
+
+
+def _is_target(node: Any) -> bool:
+    return isinstance(node, DictConfig) and not node._is_none() and "_target_" in list(node.keys())
 
 
 def _check_arguments(place: str, node: DictConfig) -> None:
     accepted, required = _parameters(place, node)
-    given = {str(key) for key in node if str(key) not in ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")}
+    given = {
+        str(key) for key in node if str(key) not in ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+    }
     if accepted is not None:
         for key in sorted(given - accepted):
-            raise ConfigError(f"unknown key '{place}.{key}': {node._target_} has no such argument; {suggest(key, accepted)}")
+            raise ConfigError(
+                f"unknown key '{place}.{key}': {node._target_} has no such argument; {suggest(key, accepted)}"
+            )
     if not node.get("_partial_") and not node.get("_args_"):
         absent = sorted(required - given)
         if absent:
@@ -185,6 +196,17 @@ def _given_by_the_caller(place: str) -> set[str]:
     return {"input"} if place == "data" else set()
 
 
+def argument(key: str) -> str | None:
+    """Value of ``key=value`` on the command line, before Hydra reads it."""
+    return next((word.split("=", 1)[1] for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
+
+
+def fail(error: Exception) -> NoReturn:
+    """End the command with a message and status 2."""
+    print(f"canthus: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
 def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Run a command: compose, explain what is wrong in one line, or hand over to Hydra.
 
@@ -198,8 +220,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     arguments, problem = _preflight(sys.argv[1:], config_name)
     sys.argv[1:] = arguments
     if problem:
-        print(f"canthus: {problem}", file=sys.stderr)
-        sys.exit(2)
+        fail(ConfigError(problem))
     hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(_explained(task))()
 
 
@@ -239,16 +260,18 @@ def _preflight(arguments: list[str], config_name: str) -> tuple[list[str], str |
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
+    # Hydra has no null choice, but people type it
+    arguments = [f"{a[:-4]}none" if a in ("logger=null", "callbacks=null") else a for a in arguments]
     if any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments):
         return arguments, None
     with initialize_config_dir(conf_path(), version_base="1.3"):
         try:
             singles = {a: _first_choice(a) for a in arguments if not a.startswith("-")}
-            choices = [single for single in singles.values() if "." not in single.split("=", 1)[0]]
+            choices = [s for s in singles.values() if "." not in s.split("=", 1)[0] or s.startswith("hydra.searchpath")]
             base = compose(config_name, choices, return_hydra_config=True)
             added = {a: _add_if_argument(single, base) for a, single in singles.items()}
             compose(config_name, list(added.values()), return_hydra_config=True)
-        except (HydraException, ConfigError) as error:
+        except (HydraException, ValueError) as error:
             return arguments, _explain(error, config_name)
         finally:
             GlobalHydra.instance().clear()
@@ -285,14 +308,14 @@ def _explain(error: Exception, config_name: str) -> str:
     """Turn Hydra's error into one that names the nearest right word."""
     from hydra import compose
     from hydra.errors import MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"no {group or 'config'} is called '{name}': {suggest(name, error.options)}"
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key is not None:
-        key = str(cause.full_key)
+    text = f"{error}\n{error.__cause__}"
+    full = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
+    if full and re.search(r"Key '[^']+' (?:is )?not in|To append to your config", text):
+        key = full[1]
         parent: Any = compose(config_name, return_hydra_config=True)
         for part in key.split(".")[:-1]:
             parent = parent._get_node(part) if isinstance(parent, DictConfig) else None

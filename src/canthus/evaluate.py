@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,11 @@ def evaluate(cfg: DictConfig) -> float:
         cfg.normaliser = cfg.normaliser or trained.normaliser
         cfg.threshold = cfg.threshold or trained.threshold
         cfg.seed = trained.seed
+    for group in ("data", "trainer"):
+        if HydraConfig.get().runtime.choices[group] == "of_run":
+            runtime.check_trust(OmegaConf.create({group: cfg[group]}), run, trust=cfg.trust)
     output = Path(cfg.output)
+    runtime.hush()
     with runtime.recorded(output, cfg):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
@@ -60,14 +63,14 @@ def evaluate(cfg: DictConfig) -> float:
         return float(evaluator.result.summaries()["full"]["nme"])
 
 
-def _register_run(arguments: list[str]) -> None:
+def _register_run() -> None:
     """Make the run's own data and trainer the groups' choice ``of_run``, so that single keys can be overridden."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import MISSING, OmegaConf
 
     from canthus.runtime import load_config
 
-    run = next((argument.split("=", 1)[1] for argument in arguments if argument.startswith("run=")), None)
+    run = config.argument("run")
     trained = load_config(Path(run)) if run else OmegaConf.create({"data": {"name": MISSING}, "trainer": {}})
     for group in ("data", "trainer"):
         node = OmegaConf.create(OmegaConf.to_container(trained[group], resolve=True))
@@ -77,10 +80,9 @@ def _register_run(arguments: list[str]) -> None:
 def main() -> None:
     """Entry point of ``canthus-eval`` and ``python -m canthus.evaluate``."""
     try:
-        _register_run(sys.argv[1:])
+        _register_run()
     except config.ConfigError as error:
-        print(f"canthus: {error}", file=sys.stderr)
-        sys.exit(2)
+        config.fail(error)
     config.launch(evaluate, "eval")
 
 

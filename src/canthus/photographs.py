@@ -59,7 +59,7 @@ def read_boxes(path: Path) -> Boxes:
     else:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            content = content["photographs"] if "photographs" in content else content
+            content = content.get("photographs", content)
             entries = {name: _boxes_of(value) for name, value in content.items()}
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ConfigError(f"{path}: not of the form {{image: [[x1, y1, x2, y2], ...]}} ({error})") from error

@@ -12,17 +12,29 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from hydra.utils import instantiate
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import get_object, instantiate
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig, OmegaConf, read_write
 
-from canthus.config import ConfigError
+from canthus.config import ConfigError, nodes_of
 from canthus.models.base import LandmarkModel
 
-__all__ = ["checkpoint_of", "load_config", "load_model", "load_weights", "recorded"]
+__all__ = [
+    "check_trust",
+    "checkpoint_of",
+    "hush",
+    "load_config",
+    "load_model",
+    "load_weights",
+    "one_job_of_a_sweep",
+    "recorded",
+]
 
 log = getLogger(__name__)
 PACKAGES = (
@@ -31,40 +43,102 @@ PACKAGES = (
 )  # fmt: skip
 
 
+def hush() -> None:
+    """Keep Lightning's advertisements and device listings out of the log; provenance.json has the devices."""
+    getLogger("lightning.pytorch.utilities.rank_zero").setLevel("WARNING")
+
+
+RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
+
+
 @contextmanager
-def recorded(folder: Path, cfg: DictConfig) -> Iterator[None]:
+def one_job_of_a_sweep() -> Iterator[None]:
+    """Keep processes that Lightning starts for DDP to this job.
+
+    Lightning starts the other processes by repeating the command line. Under ``-m`` each would run the whole sweep
+    again, with other hyper-parameters in the same DDP step (Lightning issue 2727). So while a job of a sweep runs, the
+    command line is that of the job alone; afterwards no rank is left behind for the next job.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        yield
+        return
+    command, before = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
+    sys.argv = [command[0], *hydra.overrides.task, "hydra.mode=RUN"]
+    with read_write(cast(DictConfig, hydra)):
+        hydra.run.dir = hydra.runtime.output_dir  # Lightning passes it on to the processes
+    try:
+        yield
+    finally:
+        sys.argv = command
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
     """Keep what is needed to repeat a run, and how it ended, in ``config.yaml`` and ``provenance.json``.
+
+    A process that was killed leaves the status ``running``; a resumed run keeps the records before under ``earlier``.
 
     Args:
         folder: of the run.
         cfg: composed config; saved with every interpolation resolved.
+
+    Yields:
+        The record, for the run to add to.
     """
     begin = time.monotonic()
     record: dict[str, Any] = {
+        "status": "running",
         "command": sys.argv,
         "seed": cfg.get("seed"),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "status": "running",
+        "process": os.getpid(),
         **_code_version(),
         "packages": {name: _package_version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": _machine(),
+        "earlier": _earlier(folder),
     }
     _save_config(folder, cfg)
     _save_record(folder, record)
     try:
-        yield
-    except KeyboardInterrupt:
-        record["status"] = "interrupted"
-        raise
+        yield record
     except BaseException as error:
-        record["status"] = f"failed: {type(error).__name__}: {error}"
+        record["status"] = _how_it_ended(error)
         raise
     else:
         record["status"] = "finished"
     finally:
         record["seconds"] = round(time.monotonic() - begin, 1)
-        _save_record(folder, record)
+        try:
+            _save_record(folder, record)
+        except OSError as error:  # a full disk must not hide what went wrong before
+            log.error("%s could not be written: %s", folder / "provenance.json", error)
+
+
+def _how_it_ended(error: BaseException) -> str:
+    if isinstance(error, SIGTERMException):
+        return "terminated (SIGTERM)"
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):  # Lightning turns Ctrl-C into an exit
+        return "interrupted"
+    return f"failed: {type(error).__name__}: {error}"
+
+
+def _earlier(folder: Path) -> list[dict[str, Any]]:
+    """Records of the processes that worked on this run before."""
+    try:
+        before = json.loads((folder / "provenance.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return []
+    short = {key: before.get(key) for key in ("status", "command", "started", "seconds", "commit")}
+    return [*before.get("earlier", []), short]
 
 
 @rank_zero_only
@@ -116,7 +190,9 @@ def load_config(run: Path) -> DictConfig:
     """
     path = run / "config.yaml"
     if not path.is_file():
-        raise ConfigError(f"run={run} is not a run folder: it has no config.yaml; name the folder that training printed")
+        raise ConfigError(
+            f"run={run} is not a run folder: it has no config.yaml; name the folder that training printed"
+        )
     cfg = OmegaConf.load(path)
     assert isinstance(cfg, DictConfig)
     return cfg
@@ -149,6 +225,37 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ConfigError(f"checkpoint {path} cannot be loaded safely: {reason}") from error
 
 
+def check_trust(cfg: Any, run: Path, *, trust: bool) -> None:
+    """Refuse a run's config that names code from outside canthus: whoever wrote it could run anything.
+
+    Args:
+        cfg: part of the run's config that is about to be built.
+        run: for the message.
+        trust: the user has read it.
+
+    Raises:
+        ConfigError: naming the place and the code.
+    """
+    if trust:
+        return
+    for place, node in nodes_of(cfg):
+        if place.rpartition(".")[2] in ("_target_", "reader") and not _is_ours(str(node)):
+            raise ConfigError(f"{place}={node} is code from outside canthus; if you trust {run}, add trust=true")
+
+
+def _is_ours(target: str) -> bool:
+    """Whether a dotted path ends at something that canthus itself defines (not at a module that it imports)."""
+    if target == "lightning.Trainer":
+        return True
+    if not target.startswith("canthus."):
+        return False
+    try:
+        found = get_object(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return callable(found) and str(getattr(found, "__module__", "")).startswith("canthus.")
+
+
 def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:
     """Build the model of a run and load its weights.
 
@@ -165,13 +272,13 @@ def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landma
     weights = load_weights(path)
     target = str(cfg.model.get("_target_"))
     if not trust and not target.startswith("canthus."):
-        raise ConfigError(
-            f"the run's model is {target}, code from outside canthus; if you trust {run}, add trust=true"
-        )
+        raise ConfigError(f"the run's model is {target}, code from outside canthus; if you trust {run}, add trust=true")
     settings = {key: value for key, value in cfg.model.items() if key not in ("optimizer", "scheduler")}
     model = instantiate(OmegaConf.create(settings), optimizer=None, scheduler=None)
     assert isinstance(model, LandmarkModel)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:
-        raise ConfigError(f"checkpoint {path} does not fit the run's config: missing {missing[:3]}, unknown {unexpected[:3]}")
+        raise ConfigError(
+            f"checkpoint {path} does not fit the run's config: missing {missing[:3]}, unknown {unexpected[:3]}"
+        )
     return model.eval()

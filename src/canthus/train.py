@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canthus import config
@@ -19,8 +21,6 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         Best validation value of ``normaliser``'s NME, percent: what sweeps minimise. None without validation.
     """
-    from pathlib import Path
-
     import lightning
     import torch
     from hydra.utils import instantiate
@@ -29,15 +29,20 @@ def train(cfg: DictConfig) -> float | None:
     from canthus import runtime
     from canthus.callbacks import Evaluator
     from canthus.reporting import print_metrics, write_results
+    from canthus.resume import checkpoint_to_continue
 
     config.check(cfg)
     folder = Path(cfg.paths.output_dir)
-    with runtime.recorded(folder, cfg):
+    last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
+    runtime.hush()
+    with runtime.recorded(folder, cfg), runtime.one_job_of_a_sweep():
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         torch.set_float32_matmul_precision("high")
         model = instantiate(cfg.model)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
-        callbacks = {name: instantiate(node, _convert_="all") for name, node in (cfg.callbacks or {}).items() if node is not None}
+        callbacks = {
+            name: instantiate(node, _convert_="all") for name, node in (cfg.callbacks or {}).items() if node is not None
+        }
         loggers = [instantiate(node, _convert_="all") for node in (cfg.logger or {}).values() if node is not None]
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
@@ -46,11 +51,12 @@ def train(cfg: DictConfig) -> float | None:
             path = runtime.checkpoint_of(source, "best") if source.is_dir() else source
             model.load_state_dict(runtime.load_weights(path))
         trainer = instantiate(cfg.trainer, callbacks=list(callbacks.values()), logger=loggers)
-        trainer.fit(model, data)
+        trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
         if best is None or not best.best_model_path or trainer.fast_dev_run:
             return None
         score = float(best.best_model_score)
+        trainer.loggers = []  # what follows is no epoch of training
         trainer.validate(model, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)
         evaluator = next(callback for callback in callbacks.values() if isinstance(callback, Evaluator))
         if trainer.is_global_zero and evaluator.result:
@@ -66,7 +72,18 @@ def train(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Entry point of ``canthus-train`` and ``python -m canthus.train``."""
-    config.launch(train, "train")
+    run = config.argument("resume")
+    if run in (None, "null"):
+        config.launch(train, "train")
+        return
+    from canthus.resume import register_run
+
+    try:
+        register_run(Path(run))
+    except config.ConfigError as error:
+        config.fail(error)
+    sys.argv += [f"hydra.run.dir={run}", "hydra.output_subdir=null"]
+    config.launch(train, "resumed")
 
 
 if __name__ == "__main__":

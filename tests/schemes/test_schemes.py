@@ -13,10 +13,10 @@ SHIPPED = ["5", "68"]
 FIXED = {"5": {2}, "68": {8, 27, 28, 29, 30, 33, 51, 57, 62, 66}}
 # flips of targets that do not ship yet, so that their reductions are held to them too
 FLIPS = {
-    "51": "9 8 7 6 5 4 3 2 1 0 10 11 12 13 18 17 16 15 14 28 27 26 25 30 29 22 21 20 19 24 23 37 36 35 34 33 32 31 42 41"
-    " 40 39 38 47 46 45 44 43 50 49 48",
-    "49": "9 8 7 6 5 4 3 2 1 0 10 11 12 13 18 17 16 15 14 28 27 26 25 30 29 22 21 20 19 24 23 37 36 35 34 33 32 31 42 41"
-    " 40 39 38 45 44 43 48 47 46",
+    "51": "9 8 7 6 5 4 3 2 1 0 10 11 12 13 18 17 16 15 14 28 27 26 25 30 29 22 21 20 19 24 23 37 36 35 34 33 32 31 42"
+    " 41 40 39 38 47 46 45 44 43 50 49 48",
+    "49": "9 8 7 6 5 4 3 2 1 0 10 11 12 13 18 17 16 15 14 28 27 26 25 30 29 22 21 20 19 24 23 37 36 35 34 33 32 31 42"
+    " 41 40 39 38 45 44 43 48 47 46",
     "21": "5 4 3 2 1 0 11 10 9 8 7 6 16 15 14 13 12 19 18 17 20",
     "19": "5 4 3 2 1 0 11 10 9 8 7 6 14 13 12 17 16 15 18",
     "5": "1 0 2 4 3",
@@ -155,8 +155,8 @@ def test_ranges_single_points_and_grouped_names_are_expanded():
         ("nose: 2}", "nose: 1}", r"regions: flip does not take nose to nose"),
         ("eye_right: 1, nose", "nose", r"regions: eye_left has no counterpart eye_right"),
         ("[0, 1]}", "[0, 7]}", r"normalisers: inter_pupil: \[7\]"),
-        ("[0, 1]}", "[0, 1, 2]}", r"schemes/3.yaml: too many values"),
-        ("points: 0-2", "points: 0-x", r"schemes/3.yaml: invalid literal.*x"),
+        ("[0, 1]}", "[0, 1, 2]}", r"too many values"),
+        ("points: 0-2", "points: 0-x", r"invalid literal.*x"),
         ("points: 0-2", "points: 0-5", r"skeleton: \[0, 1, 2, 3, 4, 5\]"),
         ("points: 0-2", "points: 0.5", r"0.5 is neither an index, a range"),
         ("points: 0-2, ", "", r"form of the entries.*points"),
@@ -168,7 +168,7 @@ def test_ranges_single_points_and_grouped_names_are_expanded():
 )
 def test_inconsistent_files_are_refused(old, new, message):
     assert old in MINIMAL
-    with pytest.raises(ValueError, match=r"(?s)^schemes/3\.yaml: .*" + message):
+    with pytest.raises(ValueError, match=r"(?s)^schemes/3\.yaml: (.*)?" + message):
         parse_scheme("3", MINIMAL.replace(old, new))
 
 

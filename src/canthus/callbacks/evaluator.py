@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from canthus.data.batch import Batch
+from canthus.data.face import DataError
 from canthus.geometry import affine
 from canthus.metrics import FaceErrors, FaceTable
 from canthus.models.estimates import Estimates
@@ -61,6 +62,18 @@ class Evaluator(lightning.Callback):
         self._errors: FaceErrors | None = None
         self._has_initial = False
 
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Refuse a normaliser that the scheme does not have before anything is trained.
+
+        Raises:
+            DataError: naming those that it has.
+        """
+        data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        try:
+            FaceErrors(data.scheme.name, self.normaliser)
+        except ValueError as error:
+            raise DataError(f"normaliser={self.normaliser}: {error}") from error
+
     def _begin(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
         self._errors = FaceErrors(data.scheme.name, self.normaliser).to(pl_module.device)
@@ -85,7 +98,9 @@ class Evaluator(lightning.Callback):
         table = self._errors.compute()
         self._errors = None
         members = {name: mask[table.index.cpu()] for name, mask in data.subset_members(split).items()}
-        masks = {"full": torch.ones(len(table), dtype=torch.bool)} | {n: mask for n, mask in members.items() if mask.any()}
+        masks = {"full": torch.ones(len(table), dtype=torch.bool)} | {
+            n: mask for n, mask in members.items() if mask.any()
+        }
         initial = {}
         if self._has_initial:  # it went through the metric as a stage before the first
             initial = {name: table.nme[mask.to(table.nme.device), 0] for name, mask in masks.items()}
@@ -131,4 +146,3 @@ class Evaluator(lightning.Callback):
     def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Compute and log."""
         self._finish(trainer, pl_module, "test")
-

@@ -88,6 +88,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.store_spec = StoreSpec.for_input(input, extent=extent, oversample=oversample)
         self.cache, self.max_broken = Path(cache).expanduser(), max_broken
+        self._stores: dict[str, Store] = {}
         self._views: dict[str, FaceView] = {}
         self._random = torch.Generator()
         self._drawn_epoch = -1
@@ -116,6 +117,11 @@ class FaceDataModule(lightning.LightningDataModule):
         return self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
 
     def _open(self, split: str) -> Store:
+        if split not in self._stores:
+            self._stores[split] = self._prepare(split)
+        return self._stores[split]
+
+    def _prepare(self, split: str) -> Store:
         parts = self.test_parts if split == "test" else self.train_parts
         if not parts:
             raise DataError(f"data.{split}_parts is empty; name the parts of {self.name} to {split} on")
@@ -152,7 +158,7 @@ class FaceDataModule(lightning.LightningDataModule):
     def _loader(self, split: str) -> DataLoader[Batch]:
         trainer, view, training = self.trainer, self._views[split], split == "train"
         world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        accelerated = bool(trainer) and trainer.strategy.root_device.type != "cpu"
+        accelerated = trainer is not None and trainer.strategy.root_device.type != "cpu"
         share = self.batch_size // (world * (trainer.accumulate_grad_batches if trainer else 1))
         if share < 1:
             raise DataError(f"data.batch_size={self.batch_size} is smaller than the processes it is divided among")
@@ -167,7 +173,8 @@ class FaceDataModule(lightning.LightningDataModule):
             batch_size=share,
             sampler=EpochSampler(len(view.rows), training, self.seed, rank, world),
             drop_last=training,
-            collate_fn=_same,
+            generator=torch.Generator(),  # iterators must not draw from the global one, which a resume restores
+            collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=accelerated,
@@ -189,11 +196,12 @@ class FaceDataModule(lightning.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn store rows into network inputs: augmented when training, plain otherwise."""
-        training = bool(self.trainer and self.trainer.training)
-        split = "train" if training else ("test" if self.trainer and self.trainer.testing else "val")
-        if training and self.trainer.current_epoch != self._drawn_epoch:
-            self._drawn_epoch = self.trainer.current_epoch
-            self._random.manual_seed(_mix(self.seed, self._drawn_epoch, self.trainer.global_rank))
+        trainer = self.trainer
+        training = trainer is not None and trainer.training
+        split = "train" if training else ("test" if trainer is not None and trainer.testing else "val")
+        if trainer is not None and training and trainer.current_epoch != self._drawn_epoch:
+            self._drawn_epoch = trainer.current_epoch
+            self._random.manual_seed(_mix(self.seed, self._drawn_epoch, trainer.global_rank))
         return self.to_input(batch, split, augment=training)
 
     def to_input(self, batch: Batch, split: str, *, augment: bool) -> Batch:

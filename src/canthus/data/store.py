@@ -146,9 +146,7 @@ def _report_broken(store: Store, photographs: int, allowed: float, label: str) -
     log.warning("%s\nThey are left out; the allowed share is %.2f %%.", message, 100 * allowed)
 
 
-def _build(
-    folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str
-) -> None:
+def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str) -> None:
     """Write the crops to a temporary folder and rename it, so that a store is either whole or not there."""
     photographs: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
@@ -216,9 +214,7 @@ def _check_box(face: Face, pixels: NDArray[np.uint8]) -> None:
         raise DataError(f"{face.image}: box ({corners}) lies outside the {width}x{height} image; check the box file")
 
 
-def crop(
-    pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: StoreSpec
-) -> NDArray[np.uint8]:
+def crop(pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: StoreSpec) -> NDArray[np.uint8]:
     """Cut one crop from a photograph; what lies outside the photograph is black.
 
     Args:
@@ -243,7 +239,7 @@ def crop(
 def _shrink(
     pixels: NDArray[np.uint8], matrix: NDArray[np.float64], factor: int, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Average ``factor`` x ``factor`` blocks of the part of the photograph that the crop shows, and follow with the map."""
+    """Average ``factor`` x ``factor`` blocks of the part of the photograph that is shown, and adapt the map."""
     corners = matrix[:, :2] @ np.array([[0, size - 1], [0, size - 1]]) + matrix[:, 2:]
     height, width = pixels.shape[:2]
     low = np.clip(np.floor(corners[:, 0]).astype(int) - factor, 0, [width - 1, height - 1])

@@ -41,9 +41,7 @@ def warp(images: Tensor, matrices: Tensor, size: int, *, padding: str = "border"
     return warped.to(images.dtype)
 
 
-def warp_rows(
-    rows: Sequence[NDArray[np.uint8]], matrices: Tensor, size: int, *, padding: str = "border"
-) -> Tensor:
+def warp_rows(rows: Sequence[NDArray[np.uint8]], matrices: Tensor, size: int, *, padding: str = "border") -> Tensor:
     """The same map on the host for uint8 pictures, each written straight into its place in the batch.
 
     Args:

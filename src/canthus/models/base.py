@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from logging import getLogger
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import lightning
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
 
 __all__ = ["LandmarkModel"]
+
+log = getLogger(__name__)
 
 HORIZON_NAMES = ("total_steps", "T_max", "total_iters")
 """What torch's schedulers call the number of steps they spread over."""
@@ -40,6 +43,8 @@ class LandmarkModel(lightning.LightningModule, ABC):
         ValueError: the scheme is not one that the method is defined for.
     """
 
+    active_stages: Tensor
+    initialised: Tensor
     name: ClassVar[str]
     """What tables call the method."""
     schemes: ClassVar[tuple[str, ...] | None] = None
@@ -123,6 +128,17 @@ class LandmarkModel(lightning.LightningModule, ABC):
             self.initialise(self.trainer.datamodule)  # type: ignore[attr-defined]
             self.initialised.fill_(True)
 
+    def on_train_start(self) -> None:
+        """Say, on every process, what it is about to do."""
+        group = self.trainer.optimizers[0].param_groups[0]
+        log.info(
+            "learning rate %g, rank %d of %d, %d faces a batch",
+            group["lr"],
+            self.global_rank,
+            self.trainer.world_size,
+            self.trainer.train_dataloader.batch_size,  # type: ignore[union-attr]
+        )
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One step; callbacks find the estimates beside the loss."""
         estimates = self.estimates(batch)
@@ -130,6 +146,8 @@ class LandmarkModel(lightning.LightningModule, ABC):
         loss = torch.stack(list(terms.values())).sum()
         count = len(batch["index"])
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=count, sync_dist=True)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/lr", rate, on_step=False, on_epoch=True, batch_size=count)
         if len(terms) > 1:
             named = {f"train/{name}": term.detach() for name, term in terms.items()}
             self.log_dict(named, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)

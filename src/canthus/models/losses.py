@@ -14,7 +14,7 @@ def pair_distance(landmarks: Tensor, pair: tuple[Sequence[int], Sequence[int]]) 
     With a normaliser of a scheme as the pair: the inter-ocular or inter-pupil distance.
     """
     first, second = (landmarks[:, list(group)].mean(1) for group in pair)
-    return (first - second).norm(dim=-1)
+    return (first - second).square().sum(-1).sqrt()
 
 
 def normalised_point_loss(

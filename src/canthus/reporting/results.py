@@ -50,7 +50,8 @@ def write_results(
     write_metrics_json(
         folder / "metrics.json",
         model=model.name,
-        data=f"{data.name} {result.split}",
+        data=str(data.name),
+        split=result.split,
         normaliser=table.normaliser,
         threshold=result.threshold,
         subsets=result.summaries(),
@@ -112,4 +113,3 @@ def print_metrics(metrics: Metrics, folder: Path) -> None:
     console = Console()
     console.print(rich_table(metrics))
     console.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True, highlight=False)
-

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from canthus.reporting.files import replacing
-from canthus.reporting.tables import Metrics, markdown_table, read_metrics_json, subset_table
+from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
 
 __all__ = ["write_summary"]
 
@@ -52,8 +52,8 @@ def _head(run_folder: Path, metrics: Metrics) -> str:
     faces = next(iter(metrics["subsets"].values()))["faces"] if metrics["subsets"] else 0
     records = [f"[{name}]({name})" for name in RECORDS if (run_folder / name).is_file()]
     return (
-        f"# {metrics['model']} on {metrics['data']}\n\n"
-        f"Model `{metrics['model']}`, evaluated on {faces} faces of `{metrics['data']}`. "
+        f"# {metrics['model']} on {data_name(metrics)}\n\n"
+        f"Model `{metrics['model']}`, evaluated on {faces} faces of `{data_name(metrics)}`. "
         f"Errors are in percent of `{metrics['normaliser']}`, measured in original-image pixels.\n\n"
         f"Records: {', '.join(records)}\n"
     )

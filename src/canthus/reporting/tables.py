@@ -64,19 +64,24 @@ class Prediction:
 
 
 class SubsetMetrics(TypedDict):
-    """Numbers of one subset of faces: percent, except the count ``faces``."""
+    """Numbers of one subset of faces: percent, except the count ``faces``.
+
+    ``nme_initial`` is the error of the shape that the cascade started from, the floor to leave behind.
+    """
 
     faces: int
     nme: float
     nme_per_stage: list[float]
     auc: float
     failure_rate: float
+    nme_initial: NotRequired[float]
 
 
 class Metrics(TypedDict):
     """``metrics.json``. NME, AUC and failure rate are percent, ``threshold`` too.
 
-    ``regions`` maps a landmark region to its NME per stage over the first subset; ``stages`` names the stages.
+    ``split`` is ``val`` or ``test``; ``regions`` maps a landmark region to its NME per stage over the first subset;
+    ``stages`` names the stages.
     """
 
     model: str
@@ -84,6 +89,7 @@ class Metrics(TypedDict):
     normaliser: str
     threshold: float
     subsets: dict[str, SubsetMetrics]
+    split: NotRequired[str]
     regions: NotRequired[dict[str, list[float]]]
     stages: NotRequired[list[str]]
 
@@ -169,6 +175,7 @@ def write_metrics_json(
     normaliser: str,
     threshold: float,
     subsets: Mapping[str, Mapping[str, Any]],
+    split: str | None = None,
     regions: Mapping[str, Sequence[float]] | None = None,
     stages: Sequence[str] | None = None,
 ) -> Path:
@@ -181,6 +188,7 @@ def write_metrics_json(
         normaliser: what the errors are divided by.
         threshold: of AUC and failure rate, percent.
         subsets: subset name to the fields of `SubsetMetrics`, the most general subset first.
+        split: which faces of the data set.
         regions: region name to its NME per stage, percent.
         stages: names of the stages, coarse to fine.
 
@@ -197,6 +205,7 @@ def write_metrics_json(
         "threshold": threshold,
         "subsets": subsets,
     }
+    content |= {} if split is None else {"split": split}
     content |= {} if regions is None else {"regions": regions}
     content |= {} if stages is None else {"stages": stages}
     metrics = _checked(_plain(content, str(path)), path)
@@ -219,16 +228,22 @@ def read_metrics_json(path: Path) -> Metrics:
 
 
 def subset_table(metrics: Metrics) -> tuple[list[str], list[list[object]]]:
-    """Column names and a row per subset: faces, NME per stage, AUC and failure rate, percent."""
+    """Column names and a row per subset: faces, NME at the start and per stage, AUC and failure rate, percent."""
     counts = [len(subset["nme_per_stage"]) for subset in metrics["subsets"].values()]
     stages = metrics.get("stages") or [f"stage {i + 1}" for i in range(max(counts, default=0))]
     threshold = f"{metrics['threshold']:g}"
-    columns = ["subset", "faces", *(f"NME {name}" for name in stages), f"AUC@{threshold}", f"FR@{threshold}"]
-    rows: list[list[object]] = [
-        [name, subset["faces"], *subset["nme_per_stage"], subset["auc"], subset["failure_rate"]]
-        for name, subset in metrics["subsets"].items()
-    ]
+    start = ["NME start"] if any("nme_initial" in subset for subset in metrics["subsets"].values()) else []
+    columns = ["subset", "faces", *start, *(f"NME {name}" for name in stages), f"AUC@{threshold}", f"FR@{threshold}"]
+    rows: list[list[object]] = []
+    for name, subset in metrics["subsets"].items():
+        begin = [subset.get("nme_initial")] if start else []
+        rows.append([name, subset["faces"], *begin, *subset["nme_per_stage"], subset["auc"], subset["failure_rate"]])
     return columns, rows
+
+
+def data_name(metrics: Metrics) -> str:
+    """Data set and, where known, split."""
+    return f"{metrics['data']} {metrics.get('split', '')}".strip()
 
 
 def markdown_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:
@@ -251,7 +266,7 @@ def rich_table(metrics: Metrics) -> "Table":
     from rich.table import Table
 
     columns, rows = subset_table(metrics)
-    table = Table(title=f"{metrics['model']} on {metrics['data']}: NME in % of {metrics['normaliser']}")
+    table = Table(title=f"{metrics['model']} on {data_name(metrics)}: NME in % of {metrics['normaliser']}")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if _is_numeric(rows, i) else "left")
     for row in rows:
@@ -274,7 +289,9 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{place}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{place} is {value}; a metric must be a finite number, so look for faces without labels")
+        raise ValueError(
+            f"{place} is {value}; a metric must be a finite number: a face without labels, or a diverged model?"
+        )
     return value
 
 

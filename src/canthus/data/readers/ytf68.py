@@ -6,10 +6,11 @@ can be told.
 
 Measured on ``training``: 3462 frames, three each of 1154 videos of 347 people; the tight box is 74 px wide and high in
 the median (1 % below 35 px). No name occurs twice, but 3 frames are copies of their neighbour in the same video, with
-the same points. 20 points of 6 faces lie outside the frame, by up to 23 px (4 of these faces leave on the left or at
-the top, 3 of them ``Eliza_Dushku_2*``). Rounding makes points coincide in 3170 faces, 2.4 of 68 on average. 19 faces
-are near profiles, whose outer eye corners are less than 0.4 of the box apart, and about three have a wrong shape
-(``Marieta_Chrousala_12``, ``Mark_Leno_32``, ``Flavia_Pennetta_42``). All are kept as they are.
+the same points. 20 points of 6 faces lie outside the frame, by up to 23 px (``Eliza_Dushku_2*`` and ``Chris_Cooper_42``
+on the left, ``Mariana_Ohata_22`` and ``Charlotte_Casiraghi_00`` at the bottom). Rounding makes points coincide in 3170
+faces, 2.4 of 68 on average. 19 faces are near profiles, whose outer eye corners are less than 0.4 of the square root of
+the box's area apart. One shape is far from all others: ``Marieta_Chrousala_12``, a lying face in half profile. All are
+kept as they are.
 """
 
 import csv

@@ -109,9 +109,7 @@ def hairline(turn: Points, width: float, height: float) -> Points:
 
 def skull(turn: Points, width: float) -> Points:
     """(16, 3) the outline of the head above the neck, closed, from the lower left over the top to the lower right."""
-    sections = np.column_stack(
-        [SKULL[:, 0], SKULL[:, 1] * width, (SKULL[:, 2] + SKULL[:, 3]) / 2, SKULL[:, 2]]
-    )
+    sections = np.column_stack([SKULL[:, 0], SKULL[:, 1] * width, (SKULL[:, 2] + SKULL[:, 3]) / 2, SKULL[:, 2]])
     left, right = outline(sections, turn[0], np.full(len(sections), np.pi))
     return np.concatenate([left, right[::-1]])
 

@@ -123,8 +123,9 @@ IDENTITY_MODES = ("width", "jaw", "length", "nose", "nostrils", "mouth", "lips",
 def _neutral() -> Points:
     points = np.empty((68, 3))
     for index, mirrored in enumerate(load_scheme("68").flip):
-        x, y, z = LEFT_AND_MIDDLE[min(index, mirrored) if min(index, mirrored) in LEFT_AND_MIDDLE else mirrored]
-        points[index] = (x, y, z) if index in LEFT_AND_MIDDLE else (-x, y, z)
+        written = index in LEFT_AND_MIDDLE
+        x, y, z = LEFT_AND_MIDDLE[index if written else mirrored]
+        points[index] = (x if written else -x, y, z)
     return points
 
 

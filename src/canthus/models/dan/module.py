@@ -22,6 +22,7 @@ REFERENCE_BOX = (28.0, 31.96, 84.0, 85.90)
 """Tight box of the canonical shape S0 in a 112 px input: larger side 56 (frameFraction 0.25), centroid (56, 56)."""
 STANDARDISATIONS = ("pixel", "channel")
 FROZEN_MODES = ("train", "eval")
+LATER_STAGES = ("random", "previous")
 
 
 class DANModule(LandmarkModel):
@@ -43,12 +44,15 @@ class DANModule(LandmarkModel):
         frozen_stages: how finished stages run while a later one trains: ``train`` (released code: dropout and batch
             statistics make their shapes noisy, a free augmentation) or ``eval``.
         loss_normaliser: distance of the scheme that divides the loss.
+        later_stages: weights with which a later stage begins to train: ``random`` (paper) or ``previous``, those of the
+            stage before it where shapes agree, so that a short training need not learn to see twice.
 
     Raises:
         ValueError: an unknown option, or a scheme without the normaliser.
     """
 
     name = "dan"
+    begun: Tensor
 
     def __init__(
         self,
@@ -66,12 +70,14 @@ class DANModule(LandmarkModel):
         statistics_faces: int = 2048,
         frozen_stages: str = "train",
         loss_normaliser: str = "inter_pupil",
+        later_stages: str = "random",
     ) -> None:
         super().__init__(scheme=scheme, stages=stages, optimizer=optimizer, scheduler=scheduler)
         for name, value, choices in (
             ("standardise", standardise, STANDARDISATIONS),
             ("frozen_stages", frozen_stages, FROZEN_MODES),
             ("loss_normaliser", loss_normaliser, tuple(self.scheme.normalisers)),
+            ("later_stages", later_stages, LATER_STAGES),
         ):
             if value not in choices:
                 raise ValueError(f"model.{name} is {value!r}; one of {', '.join(choices)}")
@@ -85,8 +91,10 @@ class DANModule(LandmarkModel):
             dropout=dropout,
             support=support,
             radius=radius,
-        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ).to(memory_format=torch.channels_last)
         self.standardise, self.statistics_faces, self.frozen_stages = standardise, statistics_faces, frozen_stages
+        self.later_stages = later_stages
+        self.register_buffer("begun", torch.arange(stages) == 0)  # stages that have trained, for resuming
         self.loss_pair = self.scheme.normalisers[loss_normaliser]
         self._input = InputSpec(size, channels, tuple(size / 112 * edge for edge in REFERENCE_BOX))  # type: ignore[arg-type]
 
@@ -108,13 +116,23 @@ class DANModule(LandmarkModel):
         if self.standardise == "channel":
             total, squares = (sums.mean((1, 2), keepdim=True) for sums in (total, squares))
         mean = total / count
-        deviation = (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1e-3)  # a corner may be always black
+        deviation = (
+            (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1e-3)
+        )  # a corner may be always black
         self.network.mean_image.copy_(mean)
         self.network.std_image.copy_(deviation)
 
     def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
         """The connection layer's dense part belongs to the stage it leads to."""
         return self.network.stage(stage).parameters()
+
+    def train_stages(self, stages: Sequence[int], epochs: int | None = None) -> None:
+        """Choose the stages that train; one that begins may take over what the stage before has learnt."""
+        super().train_stages(stages, epochs)
+        for stage in self.trained_stages:
+            if not self.begun[stage] and self.later_stages == "previous":
+                self.network.copy_stage(stage - 1, stage)
+            self.begun[stage] = True
 
     def train(self, mode: bool = True) -> "DANModule":
         """Training mode; finished stages follow ``frozen_stages``."""

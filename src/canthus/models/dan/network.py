@@ -8,6 +8,7 @@ Legend: B batch, K landmarks, C image channels. Points are (x, y) pixels of the 
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ __all__ = ["DAN", "SUPPORTS", "connection", "inverse_distance_map"]
 
 CHANNELS = (64, 128, 256, 512)  # table 1 of the paper
 HIDDEN = 256  # fc1
-BATCH_NORM = {"eps": 1e-4, "momentum": 0.1}  # Lasagne's defaults, with which the released models were trained
+EPSILON = 1e-4  # of batch norm: Lasagne's default, with which the released models were trained
 SUPPORTS = ("disc", "window")
 
 
@@ -78,7 +79,7 @@ def connection(points: Tensor, mean_shape: Tensor, image: Tensor) -> tuple[Tenso
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
     """Convolution without bias, then batch norm, then ReLU: this order is the released code's."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs, **BATCH_NORM), nn.ReLU()
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs, eps=EPSILON), nn.ReLU()
     )
 
 
@@ -105,7 +106,7 @@ class Stage(nn.Module):
         side = size // 2 ** len(channels)
         self.dropout = nn.Dropout(dropout)
         self.fc1 = nn.Linear(channels[-1] * side * side, HIDDEN, bias=False)
-        self.norm = nn.BatchNorm1d(HIDDEN, **BATCH_NORM)
+        self.norm = nn.BatchNorm1d(HIDDEN, eps=EPSILON)
         self.fc2 = nn.Linear(HIDDEN, 2 * num_landmarks)
         for module in self.features.modules():
             if isinstance(module, nn.Conv2d):
@@ -149,7 +150,7 @@ class RefinementStage(nn.Module):
         self.feature_image = nn.Linear(HIDDEN, (size // 2) ** 2)
         nn.init.xavier_uniform_(self.feature_image.weight, gain=2**0.5)
         nn.init.zeros_(self.feature_image.bias)
-        self.norm = nn.BatchNorm2d(inputs + 2, **BATCH_NORM)
+        self.norm = nn.BatchNorm2d(inputs + 2, eps=EPSILON)
         self.stage = Stage(inputs + 2, num_landmarks, size, channels, dropout)
 
     def forward(self, image: Tensor, points: Tensor, hidden: Tensor, mean_shape: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,6 +218,25 @@ class DAN(nn.Module):
     def stage(self, number: int) -> nn.Module:
         """The module that holds the parameters of one stage, counted from 0."""
         return self.first if number == 0 else self.refinements[number - 1]
+
+    def _feed_forward(self, number: int) -> Stage:
+        return self.first if number == 0 else cast(Stage, self.refinements[number - 1].stage)
+
+    def copy_stage(self, source: int, target: int) -> None:
+        """Start a later stage from the feed-forward part of another: it sees the same faces, only upright.
+
+        The first convolution keeps its own weights for the channels that the source does not have; the last layer
+        is set to zero, so that the new stage begins by repeating the points before it.
+        """
+        taught, learner = self._feed_forward(source), self._feed_forward(target)
+        weights = {name: value for name, value in taught.state_dict().items() if not name.startswith("fc2")}
+        first = "features.0.0.0.weight"
+        inputs = min(weights[first].shape[1], self.mean_image.shape[0])
+        merged = learner.state_dict()[first].clone()
+        merged[:, :inputs] = weights[first][:, :inputs]
+        learner.load_state_dict({**weights, first: merged}, strict=False)
+        nn.init.zeros_(learner.fc2.weight)
+        nn.init.zeros_(learner.fc2.bias)
 
     def forward(self, image: Tensor, depth: int | None = None, frozen: int = 0) -> list[Tensor]:
         """Locate the landmarks.

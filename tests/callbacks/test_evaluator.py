@@ -1,0 +1,75 @@
+"""The evaluator measures in original pixels, whatever the crop, and beside the starting shape."""
+
+import numpy as np
+import pytest
+import torch
+
+from canthus.callbacks import Evaluator
+from canthus.schemes import load_scheme
+
+
+def evaluated(make_data, make_model, make_trainer, split="val", evaluator=None):
+    model = make_model()
+    trainer = make_trainer(max_epochs=1)
+    if evaluator:
+        trainer.callbacks[0] = evaluator
+    data = make_data(model)
+    trainer.fit(model, data)
+    (trainer.validate if split == "val" else trainer.test)(model, data, verbose=False)
+    return trainer.callbacks[0].result, data, trainer, model
+
+
+def test_errors_are_those_of_the_readers_labels(make_data, make_model, make_trainer) -> None:
+    result, data, trainer, _ = evaluated(make_data, make_model, make_trainer)
+    scheme = load_scheme(68)
+    faces = data.faces("val")
+    assert result.table.index.tolist() == list(range(len(faces))) == list(range(12))
+    errors = []
+    for row, face in enumerate(faces):
+        np.testing.assert_allclose(result.table.landmarks[row].numpy(), face.landmarks, atol=1e-2)
+        np.testing.assert_allclose(result.table.box[row].numpy(), face.box, atol=1e-2)
+        left, right = scheme.normalisers["inter_ocular"]
+        distance = np.linalg.norm(face.landmarks[left[0]] - face.landmarks[right[0]])
+        distances = np.linalg.norm(result.table.points[row, -1].numpy() - face.landmarks, axis=1)
+        errors.append(100 * distances.mean() / distance)
+    assert trainer.callback_metrics["val/nme_inter_ocular"].item() == pytest.approx(np.mean(errors), rel=1e-3)
+
+
+def test_the_starting_shape_is_the_baseline(make_data, make_model, make_trainer) -> None:
+    """DAN starts from the mean shape in the face box."""
+    result, data, _, model = evaluated(make_data, make_model, make_trainer)
+    from canthus.geometry import affine, boxes
+
+    shape = model.network.mean_shape[None]
+    for row, face in enumerate(data.faces("val")):
+        box = torch.from_numpy(face.box).float()[None]
+        placed = affine.apply(boxes.box_map(model.input.reference[None], box), shape)[0].numpy()
+        left, right = load_scheme(68).normalisers["inter_ocular"]
+        distance = np.linalg.norm(face.landmarks[left[0]] - face.landmarks[right[0]])
+        nme = 100 * np.linalg.norm(placed - face.landmarks, axis=1).mean() / distance
+        assert result.initial["full"][row].item() == pytest.approx(nme, rel=1e-3)
+    assert result.summaries()["full"]["nme_initial"] == pytest.approx(result.initial["full"].mean().item())
+
+
+def test_subsets_and_stages_are_logged_by_name(make_data, make_model, make_trainer) -> None:
+    result, data, trainer, _ = evaluated(make_data, make_model, make_trainer, "test")
+    attributes = set().union(*(face.attributes for face in data.faces("test")))
+    assert attributes
+    assert set(result.subsets) == {"full", *attributes}
+    for name in attributes:
+        expected = [name in face.attributes for face in data.faces("test")]
+        assert result.subsets[name].index.tolist() == np.flatnonzero(expected).tolist()
+        assert f"test/nme_inter_ocular_{name}" in trainer.callback_metrics
+    assert {"test/auc", "test/failure_rate", "test/nme_inter_ocular_stage2"} <= set(trainer.callback_metrics)
+
+
+def test_another_normaliser_changes_the_name(make_data, make_model, make_trainer) -> None:
+    evaluator = Evaluator("inter_pupil", threshold=10)
+    result, _, trainer, _ = evaluated(make_data, make_model, make_trainer, evaluator=evaluator)
+    assert "val/nme_inter_pupil" in trainer.callback_metrics
+    assert result.table.normaliser == "inter_pupil"
+
+
+def test_an_unknown_normaliser_lists_the_known(make_data, make_model, make_trainer) -> None:
+    with pytest.raises(ValueError, match="inter_ocular"):
+        evaluated(make_data, make_model, make_trainer, evaluator=Evaluator("eyes"))

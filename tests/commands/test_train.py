@@ -1,0 +1,86 @@
+"""What a training run leaves, and that every shipped experiment runs."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from canthus.config import conf_path
+
+EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
+
+
+def test_a_run_folder_holds_everything(trained: Path) -> None:
+    for name in ("config.yaml", "provenance.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv"):
+        assert (trained / name).is_file(), name
+    for name in ("train.log", "metrics.json", "predictions.csv", "ced.png", "summary.md", ".hydra/overrides.yaml"):
+        assert (trained / name).is_file(), name
+    assert (trained / "overlays" / "faces.png").is_file()
+    record = json.loads((trained / "provenance.json").read_text())
+    assert record["status"] == "finished"
+    assert record["packages"]["torch"] == torch.__version__
+    assert record["seed"] == 0
+    assert "${" not in (trained / "config.yaml").read_text()
+
+
+def test_metrics_csv_has_one_row_an_epoch(trained: Path) -> None:
+    with (trained / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert all(row["train/loss"] and row["val/nme_inter_ocular"] for row in rows)
+    assert [bool(row["val/nme_inter_ocular_stage2"]) for row in rows] == [False, False, True, True]
+
+
+def test_last_is_the_last_and_best_is_the_best(trained: Path) -> None:
+    last = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    assert last["epoch"] == 3
+    with (trained / "metrics.csv").open(newline="") as file:
+        errors = [float(row["val/nme_inter_ocular"]) for row in csv.DictReader(file)]
+    best = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
+    assert errors[best["epoch"]] == min(errors)
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["subsets"]["full"]["nme"] == pytest.approx(min(errors), rel=1e-6)
+
+
+def test_same_seed_same_metrics_file(trained: Path, run_command, cache, tmp_path: Path) -> None:
+    overrides = [line[2:] for line in (trained / ".hydra/overrides.yaml").read_text().splitlines()]
+    assert run_command("train", *overrides, f"hydra.run.dir={tmp_path / 'again'}") == 0
+    assert (tmp_path / "again/metrics.csv").read_text() == (trained / "metrics.csv").read_text()
+
+
+def test_a_failed_run_says_so(run_command, cache, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    status = run_command(
+        "train", "data.size=30", "data.batch_size=400", f"paths.cache={cache}", f"hydra.run.dir={folder}"
+    )
+    assert status == 2
+    record = json.loads((folder / "provenance.json").read_text())
+    assert record["status"].startswith("failed")
+    assert "lower data.batch_size" in (folder / "train.log").read_text()
+
+
+def test_warm_start(trained: Path, run_command, cache, tmp_path: Path) -> None:
+    overrides = [line[2:] for line in (trained / ".hydra/overrides.yaml").read_text().splitlines()]
+    folder = tmp_path / "warm"
+    arguments = [*overrides, f"init_from={trained}", "trainer.max_epochs=2", "model.optimizer.lr=0"]
+    assert run_command("train", *arguments, f"hydra.run.dir={folder}") == 0
+    before = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    after = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(before["network.first.fc1.weight"], after["network.first.fc1.weight"])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs(experiment: str, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
+    small = ["trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=1", "data.batch_size=4"]
+    small += ["data.validation=0.25", "model.width=0.05", "model.statistics_faces=8", f"paths.cache={cache}"]
+    data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
+    folder = tmp_path / "run"
+    assert run_command("train", f"experiment={experiment}", *small, *data, f"hydra.run.dir={folder}") == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["subsets"]["full"]["faces"] > 0
+    if experiment == "dan_300w":
+        tested = json.loads((folder / "evaluation/w300-test/metrics.json").read_text())
+        assert {"full", "common", "challenging", "ibug"} <= set(tested["subsets"])
+        assert tested["subsets"]["full"]["faces"] == 24

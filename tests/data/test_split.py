@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from canthus.data.face import DataError, Face
+from canthus.data.split import hold_out
+
+
+def face(part, photo):
+    return Face(
+        image=None,
+        landmarks=np.zeros((1, 2)),
+        visibility=np.full(1, 2, np.uint8),
+        box=np.array([0.0, 0.0, 1.0, 1.0]),
+        scheme="none",
+        photo=photo,
+        part=part,
+    )
+
+
+def two_parts():
+    """40 photographs of three faces, scattered, and 20 of one."""
+    crowd = [face("crowd", f"crowd/{i % 40}") for i in range(120)]
+    return crowd + [face("single", f"single/{i}") for i in range(20)]
+
+
+def photographs(faces, mask):
+    return {each.photo for each, held in zip(faces, mask, strict=True) if held}
+
+
+def test_photographs_stay_whole():
+    faces = two_parts()
+    mask = hold_out(faces, 0.25, seed=0)
+    assert mask.dtype == np.bool_
+    assert mask.shape == (140,)
+    assert not photographs(faces, mask) & photographs(faces, ~mask)
+
+
+@pytest.mark.parametrize(("share", "crowd", "single"), [(0.25, 10, 5), (0.1, 4, 2), (0.5, 20, 10)])
+def test_every_part_gives_the_same_share_of_its_photographs(share, crowd, single):
+    faces = two_parts()
+    held = photographs(faces, hold_out(faces, share, seed=0))
+    assert sum(photo.startswith("crowd") for photo in held) == crowd
+    assert sum(photo.startswith("single") for photo in held) == single
+
+
+def test_the_choice_is_the_same_every_time():
+    assert np.array_equal(hold_out(two_parts(), 0.25, seed=3), hold_out(two_parts(), 0.25, seed=3))
+
+
+def test_the_choice_does_not_depend_on_the_order_of_the_faces():
+    faces = two_parts()
+    assert photographs(faces, hold_out(faces, 0.25, seed=3)) == photographs(
+        faces[::-1], hold_out(faces[::-1], 0.25, seed=3)
+    )
+
+
+def test_another_seed_chooses_other_photographs():
+    faces = two_parts()
+    choices = {frozenset(photographs(faces, hold_out(faces, 0.25, seed))) for seed in range(5)}
+    assert len(choices) == 5
+
+
+def test_a_part_more_does_not_change_the_choice_in_the_others():
+    faces = two_parts()
+    more = [*faces, *(face("another", f"another/{i}") for i in range(10))]
+    assert photographs(faces, hold_out(faces, 0.25, 1)) == {
+        photo for photo in photographs(more, hold_out(more, 0.25, 1)) if not photo.startswith("another")
+    }
+
+
+def test_equal_names_in_two_parts_are_two_photographs():
+    faces = [face(part, f"{i}") for part in ("a", "b") for i in range(10)]
+    assert hold_out(faces, 0.1, 0).sum() == 2
+
+
+def test_share_zero_holds_out_nothing():
+    assert not hold_out([face("a", "one")], 0.0, 0).any()
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.1, 0), (0.95, 4)])
+def test_a_part_too_small_to_divide_is_an_error(share, count):
+    faces = [*two_parts(), *(face("small", f"small/{i}") for i in range(4))]
+    with pytest.raises(DataError, match=rf"small: a validation share of {share} of 4 photographs holds out {count}"):
+        hold_out(faces, share, 0)

@@ -1,0 +1,136 @@
+"""Configuration errors name the key, the place and the nearest right word; shipped configs all compose."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from canthus import config
+
+EXPERIMENTS = sorted(path.stem for path in (Path(config.conf_path()) / "experiment").glob("*.yaml"))
+
+
+def problem(*arguments: str) -> str | None:
+    config.register_schemas()
+    return config._preflight(list(arguments), "train")[1]
+
+
+def composed(*overrides: str):
+    config.register_schemas()
+    with initialize_config_dir(config.conf_path(), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sede=1"], ["unknown key 'sede'", "did you mean 'seed'"]),
+        (["trainer.max_epoch=3"], ["unknown key 'trainer.max_epoch'", "'max_epochs'"]),
+        (["model.widht=0.5"], ["unknown key 'model.widht'", "'width'"]),
+        (["data.augmentation.rotatoin=3"], ["unknown key 'data.augmentation.rotatoin'", "'rotation'"]),
+        (["model=dna"], ["no model is called 'dna'", "did you mean 'dan'"]),
+        (["experiment=dan_300"], ["no experiment is called 'dan_300'", "'dan_300w'"]),
+        (["data=wflww"], ["no data is called 'wflww'"]),
+        (["seed=abc"], ["seed", "abc"]),
+    ],
+)
+def test_command_line_mistakes(arguments: list[str], words: list[str]) -> None:
+    message = problem(*arguments)
+    assert message is not None
+    for word in words:
+        assert word in message
+
+
+def test_right_command_lines_pass() -> None:
+    assert problem("seed=0", "trainer.max_epochs=3", "model.width=0.5", "data.root=/x", "data=w300") is None
+    assert problem("-m", "seed=0,1", "model.width=0.5,1.0") is None
+
+
+def test_null_is_none() -> None:
+    config.register_schemas()
+    assert config._preflight(["logger=null", "callbacks=null"], "train") == (["logger=none", "callbacks=none"], None)
+
+
+def test_defaults_in_signatures_can_be_overridden_without_plus() -> None:
+    config.register_schemas()
+    arguments = ["model.width=0.5", "seed=3", "-m", "trainer.gradient_clip_val=1,2"]
+    assert config._preflight(arguments, "train")[0] == [
+        "+model.width=0.5",
+        "seed=3",
+        "-m",
+        "+trainer.gradient_clip_val=1,2",
+    ]
+
+
+def test_unknown_key_inside_an_experiment_file(tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    (conf / "experiment").mkdir(parents=True)
+    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nsede: 5\n")
+    (conf / "experiment" / "nested.yaml").write_text("# @package _global_\ntrainer: {max_epoch: 3}\n")
+    search = f"hydra.searchpath=[file://{conf}]"
+    message = problem(search, "experiment=mine")
+    assert message is not None
+    assert "unknown key 'sede'" in message
+    assert "experiment/mine" in message
+    assert "did you mean 'seed'" in message
+    with pytest.raises(config.ConfigError, match=r"unknown key 'trainer.max_epoch'.*did you mean 'max_epochs'"):
+        config.check(composed(search, "experiment=nested"))
+
+
+def test_plus_does_not_get_past_the_check() -> None:
+    with pytest.raises(config.ConfigError, match=r"unknown key 'sede': did you mean 'seed'"):
+        config.check(composed("+sede=1"))
+    with pytest.raises(config.ConfigError, match=r"unknown key 'trainer.max_epoch'"):
+        config.check(composed("+trainer.max_epoch=1"))
+    with pytest.raises(config.ConfigError, match=r"unknown key 'data.sise'.*'size'"):
+        config.check(composed("+data.sise=1"))
+
+
+def test_callbacks_without_target_are_refused() -> None:
+    with pytest.raises(config.ConfigError, match=r"callbacks.evalutor has no _target_.*'evaluator'"):
+        config.check(composed("+callbacks.evalutor.threshold=10"))
+
+
+def test_missing_values_are_listed_with_the_remedy() -> None:
+    with pytest.raises(config.ConfigError, match=r"needed but not given: data.root=\.\.\."):
+        config.check(composed("data=w300"))
+
+
+def test_a_target_that_cannot_be_imported() -> None:
+    with pytest.raises(config.ConfigError, match=r"model._target_=canthus.models.nothing"):
+        config.check(composed("model._target_=canthus.models.nothing"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> None:
+    cfg = composed(f"experiment={experiment}", *(["data.root=/nowhere"] if "300w" in experiment else []))
+    config.check(cfg)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *(f"trainer={name}" for name in ("cpu", "gpu", "mps", "ddp", "ddp_sim", "default")),
+        *(f"logger={name}" for name in ("csv", "wandb", "tensorboard", "many", "none")),
+        *(f"callbacks={name}" for name in ("default", "cascade", "none")),
+        *(f"debug={name}" for name in ("fdr", "overfit", "limit", "profiler")),
+        "data.augmentation=null",
+    ],
+)
+def test_every_choice_passes_the_checks(override: str) -> None:
+    config.check(composed(override))
+
+
+def test_seed_zero_is_a_seed() -> None:
+    assert composed("seed=0").seed == 0
+    assert OmegaConf.select(composed("seed=0"), "data.seed") == 0
+
+
+def test_config_module_does_not_import_torch() -> None:
+    """Shell completion composes without building anything, so it must not wait for torch."""
+    import subprocess
+    import sys
+
+    code = "import sys, canthus.train, canthus.evaluate, canthus.predict; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
