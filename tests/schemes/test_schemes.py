@@ -7,6 +7,7 @@ import pytest
 
 from canthus.schemes import load_scheme, reduce_landmarks
 from canthus.schemes.parsing import parse_scheme
+from canthus.schemes.scheme import Blend
 
 SHIPPED = ["5", "68"]
 # facts of the markups: fixed points of the flip
@@ -173,11 +174,11 @@ def test_inconsistent_files_are_refused(old, new, message):
 
 
 def test_reduction_that_swaps_sides_is_refused():
-    reductions = {"5": ((45,), (36,), (30,), (48,), (55,))}
+    reductions = {"5": tuple(Blend.mean((point,)) for point in (45, 36, 30, 48, 55))}
     with pytest.raises(ValueError, match=r"68\.yaml: reductions: 5: point 3 and its mirror image 4"):
         replace(load_scheme(68), reductions=reductions).check_reduction("5", load_scheme(5).flip)
 
 
 def test_reduction_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"reductions: 5: 1 points, but scheme '5' has 5"):
-        replace(load_scheme(68), reductions={"5": ((30,),)}).check_reduction("5", load_scheme(5).flip)
+        replace(load_scheme(68), reductions={"5": (Blend.mean((30,)),)}).check_reduction("5", load_scheme(5).flip)

@@ -86,6 +86,13 @@ class Augmentation:
         for name in ("rotation", "scale", "shift", "brightness", "contrast", "gamma", "colour", "noise", "blur_sigma"):
             if getattr(self, name) < 0:
                 raise ValueError(f"augmentation.{name} is {getattr(self, name)}; it must not be negative")
+        low, high = self.scale_limits
+        if not 0 < low <= high:
+            raise ValueError(
+                f"augmentation.scale_limits is {self.scale_limits}; two factors above 0, the smaller first"
+            )
+        if not 0 <= self.occlusion_size <= 1:
+            raise ValueError(f"augmentation.occlusion_size is {self.occlusion_size}; a share lies in [0, 1]")
         if self.shift_unit not in SHIFT_UNITS:
             raise ValueError(f"augmentation.shift_unit is {self.shift_unit!r}; one of {', '.join(SHIFT_UNITS)}")
         if self.low_resolution_factor < 2:
@@ -137,7 +144,7 @@ class Augmentation:
         if self.occlusion:
             image = self._occlude(image, chosen(self.occlusion), random)
         if self.gamma:
-            image = image.clamp_min(1e-4) ** torch.exp(uniform(float(torch.tensor(1 + self.gamma).log())))
+            image = image.clamp_min(0) ** torch.exp(uniform(float(torch.tensor(1 + self.gamma).log())))
         if self.colour and channels == 3:
             image = image * (1 + uniform(self.colour, 3))
         if self.contrast:

@@ -68,7 +68,7 @@ class InputSpec:
     @property
     def reference(self) -> Tensor:
         """(4,) the reference box as a tensor."""
-        return torch.tensor(self.reference_box)
+        return torch.tensor(self.reference_box, dtype=torch.float32)
 
 
 def scale_pixels(image: Tensor, scaling: str) -> Tensor:

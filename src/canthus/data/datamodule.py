@@ -159,9 +159,10 @@ class FaceDataModule(lightning.LightningDataModule):
         trainer, view, training = self.trainer, self._views[split], split == "train"
         world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         accelerated = trainer is not None and trainer.strategy.root_device.type != "cpu"
-        share = self.batch_size // (world * (trainer.accumulate_grad_batches if trainer else 1))
-        if share < 1:
-            raise DataError(f"data.batch_size={self.batch_size} is smaller than the processes it is divided among")
+        parts = world * (trainer.accumulate_grad_batches if trainer and training else 1)
+        share = max(self.batch_size // parts, 1)
+        if training and share * parts != self.batch_size:
+            raise DataError(f"data.batch_size={self.batch_size} does not divide into {parts}: processes x accumulated")
         if training and not self.steps_per_epoch:
             raise DataError(
                 f"{len(view.rows)} training faces do not fill one batch of {self.batch_size}; lower data.batch_size"
@@ -171,7 +172,7 @@ class FaceDataModule(lightning.LightningDataModule):
         return DataLoader(
             view,
             batch_size=share,
-            sampler=EpochSampler(len(view.rows), training, self.seed, rank, world),
+            sampler=EpochSampler(len(view.rows), training, self.seed, rank, world, step=self.batch_size),
             drop_last=training,
             generator=torch.Generator(),  # iterators must not draw from the global one, which a resume restores
             collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
@@ -182,6 +183,7 @@ class FaceDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled by epoch; the last incomplete batch is left out."""
+        self._drawn_epoch = -1  # another run begins
         return self._loader("train")
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -255,12 +257,10 @@ class FaceDataModule(lightning.LightningDataModule):
         self._random.manual_seed(_mix(self.seed, -1, 0))
         self._drawn_epoch = -1
         view = self._views["train"]
-        copied, view.copy_rows = view.copy_rows, False
         order = torch.randperm(len(view.rows), generator=self._random)
         order = order.repeat(-(-count // len(order)))[:count]
         for rows in order.split(self.batch_size):
-            yield self.to_input(view.__getitems__(rows.tolist()), "train", augment=True)["image"]
-        view.copy_rows = copied
+            yield self.to_input(view.batch(rows.tolist(), copy=False), "train", augment=True)["image"]
 
 
 class FaceView(Dataset[Batch]):
@@ -275,9 +275,13 @@ class FaceView(Dataset[Batch]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """One batch at once: the loader then neither indexes nor collates face by face."""
+        return self.batch(indices, copy=self.copy_rows)
+
+    def batch(self, indices: list[int], *, copy: bool) -> Batch:
+        """The faces of some indices, with or without their crops."""
         rows = self.rows[indices]
         labels = self.landmarks
-        image = torch.from_numpy(self.store.crops[rows]) if self.copy_rows else torch.empty(0, dtype=torch.uint8)
+        image = torch.from_numpy(self.store.crops[rows]) if copy else torch.empty(0, dtype=torch.uint8)
         return Batch(
             image=image,
             landmarks=labels.points[rows],
@@ -292,11 +296,12 @@ class EpochSampler(Sampler[int]):
     """Indices of one process: every ``world``-th, from its rank on, shuffled by (seed, epoch) when training.
 
     Nothing is padded, so that evaluation over several processes sees each face once. In training, the remainder that
-    would give processes different numbers of batches is left out of the epoch.
+    would give processes different numbers of batches, or an optimiser step fewer faces than ``step``, is left out.
     """
 
-    def __init__(self, size: int, shuffle: bool, seed: int, rank: int, world: int) -> None:
+    def __init__(self, size: int, shuffle: bool, seed: int, rank: int, world: int, step: int = 1) -> None:
         self.size, self.shuffle, self.seed, self.rank, self.world = size, shuffle, seed, rank, world
+        self.kept = size // step * step // world * world  # faces of a training epoch, over all processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -304,13 +309,13 @@ class EpochSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.size // self.world if self.shuffle else len(range(self.rank, self.size, self.world))
+        return self.kept // self.world if self.shuffle else len(range(self.rank, self.size, self.world))
 
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
             return iter(range(self.rank, self.size, self.world))
         order = torch.randperm(self.size, generator=torch.Generator().manual_seed(_mix(self.seed, self.epoch)))
-        return iter(order[: len(self) * self.world][self.rank :: self.world].tolist())
+        return iter(order[: self.kept][self.rank :: self.world].tolist())
 
 
 def _mix(*numbers: int) -> int:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -151,7 +152,8 @@ def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec,
     photographs: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
         photographs.setdefault(face.image, []).append(row)
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    # not the process number: containers and machines that share a cache repeat it, and a killed run leaves its folder
+    temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}.tmp")
     temporary.mkdir(parents=True)
     try:
         shape = (len(faces), spec.pixels, spec.pixels, spec.channels)

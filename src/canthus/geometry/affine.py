@@ -56,13 +56,14 @@ def mirror(flags: Tensor, axis: float) -> Tensor:
 
 def apply(matrix: Tensor, points: Tensor) -> Tensor:
     """Map points: (B, 2, 3) and (B, K, 2) to (B, K, 2)."""
-    return points @ matrix[..., :2].mT + matrix[..., None, :, 2]
+    # sums of products, here and below: autocast would turn a matrix product into bfloat16 and move points by a pixel
+    return _product(points, matrix[..., :2].mT) + matrix[..., None, :, 2]
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
     """The map that applies ``inner`` first: ``apply(compose(f, g), p) == apply(f, apply(g, p))``."""
-    linear = outer[..., :2] @ inner[..., :2]
-    offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    linear = _product(outer[..., :2], inner[..., :2])
+    offset = _product(outer[..., :2], inner[..., 2:]) + outer[..., 2:]
     return torch.cat([linear, offset], -1)
 
 
@@ -71,7 +72,12 @@ def invert(matrix: Tensor) -> Tensor:
     a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
     adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
     linear = adjugate / (a * d - b * c)[..., None, None]
-    return torch.cat([linear, -linear @ matrix[..., 2:]], -1)
+    return torch.cat([linear, -_product(linear, matrix[..., 2:])], -1)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """(..., N, 2) times (..., 2, M), out of autocast's reach."""
+    return left[..., :1] * right[..., :1, :] + left[..., 1:] * right[..., 1:, :]
 
 
 def similarity_fit(source: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

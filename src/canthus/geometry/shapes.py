@@ -32,6 +32,10 @@ def procrustes_mean(
         ValueError: a landmark that no face has, or no face with two labelled points.
     """
     weight = (visibility > 0).to(torch.float64)
+    usable = weight.sum(1) >= 2  # a similarity needs two points
+    if not usable.any():
+        raise ValueError("no face has two labelled points, so a mean shape cannot be computed")
+    shapes, weight = shapes[usable], weight[usable]
     missing = torch.nonzero(weight.sum(0) == 0).flatten().tolist()
     if missing:
         raise ValueError(f"landmarks {missing} are labelled in no face, so a mean shape cannot be computed")

@@ -5,13 +5,14 @@ schemes. Nothing else in the package knows how many points a data set has.
 """
 
 import difflib
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.schemes.parsing import parse_scheme
+from canthus.schemes.parsing import parse_scheme, same_points_as
 from canthus.schemes.scheme import Scheme
 
 __all__ = ["Scheme", "load_scheme", "reduce_landmarks"]
@@ -32,7 +33,7 @@ def load_scheme(name: str | int) -> Scheme:
 def reduce_landmarks(
     landmarks: NDArray[np.float64], visibility: NDArray[np.uint8], source: Scheme, target: str
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Derive the points of a smaller scheme by averaging points of a larger one.
+    """Derive the points of a smaller scheme as weighted means of points of a larger one.
 
     Args:
         landmarks: (K, 2) points in the source scheme.
@@ -60,13 +61,20 @@ def reduce_landmarks(
         raise ValueError(
             f"no reduction from scheme {source.name!r} to {target!r} is defined; {source.name!r} reduces to: {known}"
         )
-    groups = source.reductions[target]
-    counts = np.array([len(group) for group in groups])
-    starts = np.cumsum(counts) - counts
-    points = np.concatenate(groups)
+    points, starts, shares = _table(source, target)
     seen = np.minimum.reduceat(visibility[points], starts)
-    means = np.add.reduceat(landmarks[points], starts, axis=0) / counts[:, None]
+    means = np.add.reduceat(landmarks[points] * shares, starts, axis=0)
     return np.where(seen[:, None] > 0, means, np.nan), seen
+
+
+@cache
+def _table(source: Scheme, target: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """A reduction as arrays: source points in the order of the target's, where each target begins, (x, y) shares."""
+    blends = source.reductions[target]
+    rows = [(point, blend.x.get(point, 0), blend.y.get(point, 0)) for blend in blends for point in blend.points]
+    points, *shares = zip(*rows, strict=True)
+    counts = np.array([len(blend.points) for blend in blends])
+    return np.array(points), np.cumsum(counts) - counts, np.array(shares, dtype=np.float64).T
 
 
 @cache
@@ -86,7 +94,9 @@ def _load(name: str) -> Scheme:
 
 
 def _read(name: str) -> Scheme:
-    return parse_scheme(name, resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    twin = same_points_as(name, text)
+    return replace(_read(twin), name=name) if twin else parse_scheme(name, text)
 
 
 def _available() -> list[str]:

@@ -2,8 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 Indices = tuple[int, ...]
+Weights = Mapping[int, Fraction]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A point made of weighted points of a larger scheme. Weights are exact and sum to 1 in each coordinate.
+
+    Attributes:
+        x: point -> its share of the x coordinate.
+        y: point -> its share of the y coordinate.
+    """
+
+    x: Weights
+    y: Weights
+
+    @classmethod
+    def mean(cls, points: Indices) -> "Blend":
+        """Equal shares, of a point named twice two of them."""
+        shares: dict[int, Fraction] = {}
+        for point in points:
+            shares[point] = shares.get(point, Fraction(0)) + Fraction(1, len(points))
+        return cls(shares, shares)
+
+    @property
+    def points(self) -> Indices:
+        """Every point that has a share."""
+        return tuple(sorted({*self.x, *self.y}))
+
+    def moved(self, permutation: Sequence[int]) -> "Blend":
+        """The same shares of other points."""
+        return Blend(*({permutation[point]: share for point, share in axis.items()} for axis in (self.x, self.y)))
 
 
 @dataclass(frozen=True)
@@ -18,7 +50,7 @@ class Scheme:
         regions: name -> points.
         normalisers: name -> two groups of points. The distance between the means of the groups divides errors.
         skeleton: polylines for drawing, each as its points and whether the last joins the first.
-        reductions: name of another scheme -> for each of its points, the points of this one that are averaged.
+        reductions: name of another scheme -> what each of its points is made of.
     """
 
     name: str
@@ -29,7 +61,7 @@ class Scheme:
     regions: Mapping[str, Indices] = field(hash=False)
     normalisers: Mapping[str, tuple[Indices, Indices]] = field(hash=False)
     skeleton: tuple[tuple[Indices, bool], ...]
-    reductions: Mapping[str, tuple[Indices, ...]] = field(hash=False)
+    reductions: Mapping[str, tuple[Blend, ...]] = field(hash=False)
 
     def __post_init__(self) -> None:
         """Check that the scheme is consistent in itself.
@@ -57,6 +89,7 @@ class Scheme:
         for place, points in self._groups():
             if not points or not all(0 <= point < k for point in points):
                 raise self._error(f"{place}: {list(points)} should be one or more indices from 0 to {k - 1}")
+        self._check_shares()
         self._check_regions()
 
     def check_reduction(self, target: str, flip: Sequence[int]) -> None:
@@ -72,11 +105,21 @@ class Scheme:
         groups = self.reductions[target]
         if len(groups) != len(flip):
             raise self._error(f"reductions: {target}: {len(groups)} points, but scheme {target!r} has {len(flip)}")
-        for i, group in enumerate(groups):
-            if {self.flip[point] for point in group} != set(groups[flip[i]]):
+        for i, blend in enumerate(groups):
+            if blend.moved(self.flip) != groups[flip[i]]:
                 raise self._error(
                     f"reductions: {target}: point {i} and its mirror image {flip[i]} do not mirror each other"
                 )
+
+    def _check_shares(self) -> None:
+        for name, blends in self.reductions.items():
+            for i, blend in enumerate(blends):
+                for axis, shares in (("x", blend.x), ("y", blend.y)):
+                    if sum(shares.values()) != 1:
+                        total = float(sum(shares.values()))
+                        raise self._error(
+                            f"reductions: {name}: weights of {axis} of point {i} sum to {total}, not to 1"
+                        )
 
     def _check_regions(self) -> None:
         for name, points in self.regions.items():
@@ -91,7 +134,7 @@ class Scheme:
         groups = [(f"regions: {name}", points) for name, points in self.regions.items()]
         groups += [(f"normalisers: {name}", points) for name, pair in self.normalisers.items() for points in pair]
         groups += [("skeleton", points) for points, _ in self.skeleton]
-        groups += [(f"reductions: {name}", points) for name, rows in self.reductions.items() for points in rows]
+        groups += [(f"reductions: {name}", blend.points) for name, rows in self.reductions.items() for blend in rows]
         return groups
 
     def _error(self, message: str) -> ValueError:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.synthetic.canvas import Canvas, Colour, Points, normals, smooth
+from canthus.data.synthetic.canvas import Canvas, Colour, normals, smooth
 from canthus.data.synthetic.scene import Scene
 
 IRISES = ((70, 45, 30), (95, 65, 40), (60, 40, 28), (90, 110, 80), (85, 120, 150), (110, 125, 135))
@@ -16,7 +16,7 @@ def mix(a: NDArray[np.float64] | Colour, b: NDArray[np.float64] | Colour, share:
 
 
 def paint_eyes(canvas: Canvas, random: np.random.Generator, scene: Scene, skin: NDArray[np.float64]) -> None:
-    """Eyeball between the lids, iris and pupil where the gaze goes, lashes on the upper lid's points, the lid's crease."""
+    """Eyeball between the lids, iris and pupil where the gaze goes, lashes along the upper lid's points, a crease."""
     scale = scene.camera.scale
     iris: Colour = IRISES[random.choice(len(IRISES), p=[0.3, 0.2, 0.25, 0.07, 0.1, 0.08])]
     white = mix((236, 233, 228), skin, 0.15)

@@ -42,7 +42,7 @@ def paint_long_hair(
 
 
 def paint_hair(canvas: Canvas, random: np.random.Generator, mass: Points, colour: NDArray[np.float64]) -> None:
-    """The hair that encloses the skull, with strands that run from the crown outwards; ``mass`` is its (n, 2) outline."""
+    """Hair that encloses the skull, with strands from the crown outwards; ``mass`` is its (n, 2) outline."""
     middle = mass.mean(0)
     canvas.polygon(mass, mix(colour, (0, 0, 0), 0.1))
     crown = middle + np.array([random.normal() * 0.15, -0.55]) * np.ptp(mass, axis=0) / 2

@@ -1,4 +1,4 @@
-"""The head around the 68 points: turning it, its outline from any side, the parts that carry no landmark, the camera."""
+"""The head around the 68 points: turning it, its outline from any side, parts without landmarks, the camera."""
 
 from dataclasses import dataclass
 
@@ -51,8 +51,8 @@ EAR = np.array(
 def rotation(yaw: float, pitch: float, roll: float) -> Points:
     """The (3, 3) matrix that turns a head: pitch first, then yaw, then roll, all in radians.
 
-    Positive yaw turns the nose to the image's right, positive pitch lifts it, positive roll turns the picture clockwise.
-    A mirror changes the signs of yaw and roll.
+    Positive yaw turns the nose to the image's right, positive pitch lifts it, positive roll turns the head clockwise
+    in the picture. A mirror changes the signs of yaw and roll.
     """
     (cy, sy), (cp, sp), (cr, sr) = ((np.cos(angle), np.sin(angle)) for angle in (yaw, pitch, roll))
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

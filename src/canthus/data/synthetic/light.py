@@ -9,6 +9,8 @@ from canthus.data.synthetic.scene import Scene
 
 COARSE = 2
 """Picture pixels per shading pixel: shading is smooth, and a quarter of the pixels costs a quarter of the time."""
+DIAMOND = ((-1, 0), (0, -1), (1, 0), (0, 1))
+"""A round patch, once it is blurred."""
 
 
 def shading(scene: Scene, size: int, person: list[Points]) -> NDArray[np.uint8]:
@@ -64,7 +66,7 @@ def _relief(scene: Scene, side: int, light: float) -> NDArray[np.float32]:
         add(soft, -0.16, brow[1], brow[2], brow[4], bridge[1], eye[4], eye[5], eye[0])
         cheek = 0.5 * eye[4:6].mean(0) + 0.5 * (p[48] if way < 0 else p[54])
         half = 0.17 * scale
-        add(soft, 0.1, cheek + (-half, 0), cheek + (0, -half), cheek + (half, 0), cheek + (0, half))
+        add(soft, 0.1, *(cheek + half * np.array(d) for d in DIAMOND))
         # the side of the nose that looks away from the light
         add(
             fine,
@@ -88,13 +90,13 @@ def _relief(scene: Scene, side: int, light: float) -> NDArray[np.float32]:
         )
     add(fine, -0.2, p[31], p[32], p[33], p[34], p[35], 0.75 * p[33] + 0.25 * p[51])
     add(fine, -0.18, p[58], p[57], p[56], 0.72 * p[57] + 0.28 * chin)
-    add(soft, 0.1, *(0.6 * chin + 0.4 * p[57] + 0.12 * scale * np.array(d) for d in ((-1, 0), (0, -1), (1, 0), (0, 1))))
+    add(soft, 0.1, *(0.6 * chin + 0.4 * p[57] + 0.12 * scale * np.array(d) for d in DIAMOND))
     forehead = p[27] + 1.6 * (p[[19, 24]].mean(0) - p[27]) + 0.7 * (p[27] - p[30])
     add(soft, 0.1, *(forehead + 0.3 * scale * np.array(d) for d in ((-1, 0), (0, -0.6), (1, 0), (0, 0.6))))
     ridge = np.array([0.03, 0.0]) * scale
     add(fine, 0.12, p[27] - ridge, p[27] + ridge, p[30] + 1.6 * ridge, p[30] - 1.6 * ridge)
-    soft = cv2.GaussianBlur(soft, (0, 0), max(0.075 * scale / COARSE, 0.3))
-    return np.asarray(soft + cv2.GaussianBlur(fine, (0, 0), max(0.03 * scale / COARSE, 0.3)), dtype=np.float32)
+    wide = cv2.GaussianBlur(soft, (0, 0), max(0.075 * scale / COARSE, 0.3))
+    return np.asarray(wide + cv2.GaussianBlur(fine, (0, 0), max(0.03 * scale / COARSE, 0.3)), dtype=np.float32)
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:
@@ -109,19 +111,18 @@ def photograph(picture: NDArray[np.uint8], scene: Scene, random: np.random.Gener
         scene: how bad the camera is.
         random: the appearance stream.
     """
-    size = picture.shape[0]
+    size = len(picture)
     ramp = np.arange(256)[:, None] / 255
     curve = ramp ** random.uniform(0.8, 1.25) * 255 * random.uniform(0.93, 1.07, 3)
-    picture = cv2.LUT(picture, np.clip(curve, 0, 255).astype(np.uint8)[None])
+    shot = cv2.LUT(picture, np.clip(curve, 0, 255).astype(np.uint8)[None])
     if random.random() < 0.05:
-        picture = cv2.merge([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)] * 3)
+        shot = cv2.merge([cv2.cvtColor(shot, cv2.COLOR_RGB2GRAY)] * 3)
     if scene.blur > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
+        shot = cv2.GaussianBlur(shot, (0, 0), scene.blur)
     if scene.reduction > 1:
         few = max(round(size / scene.reduction), 8)
-        picture = cv2.resize(picture, (few, few), interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+        shot = cv2.resize(shot, (few, few), interpolation=cv2.INTER_AREA)
+        shot = cv2.resize(shot, (size, size), interpolation=cv2.INTER_LINEAR)
     # grey noise: cameras suppress its colour
     noise = random.standard_normal((size, size), dtype=np.float32) * np.float32(scene.noise)
-    noisy = cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
-    return np.asarray(noisy, dtype=np.uint8)
+    return np.asarray(cv2.add(shot, cv2.merge([noise] * 3), dtype=cv2.CV_8U), dtype=np.uint8)

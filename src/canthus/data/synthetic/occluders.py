@@ -86,7 +86,7 @@ def worn(kind: str, landmarks: Points, scale: float) -> tuple[Occluder, ...]:
     down = np.array([-across[1], across[0]]) / np.linalg.norm(across) * scale
     lenses = []
     for eye, outwards in ((slice(36, 42), -1), (slice(42, 48), 1)):
-        half = max(np.linalg.norm(np.ptp(landmarks[eye], axis=0)), 0.1 * scale) * 0.72
+        half = max(float(np.linalg.norm(np.ptp(landmarks[eye], axis=0))), 0.1 * scale) * 0.72
         x = across / np.linalg.norm(across) * half
         centre = landmarks[eye].mean(0) + 0.05 * down + 0.06 * outwards * x
         lens = [(-1, -0.14), (0, -0.18), (1, -0.14), (0.95, 0.08), (0.6, 0.2), (0, 0.23), (-0.6, 0.2), (-0.95, 0.08)]
@@ -95,9 +95,9 @@ def worn(kind: str, landmarks: Points, scale: float) -> tuple[Occluder, ...]:
 
 
 def _hand(random: np.random.Generator, place: Callable[[float, float], Points], unit: float) -> tuple[Points, ...]:
-    """Forearm, palm, four fingers and a thumb; finger tips lie about the target, ``unit`` is the hand's scale in pixels."""
+    """Forearm, thumb, palm and four fingers with tips about the target; ``unit`` is the hand's scale in pixels."""
     spread = random.uniform(0.02, 0.1)
-    lengths = (0.52, 0.60, 0.56, 0.42) * random.uniform(0.7, 1, 4)
+    lengths = np.array([0.52, 0.60, 0.56, 0.42]) * random.uniform(0.7, 1, 4)
     x = np.array([-0.24, -0.08, 0.08, 0.24])
     fingers = [
         _capsule(place(root, 0.62), place(root * (1 + 4 * spread), 0.62 - length), 0.078 * unit)

@@ -67,6 +67,7 @@ def _paint_person(canvas: Canvas, scene: Scene, random: np.random.Generator) -> 
     column = neck + NECK * (neck_width, camera.scale)
     canvas.polygon(column, mix(skin, (40, 15, 10), 0.38))
     line = paint_clothes(canvas, random, collar, neck_width)
+    open_neck = line[np.abs(line[:, 0] - neck[0]) < 0.48 * neck_width]
     for ear in ears(width):
         edge = smooth(seen(ear), closed=True)
         canvas.polygon(edge, mix(skin, (120, 40, 30), 0.15))
@@ -81,7 +82,7 @@ def _paint_person(canvas: Canvas, scene: Scene, random: np.random.Generator) -> 
     paint_mouth(canvas, random, scene, skin)
     paint_eyes(canvas, random, scene, skin)
     paint_brows(canvas, random, scene, np.array(mix(hair, (30, 20, 15), random.uniform(0.1, 0.5))))
-    gain = shading(scene, canvas.size, [mass, jaw, np.concatenate([column[:2], line[::-1]])])
+    gain = shading(scene, canvas.size, [mass, jaw, np.concatenate([column[:2], open_neck[::-1]])])
     canvas.samples = np.asarray(cv2.multiply(canvas.samples, cv2.merge([gain] * 3), scale=1 / 128), dtype=np.uint8)
     if not bald and random.random() < 0.3:
         paint_fringe(canvas, random, border, scene, hair)

@@ -119,7 +119,9 @@ class Stage(nn.Module):
         """(B, C, H, W) to the displacement (B, K, 2), float32, and fc1's output (B, 256)."""
         hidden = self.fc1(self.dropout(self.features(image)).flatten(1))
         hidden = functional.relu(self.norm(hidden))
-        return self.fc2(hidden).float().unflatten(1, (-1, 2)), hidden
+        with torch.autocast(image.device.type, enabled=False):  # bfloat16 would round points to 1/16 pixel
+            displacement = self.fc2(hidden.float())
+        return displacement.unflatten(1, (-1, 2)), hidden
 
 
 class RefinementStage(nn.Module):

@@ -1,0 +1,145 @@
+"""What readers of published lists share: lines with their numbers, counts, names of parts, photographs by name."""
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from logging import getLogger
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canthus.data.face import DataError
+from canthus.data.images import IMAGE_SUFFIXES
+
+log = getLogger(__name__)
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file that are not blank, each with its number from 1.
+
+    Raises:
+        DataError: no such file, one that is empty, or one that is not text.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
+    if not content.strip():
+        raise DataError(f"{path}:1: the file is empty; replace it by the official one")
+    # bytes.splitlines knows \n, \r\n and \r only, so that line numbers agree with an editor's
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}:{number}: is not text ({error}); replace the file by the official one") from error
+        if text:
+            yield number, text
+
+
+def numbers(place: str, tokens: Sequence[str], meaning: str) -> NDArray[np.float64]:
+    """Convert tokens of a line.
+
+    Args:
+        place: file and line, for messages.
+        tokens: of the line.
+        meaning: what the numbers should be.
+
+    Raises:
+        DataError: a token that is not a finite number.
+    """
+    try:
+        values = np.array([float(token) for token in tokens])
+    except ValueError as error:
+        raise DataError(f"{place}: {meaning} expected, but {error}; restore the line from the official file") from None
+    if not np.isfinite(values).all():
+        bad = tokens[int(np.flatnonzero(~np.isfinite(values))[0])]
+        raise DataError(f"{place}: {meaning} expected, but {bad!r} is not finite; restore the line")
+    return values
+
+
+def unknown_part(data_set: str, name: str, known: Iterable[str]) -> DataError:
+    """Make the error for a part that a data set does not have; names the nearest and all."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return DataError(
+        f"{data_set} has no part {name!r}, nearest {near!r}; data.train_parts and data.test_parts name any of: "
+        f"{', '.join(known)}"
+    )
+
+
+def check_count(place: Path, what: str, found: int, official: int, allow_partial: bool) -> None:
+    """Assert a published count.
+
+    Raises:
+        DataError: another number; with ``allow_partial`` only none at all, or more than published.
+    """
+    if found == official or (allow_partial and 0 < found < official):
+        return
+    if found == 0:
+        remedy = "check that the archive was unpacked"
+    elif found > official:
+        remedy = "remove what is not part of the official one"
+    else:
+        remedy = "complete it, or set data.allow_partial=true to work with what is there"
+    raise DataError(f"{place}: {found} {what} where the official one has {official}; {remedy}")
+
+
+class Photographs:
+    """Photographs below a folder, found by the names that lists give them.
+
+    Lists and archives disagree in capitals and in the extension (``.png`` on disk, ``.jpg`` in the list): names match
+    without case, and by stem where no file has the full name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, dict[str, str]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """Give the file of a relative name with forward slashes, or ``None``."""
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or not relative.name:
+            return None
+        parent = relative.parent.as_posix()
+        if parent not in self._folders:
+            self._folders[parent] = _by_name(self.root / parent)
+        entries, wanted = self._folders[parent], relative.name.lower()
+        file = entries.get(wanted) or entries.get(os.path.splitext(wanted)[0])
+        return self.root / parent / file if file else None
+
+    def locate(self, names: Sequence[str], place: Callable[[int], str], allow_partial: bool) -> list[Path | None]:
+        """Find many photographs.
+
+        Args:
+            names: relative, with forward slashes.
+            place: index -> file and line that name it, for messages.
+            allow_partial: give ``None`` for those that are missing, and log how many.
+
+        Raises:
+            DataError: a photograph is missing, or all are.
+        """
+        found = [self.find(name) for name in names]
+        lacking = [i for i, file in enumerate(found) if file is None]
+        if not lacking:
+            return found
+        first = lacking[0]
+        summary = f"{len(lacking)} of {len(names)} listed photographs are missing"
+        if not allow_partial or len(lacking) == len(names):
+            remedy = "" if len(lacking) == len(names) else ", or set data.allow_partial=true to leave their faces out"
+            raise DataError(
+                f"{place(first)}: {self.root / names[first]} does not exist; {summary}; complete the folder{remedy}"
+            )
+        log.warning("%s: %s, first %s; their faces are left out", self.root, summary, names[first])
+        return found
+
+
+def _by_name(folder: Path) -> dict[str, str]:
+    """Names of the images of a folder by lower-case name and by lower-case stem; a full name comes first."""
+    try:
+        files = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (OSError, ValueError):  # ValueError: a damaged list named a folder with a null byte
+        return {}
+    images = [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+    by_stem = {os.path.splitext(name)[0].lower(): name for name in reversed(images)}
+    return by_stem | {name.lower(): name for name in images}
