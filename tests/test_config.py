@@ -113,7 +113,7 @@ def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> Non
     [
         *(f"trainer={name}" for name in ("cpu", "gpu", "mps", "ddp", "ddp_sim", "default")),
         *(f"logger={name}" for name in ("csv", "wandb", "tensorboard", "many", "none")),
-        *(f"callbacks={name}" for name in ("default", "cascade", "none")),
+        *(f"callbacks={name}" for name in ("default", "none")),
         *(f"debug={name}" for name in ("fdr", "overfit", "limit", "profiler")),
         "data.augmentation=null",
     ],

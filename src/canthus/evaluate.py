@@ -29,8 +29,11 @@ def evaluate(cfg: DictConfig) -> float:
     from canthus.callbacks import Evaluator
     from canthus.reporting import print_metrics, write_results
 
-    config.check(cfg, config.EvalConfig)
     run = Path(cfg.run)
+    for group in ("data", "trainer"):  # before anything that imports what they name
+        if HydraConfig.get().runtime.choices[group] == "of_run":
+            runtime.check_trust(OmegaConf.create({group: cfg[group]}), run, trust=cfg.trust)
+    config.check(cfg, config.EvalConfig)
     trained = runtime.load_config(run)
     own_data = HydraConfig.get().runtime.choices["data"] == "of_run"
     split = ("val" if own_data else "test") if cfg.split == "auto" else cfg.split
@@ -40,10 +43,9 @@ def evaluate(cfg: DictConfig) -> float:
         cfg.normaliser = cfg.normaliser or trained.normaliser
         cfg.threshold = cfg.threshold or trained.threshold
         cfg.seed = trained.seed
-    for group in ("data", "trainer"):
-        if HydraConfig.get().runtime.choices[group] == "of_run":
-            runtime.check_trust(OmegaConf.create({group: cfg[group]}), run, trust=cfg.trust)
     output = Path(cfg.output)
+    if output.resolve() == run.resolve():
+        raise config.ConfigError(f"output={output} is the run itself, whose records would be lost; name another folder")
     runtime.hush()
     with runtime.recorded(output, cfg):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -56,7 +58,8 @@ def evaluate(cfg: DictConfig) -> float:
         trainer = instantiate(settings, callbacks=[evaluator])
         run_split = trainer.validate if split == "val" else trainer.test
         run_split(model, data, verbose=False)
-        assert evaluator.result is not None
+        if evaluator.result is None:
+            raise config.ConfigError(f"split={split} of this data holds no face; choose another split, or other data")
         if trainer.is_global_zero:
             metrics = write_results(output, evaluator.result, data, model, overlays=cfg.overlays)
             print_metrics(metrics, output)

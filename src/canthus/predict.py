@@ -24,6 +24,7 @@ def predict(cfg: DictConfig) -> None:
         ConfigError: a setting that cannot work.
     """
     import json
+    import os
     from logging import getLogger
     from pathlib import Path
 
@@ -53,6 +54,7 @@ def predict(cfg: DictConfig) -> None:
         device=_device(cfg.device),
         batch_size=cfg.batch_size,
     )
+    common = Path(os.path.commonpath([path.parent for path in sources]))  # equal names in other folders do not collide
     located: dict[str, Any] = {}
     skipped: dict[str, str] = {}
     for path in track(sources, description="photographs", transient=True):
@@ -68,7 +70,7 @@ def predict(cfg: DictConfig) -> None:
         faces = predictor(pixels, given)
         located[str(path)] = {"faces": [_entry(face) for face in faces]}
         if cfg.overlays:
-            _draw(output, path, Path(cfg.source), pixels, faces, model.scheme)
+            _draw(output / "overlays" / path.relative_to(common), pixels, faces, model.scheme)
     if boxes is not None:
         names = {name for path in sources for name in (str(path), path.name)}
         for name in sorted(set(boxes) - names):
@@ -92,15 +94,13 @@ def _entry(face: LocatedFace) -> dict[str, Any]:
     return entry
 
 
-def _draw(output: Path, path: Path, source: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> None:
-    """One picture per photograph, in the same subfolders as the sources so that equal names do not collide."""
+def _draw(path: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> None:
+    """One picture per photograph, in the same subfolders as the sources."""
     from canthus.callbacks.drawing import draw_prediction
     from canthus.callbacks.overlays import save_picture
 
-    relative = path.relative_to(source) if source.is_dir() else path
-    name = relative if not relative.is_absolute() and ".." not in relative.parts else relative.name
     picture = draw_prediction(pixels, [face.box for face in faces], [face.landmarks for face in faces], scheme)
-    save_picture((output / "overlays" / name).with_suffix(path.suffix + ".jpg"), picture)
+    save_picture(path.with_suffix(path.suffix + ".jpg"), picture)
 
 
 def _device(name: str) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from canthus.config import ConfigError
+from canthus.config import ConfigError, nodes_of
 from canthus.runtime import load_config, load_weights
 
 __all__ = ["checkpoint_to_continue", "register_run"]
@@ -53,6 +53,7 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path:
     done, planned = int(state["epoch"]) + 1, int(cfg.trainer.max_epochs)
     if done >= planned:
         raise ConfigError(f"{run} has finished its {done} epochs; to go on, add trainer.max_epochs=N with N > {done}")
+    _refuse_changes(run, cfg)
     before = load_config(run).trainer.max_epochs
     if planned != before:
         log.warning(
@@ -63,6 +64,20 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path:
         )
     log.info("continuing %s after epoch %d", run, done - 1)
     return path
+
+
+def _refuse_changes(run: Path, cfg: DictConfig) -> None:
+    """Only the length may change: anything else would make the run something that no config describes."""
+    saved = {place: node._value() for place, node in nodes_of(load_config(run)) if not hasattr(node, "keys")}
+    for place, node in nodes_of(cfg):
+        if place in ("resume", "trainer.max_epochs") or hasattr(node, "keys") or place not in saved:
+            continue
+        now, before = OmegaConf.select(cfg, place), saved[place]
+        if now != before and not isinstance(now, ListConfig) and not str(now).startswith(os.path.abspath(run)):
+            raise ConfigError(
+                f"{place} was {before} and is now {now}: a run resumes with its own config, in which only "
+                f"trainer.max_epochs may change; or start another run with init_from={run}"
+            )
 
 
 def _newest_intact(run: Path, damaged: Path) -> str:

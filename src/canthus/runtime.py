@@ -270,11 +270,11 @@ def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landma
     """
     path = checkpoint_of(run, which)
     weights = load_weights(path)
-    target = str(cfg.model.get("_target_"))
-    if not trust and not target.startswith("canthus."):
-        raise ConfigError(f"the run's model is {target}, code from outside canthus; if you trust {run}, add trust=true")
-    settings = {key: value for key, value in cfg.model.items() if key not in ("optimizer", "scheduler")}
-    model = instantiate(OmegaConf.create(settings), optimizer=None, scheduler=None)
+    settings = OmegaConf.create(
+        {key: value for key, value in cfg.model.items() if key not in ("optimizer", "scheduler")}
+    )
+    check_trust(OmegaConf.create({"model": settings}), run, trust=trust)
+    model = instantiate(settings, optimizer=None, scheduler=None)
     assert isinstance(model, LandmarkModel)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from canthus import config
 
@@ -21,49 +21,62 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         Best validation value of ``normaliser``'s NME, percent: what sweeps minimise. None without validation.
     """
+    from logging import getLogger
+
     import lightning
-    import torch
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from canthus import runtime
+    from canthus import runtime, tracking
     from canthus.callbacks import Evaluator
     from canthus.reporting import print_metrics, write_results
     from canthus.resume import checkpoint_to_continue
 
+    log = getLogger("canthus.train")
     config.check(cfg)
     folder = Path(cfg.paths.output_dir)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
     runtime.hush()
-    with runtime.recorded(folder, cfg), runtime.one_job_of_a_sweep():
+    with runtime.recorded(folder, cfg) as record, runtime.one_job_of_a_sweep(), tracking.one_run():
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-        torch.set_float32_matmul_precision("high")
         model = instantiate(cfg.model)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
         callbacks = {
             name: instantiate(node, _convert_="all") for name, node in (cfg.callbacks or {}).items() if node is not None
         }
-        loggers = [instantiate(node, _convert_="all") for node in (cfg.logger or {}).values() if node is not None]
+        nodes = [node for node in (cfg.logger or {}).values() if node is not None]
+        group = folder.parent.name if HydraConfig.get().mode == RunMode.MULTIRUN else cfg.task_name
+        loggers = [instantiate(n, **tracking.identified(n, folder, group), _convert_="all") for n in nodes]
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
         if cfg.init_from:
             source = Path(cfg.init_from)
             path = runtime.checkpoint_of(source, "best") if source.is_dir() else source
             model.load_state_dict(runtime.load_weights(path))
+            model.train_stages(range(model.num_stages))  # not only those that the source had reached
         trainer = instantiate(cfg.trainer, callbacks=list(callbacks.values()), logger=loggers)
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
-        if best is None or not best.best_model_path or trainer.fast_dev_run:
+        evaluator = next((callback for callback in callbacks.values() if isinstance(callback, Evaluator)), None)
+        if evaluator is None or trainer.fast_dev_run:
             return None
-        score = float(best.best_model_score)
         trainer.loggers = []  # what follows is no epoch of training
-        trainer.validate(model, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)
-        evaluator = next(callback for callback in callbacks.values() if isinstance(callback, Evaluator))
-        if trainer.is_global_zero and evaluator.result:
-            metrics = write_results(folder, evaluator.result, data, model)
-            print_metrics(metrics, folder)
+        chosen: dict[str, Any] = {}
+        score = None
+        if best is not None and best.best_model_path:
+            score = float(best.best_model_score)
+            chosen = {"ckpt_path": best.best_model_path, "weights_only": True}
+            record["selected_on"] = f"{best.monitor} of held-out photographs"
+            trainer.validate(model, data, **chosen, verbose=False)
+            if trainer.is_global_zero and evaluator.result:
+                print_metrics(write_results(folder, evaluator.result, data, model), folder)
+        else:
+            record["selected_on"] = "nothing: the last epoch"
+            log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")
         if cfg.test:
-            trainer.test(model, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)
+            trainer.test(model, data, **chosen, verbose=False)
             if trainer.is_global_zero and evaluator.result:
                 tested = folder / "evaluation" / f"{data.name}-test"
                 print_metrics(write_results(tested, evaluator.result, data, model), tested)

@@ -63,6 +63,16 @@ def test_subsets_and_stages_are_logged_by_name(make_data, make_model, make_train
     assert {"test/auc", "test/failure_rate", "test/nme_inter_ocular_stage2"} <= set(trainer.callback_metrics)
 
 
+def test_a_reduced_scheme_starts_where_its_points_are(make_data, make_model, make_trainer) -> None:
+    """The face box is that of all 68 points, so the box of the 5 must not be stretched over it."""
+    model = make_model(scheme=5)
+    trainer = make_trainer(max_epochs=1)
+    trainer.callbacks[0] = Evaluator("inter_pupil")
+    data = make_data(model, scheme=5)
+    trainer.fit(model, data)
+    assert trainer.callbacks[0].result.summaries()["full"]["nme_initial"] < 40
+
+
 def test_another_normaliser_changes_the_name(make_data, make_model, make_trainer) -> None:
     evaluator = Evaluator("inter_pupil", threshold=10)
     result, _, trainer, _ = evaluated(make_data, make_model, make_trainer, evaluator=evaluator)

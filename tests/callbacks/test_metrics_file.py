@@ -21,6 +21,14 @@ def test_values_of_an_epoch_share_a_row(tmp_path: Path) -> None:
     assert (second["val/nme"], second["val/new"], second["step"]) == ("4", "1", "6")
 
 
+def test_values_without_an_epoch_belong_to_the_latest(tmp_path: Path) -> None:
+    logger = MetricsFile(tmp_path)
+    for epoch in range(3):
+        logger.log_metrics({"val/nme": float(epoch), "epoch": epoch}, step=epoch)
+    logger.log_metrics({"lr": 0.1}, step=2)
+    assert [(row["epoch"], row["lr"]) for row in rows(tmp_path)] == [("0", ""), ("1", ""), ("2", "0.1")]
+
+
 def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     logger = MetricsFile(tmp_path)
     for epoch in range(4):

@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """Run folder of a very small DAN, both stages trained for two epochs on synthetic faces."""
     folder = tmp_path_factory.mktemp("run") / "dan"
     status = call(
-        "train", "data=synthetic", "callbacks=cascade", "trainer=cpu", "trainer.max_epochs=4", "model.width=0.05",
+        "train", "data=synthetic", "trainer=cpu", "trainer.max_epochs=4", "model.width=0.05",
         "data.size=60", "data.resolution=128", "data.batch_size=12", "data.validation=0.25", f"paths.cache={cache}",
         "model.statistics_faces=32", f"hydra.run.dir={folder}",
     )  # fmt: skip

@@ -65,6 +65,30 @@ def test_a_checkpoint_that_holds_code_is_refused(trained: Path, run_command, tmp
     assert "cannot be loaded safely" in next(copy.rglob("evaluate.log")).read_text()
 
 
+@pytest.mark.parametrize("place", ["model.scheme", "data.root", "trainer.callbacks"])
+def test_nested_code_from_outside_is_refused(place: str, trained: Path, run_command, tmp_path: Path, capsys) -> None:
+    """Instantiation is recursive, so every node counts, not only the top."""
+    from omegaconf import OmegaConf
+
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = OmegaConf.load(copy / "config.yaml")
+    OmegaConf.update(config, place, {"_target_": "os.makedirs", "name": str(tmp_path / "made")}, force_add=True)
+    OmegaConf.save(config, copy / "config.yaml")
+    assert run_command("evaluate", f"run={copy}") == 2
+    assert not (tmp_path / "made").exists()
+    logs = "".join(log.read_text() for log in copy.rglob("evaluate.log")) + capsys.readouterr().err
+    assert "os.makedirs is code from outside canthus" in logs
+
+
+def test_a_module_that_canthus_imports_is_not_canthus(trained: Path, run_command, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = (copy / "config.yaml").read_text()
+    config = config.replace("canthus.models.dan.module.DANModule", "canthus.runtime.subprocess.run")
+    (copy / "config.yaml").write_text(config)
+    assert run_command("evaluate", f"run={copy}") == 2
+    assert "code from outside canthus" in next(copy.rglob("evaluate.log")).read_text()
+
+
 def test_a_model_from_outside_is_refused(trained: Path, run_command, tmp_path: Path) -> None:
     copy = shutil.copytree(trained, tmp_path / "copy")
     config = (copy / "config.yaml").read_text().replace("canthus.models.dan.module.DANModule", "os.system")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 SETTINGS = [
-    "data=synthetic", "callbacks=cascade", "trainer=cpu", "trainer.max_epochs=6", "model.width=0.05", "data.size=60",
+    "data=synthetic", "trainer=cpu", "trainer.max_epochs=6", "model.width=0.05", "data.size=60",
     "data.resolution=128", "data.batch_size=6", "data.validation=0.25", "model.statistics_faces=32",
     "trainer.deterministic=true", "callbacks.overlays.every_n_epochs=100",
 ]  # fmt: skip
@@ -105,6 +105,14 @@ def test_a_damaged_checkpoint_names_the_newest_intact_one(whole: Path, run_comma
     assert "last.ckpt cannot be loaded safely" in text
     assert "newest intact checkpoint is" in text
     assert "best.ckpt" in text
+
+
+def test_only_the_length_may_change(whole: Path, run_command, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(whole, tmp_path / "changed")
+    assert run_command("train", f"resume={folder}", "trainer.max_epochs=9", "data.batch_size=12") == 2
+    assert "data.batch_size was 6 and is now 12" in (folder / "train.log").read_text()
 
 
 def test_resume_of_nothing(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

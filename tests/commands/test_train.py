@@ -61,6 +61,15 @@ def test_a_failed_run_says_so(run_command, cache, tmp_path: Path) -> None:
     assert "lower data.batch_size" in (folder / "train.log").read_text()
 
 
+def test_without_validation_the_last_epoch_is_tested(run_command, cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    small = ["trainer=cpu", "trainer.max_epochs=2", "model.width=0.05", "data.size=30", "data.resolution=128"]
+    small += ["data.batch_size=10", "model.statistics_faces=8", f"paths.cache={cache}", f"hydra.run.dir={folder}"]
+    assert run_command("train", *small, "data.validation=0", "test=true") == 0
+    assert json.loads((folder / "evaluation/synthetic-test/metrics.json").read_text())["subsets"]["full"]["faces"] == 6
+    assert json.loads((folder / "provenance.json").read_text())["selected_on"] == "nothing: the last epoch"
+
+
 def test_warm_start(trained: Path, run_command, cache, tmp_path: Path) -> None:
     overrides = [line[2:] for line in (trained / ".hydra/overrides.yaml").read_text().splitlines()]
     folder = tmp_path / "warm"

@@ -207,3 +207,16 @@ def test_gradients_reach_pixels_and_matrices():
         change = (warp(picture, matrix + step, SIZE) - warp(picture, matrix - step, SIZE)).double() * to_sum
     slope = change.sum() / 2e-2
     assert float(matrix.grad[0, 0, 2]) == pytest.approx(float(slope), rel=0.03)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_levels_are_applied_to_the_same_pixels(channels: int) -> None:
+    pictures = list(np.random.default_rng(0).integers(0, 256, (3, 40, 50, channels), dtype=np.uint8))
+    matrices = affine.identity(3)
+    matrices[:, 0, 2] = torch.tensor([0.0, 1.3, 7.9])
+    plain = warp_rows(pictures, matrices, 32)
+    divisor, offset = (255.0, 127.5, 50.0)[:channels], (0.0, -1.0, 0.25)[:channels]
+    scaled = warp_rows(pictures, matrices, 32, levels=(divisor, offset))
+    expected = plain / torch.tensor(divisor)[:, None, None] + torch.tensor(offset)[:, None, None]
+    torch.testing.assert_close(scaled, expected, atol=1e-6, rtol=0)
+    assert torch.equal(warp_rows(pictures, matrices, 32, levels=((255.0,), (0.0,))), plain / 255)

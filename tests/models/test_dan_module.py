@@ -51,6 +51,16 @@ def test_unlabelled_points_enter_no_loss() -> None:
     assert points.grad[0, 4].abs().sum() > 0
 
 
+def test_a_face_without_its_normaliser_enters_no_loss() -> None:
+    pair = load_scheme(68).normalisers["inter_pupil"]
+    truth = torch.rand(2, 68, 2) * 100
+    visibility = torch.ones(2, 68)
+    visibility[1, 36:42] = 0
+    loss = normalised_point_loss(truth + 1, truth, visibility, pair)
+    torch.testing.assert_close(loss, 2**0.5 / pair_distance(truth, pair)[0])
+    assert normalised_point_loss(truth + 1, truth, torch.zeros(2, 68), pair) == 0
+
+
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_a_frozen_stage_is_bit_identical_after_a_step(mode: str) -> None:
     model = DANModule(ADAM, width=0.1, frozen_stages=mode)

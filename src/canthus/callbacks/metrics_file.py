@@ -45,7 +45,7 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Merge values into the row of their epoch and write the file."""
-        epoch = int(metrics.get("epoch", 0))
+        epoch = int(metrics["epoch"]) if "epoch" in metrics else max(self._rows, default=0)
         for later in [known for known in self._rows if known > epoch]:
             del self._rows[later]
         row = self._rows.setdefault(epoch, {"epoch": epoch})

@@ -20,15 +20,17 @@ class StageSchedule(lightning.Callback):
     ``trainer.max_epochs`` on resume stretches the last phase.
 
     Args:
-        phases: mappings with ``stages`` (numbers from 0 that train in this phase) and ``length``. Lengths are epochs
-            if they add up to ``trainer.max_epochs``; otherwise they are scaled to it.
+        phases: None: one stage after the other, equally long, if the method trains so (`LandmarkModel.stagewise`), all
+            at once otherwise. Or mappings with ``stages`` (numbers from 0 that train in this phase) and ``length``.
+            Lengths are epochs if they add up to ``trainer.max_epochs``; otherwise they are scaled to it.
 
     Raises:
         ValueError: a phase with unknown keys, without stages or with a length below 1.
     """
 
-    def __init__(self, phases: Sequence[Mapping[str, Any]]) -> None:
-        self.phases = [(list(phase["stages"]), float(phase.get("length", 1))) for phase in map(_checked, phases)]
+    def __init__(self, phases: Sequence[Mapping[str, Any]] | None = None) -> None:
+        self._given = None if phases is None else [_checked(phase) for phase in phases]
+        self.phases: list[tuple[list[int], float]] = []
         self.phase = 0
         self.ends: list[int] = []
 
@@ -38,6 +40,7 @@ class StageSchedule(lightning.Callback):
             return
         if not trainer.max_epochs or trainer.max_epochs < 1:
             raise ValueError(f"a stage schedule needs trainer.max_epochs, which is {trainer.max_epochs}")
+        self.phases = _default(pl_module) if self._given is None else self._given
         total = sum(length for _, length in self.phases)
         passed = 0.0
         self.ends = []
@@ -87,10 +90,17 @@ class StageSchedule(lightning.Callback):
         log.info("epochs %d to %d train stage %s", begin, self.ends[self.phase] - 1, named)
 
 
-def _checked(phase: Mapping[str, Any]) -> Mapping[str, Any]:
+def _default(model: lightning.LightningModule) -> list[tuple[list[int], float]]:
+    if not isinstance(model, LandmarkModel):
+        raise TypeError(f"a stage schedule drives a LandmarkModel, not {type(model).__name__}")
+    stages = list(range(model.num_stages))
+    return [([stage], 1.0) for stage in stages] if model.stagewise else [(stages, 1.0)]
+
+
+def _checked(phase: Mapping[str, Any]) -> tuple[list[int], float]:
     unknown = set(phase) - {"stages", "length"}
     if unknown or not phase.get("stages") or phase.get("length", 1) < 1:
         raise ValueError(
             f"stage schedule phase {dict(phase)}: needs `stages`, a list of numbers from 0, and `length`, at least 1"
         )
-    return phase
+    return list(phase["stages"]), float(phase.get("length", 1))

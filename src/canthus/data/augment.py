@@ -98,6 +98,12 @@ class Augmentation:
         if self.low_resolution_factor < 2:
             raise ValueError(f"augmentation.low_resolution_factor is {self.low_resolution_factor}; at least 2")
 
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether anything but the geometry changes."""
+        names = ("brightness", "contrast", "gamma", "colour", "noise", "occlusion", "blur", "low_resolution")
+        return any(getattr(self, name) for name in names)
+
     def draw(self, batch: Batch, spec: InputSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the geometric change of every face of a batch in store pixels.
 

@@ -10,7 +10,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-__all__ = ["SCALINGS", "Batch", "InputSpec", "scale_pixels"]
+__all__ = ["SCALINGS", "Batch", "InputSpec", "pixel_levels", "scale_pixels"]
 
 SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
@@ -64,11 +64,19 @@ class InputSpec:
             raise ValueError(f"size {self.size} and reference_box {self.reference_box} do not describe a picture")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling is {self.scaling!r}; one of {', '.join(SCALINGS)}")
+        if len(SCALINGS[self.scaling][0]) > self.channels:
+            raise ValueError(f"scaling {self.scaling!r} is defined for RGB, but channels is {self.channels}")
 
     @property
     def reference(self) -> Tensor:
         """(4,) the reference box as a tensor."""
         return torch.tensor(self.reference_box, dtype=torch.float32)
+
+
+def pixel_levels(scaling: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Divisor and offset per channel that take 8-bit levels to a scaling in one step."""
+    means, deviations = SCALINGS[scaling]
+    return tuple(255 * d for d in deviations), tuple(-m / d for m, d in zip(means, deviations, strict=True))
 
 
 def scale_pixels(image: Tensor, scaling: str) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
-from canthus.data.batch import Batch, InputSpec, scale_pixels
+from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.labels import StoredLandmarks
 from canthus.data.split import hold_out
@@ -167,6 +167,8 @@ class FaceDataModule(lightning.LightningDataModule):
             raise DataError(
                 f"{len(view.rows)} training faces do not fill one batch of {self.batch_size}; lower data.batch_size"
             )
+        if not training and len(view.rows) < world:
+            raise DataError(f"{len(view.rows)} faces cannot be divided among {world} processes; use fewer devices")
         view.copy_rows = accelerated
         workers = self.num_workers if self.num_workers is not None else (4 if accelerated else 0)
         return DataLoader(
@@ -220,29 +222,33 @@ class FaceDataModule(lightning.LightningDataModule):
             drawn, mirrored = self.augmentation.draw(batch, self.input, self._random)
             perturbation = drawn.to(device)
         to_store = input_to_store(batch["box"], self.input, perturbation)
-        if batch["image"].numel():
-            crops = batch["image"].permute(0, 3, 1, 2).float()
-            image = warp(crops, to_store, self.input.size, padding="zeros")
+        if augment and self.augmentation and self.augmentation.changes_pixels:
+            unit = self.augmentation.change_pixels(self._warped(batch, to_store, split, "unit"), self._random)
+            image = scale_pixels(unit, self.input.scaling)
         else:
-            view = self._views[split]
-            rows = [view.store.crops[row] for row in view.rows[batch["index"].numpy()]]
-            image = warp_rows(rows, to_store, self.input.size, padding="zeros").float()
-        image = image / 255
-        if augment and self.augmentation:
-            image = self.augmentation.change_pixels(image, self._random)
+            image = self._warped(batch, to_store, split, self.input.scaling)
         to_input = affine.invert(to_store)
         landmarks, visibility = affine.apply(to_input, batch["landmarks"]), batch["visibility"]
         if mirrored is not None:
             landmarks = permute_mirrored(landmarks, mirrored, self.scheme.flip)
             visibility = permute_mirrored(visibility, mirrored, self.scheme.flip)
         return Batch(
-            image=scale_pixels(image, self.input.scaling),
+            image=image,
             landmarks=landmarks,
             visibility=visibility,
             box=boxes.box_of_points(affine.apply(to_input, boxes.corners(batch["box"]))),
             to_original=affine.compose(batch["to_original"], to_store),
             index=batch["index"],
         )
+
+    def _warped(self, batch: Batch, to_store: Tensor, split: str, scaling: str) -> Tensor:
+        """Network inputs from the rows in the batch, on its device, or from the memory map, on the host."""
+        if batch["image"].numel():
+            crops = batch["image"].permute(0, 3, 1, 2).float()
+            return scale_pixels(warp(crops, to_store, self.input.size, padding="zeros") / 255, scaling)
+        view = self._views[split]
+        rows = [view.store.crops[row] for row in view.rows[batch["index"].numpy()]]
+        return warp_rows(rows, to_store, self.input.size, padding="zeros", levels=pixel_levels(scaling))
 
     # -- statistics of the training split that models start from -------------------------------------------------------
 
@@ -251,6 +257,19 @@ class FaceDataModule(lightning.LightningDataModule):
         view = self._views["train"]
         labels = view.landmarks
         return procrustes_mean(labels.points[view.rows], labels.visibility[view.rows], self.scheme.flip)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the batches have fewer points than the labels that face boxes come from."""
+        return any(face.scheme != self.scheme.name for face in self.faces("train"))
+
+    def mean_position(self) -> Tensor:
+        """(K, 2) mean of the training landmarks in unchanged network inputs, pixels."""
+        view = self._views["train"]
+        labels = view.landmarks
+        points = affine.apply(affine.invert(input_to_store(labels.box, self.input)), labels.points)[view.rows]
+        weight = (labels.visibility[view.rows] > 0)[..., None]
+        return (points * weight).sum(0) / weight.sum(0)
 
     def training_inputs(self, count: int) -> Iterator[Tensor]:
         """Augmented network inputs (B, C, H, W) of at least ``count`` faces, the same for the same seed."""

@@ -73,8 +73,8 @@ class Store:
     """Crops and geometry of a list of faces.
 
     Attributes:
-        faces: the faces held, in row order (those of unreadable photographs are left out, and named in ``broken``).
-        broken: photograph -> why it could not be used.
+        faces: the faces held, in row order (what cannot be used is left out, and named in ``broken``).
+        broken: photograph -> why it, or a face of it, could not be used.
         crops: (N, P, P, C) uint8 memory map.
         to_original: (N, 2, 3) float64 maps from crop to photograph pixels.
     """
@@ -160,21 +160,27 @@ def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec,
         crops = np.lib.format.open_memmap(temporary / "all.npy", mode="w+", dtype=np.uint8, shape=shape)
         maps = np.stack([spec.to_original(face.box) for face in faces])
 
-        def store(image: Path) -> tuple[Path, str | None]:
+        def store(image: Path) -> dict[int, str]:
+            """Store the faces of a photograph; returns those that cannot be stored, and why."""
+            bad: dict[int, str] = {}
             try:
                 pixels = reader.pixels(image)
-                for row in photographs[image]:
-                    _check_box(faces[row], pixels)
-                    crops[row] = crop(pixels, maps[row], spec)
             except DataError as error:
-                return image, str(error)
-            return image, None
+                return dict.fromkeys(photographs[image], str(error))
+            for row in photographs[image]:
+                try:
+                    _check_box(faces[row], pixels)
+                except DataError as error:
+                    bad[row] = str(error)
+                else:
+                    crops[row] = crop(pixels, maps[row], spec)
+            return bad
 
         with ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
             results = progress.track(pool.map(store, photographs), len(photographs), description=f"storing {label}")
-            broken = {image: why for image, why in results if why}
-        rows = np.array([row for row, face in enumerate(faces) if face.image not in broken], dtype=np.int64)
-        _write(temporary, crops, maps, rows, {str(image): why for image, why in broken.items()}, spec)
+            bad = {row: why for some in results for row, why in some.items()}
+        rows = np.array([row for row in range(len(faces)) if row not in bad], dtype=np.int64)
+        _write(temporary, crops, maps, rows, {str(faces[row].image): why for row, why in bad.items()}, spec)
         try:
             temporary.rename(folder)
         except OSError:  # another process finished the same store first

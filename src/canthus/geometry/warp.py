@@ -41,7 +41,14 @@ def warp(images: Tensor, matrices: Tensor, size: int, *, padding: str = "border"
     return warped.to(images.dtype)
 
 
-def warp_rows(rows: Sequence[NDArray[np.uint8]], matrices: Tensor, size: int, *, padding: str = "border") -> Tensor:
+def warp_rows(
+    rows: Sequence[NDArray[np.uint8]],
+    matrices: Tensor,
+    size: int,
+    *,
+    padding: str = "border",
+    levels: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Tensor:
     """The same map on the host for uint8 pictures, each written straight into its place in the batch.
 
     Args:
@@ -49,15 +56,28 @@ def warp_rows(rows: Sequence[NDArray[np.uint8]], matrices: Tensor, size: int, *,
         matrices: (B, 2, 3) maps from output pixels to input pixels.
         size: side of the square output, pixels.
         padding: as for `warp`.
+        levels: divisor and offset per channel; the output is then ``pixel / divisor + offset`` in float32, face by face
+            while the pixels are still in the processor's cache.
 
     Returns:
-        (B, C, size, size) uint8 in channels-last memory.
+        (B, C, size, size) in channels-last memory, uint8 without ``levels``.
     """
     channels = rows[0].shape[2]
-    batch = np.empty((len(rows), size, size, channels), dtype=np.uint8)
+    batch = np.empty((len(rows), size, size, channels), dtype=np.uint8 if levels is None else np.float32)
+    scratch = np.empty((size, size, channels), dtype=np.uint8)
+    if levels is not None:  # repeated along a row of pixels: broadcasting over 3 channels takes longer than the warp
+        divisor, offset = (
+            np.tile(np.asarray(values, dtype=np.float32), size * channels // len(values)) for values in levels
+        )
     maps = matrices.double().numpy()
     flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, PADDING[padding]
     for row, matrix, out in zip(rows, maps, batch, strict=True):
-        picture = out if channels > 1 else out[..., 0]
-        cv2.warpAffine(row, matrix, (size, size), dst=picture, flags=flags, borderMode=border)
+        picture = out if levels is None else scratch
+        target = picture if channels > 1 else picture[..., 0]
+        cv2.warpAffine(row, matrix, (size, size), dst=target, flags=flags, borderMode=border)
+        if levels is not None:
+            flat = out.reshape(size, -1)
+            np.divide(scratch.reshape(size, -1), divisor, out=flat)
+            if offset.any():
+                flat += offset
     return torch.from_numpy(batch).permute(0, 3, 1, 2)

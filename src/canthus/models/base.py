@@ -47,6 +47,8 @@ class LandmarkModel(lightning.LightningModule, ABC):
     initialised: Tensor
     name: ClassVar[str]
     """What tables call the method."""
+    stagewise: ClassVar[bool] = False
+    """Whether the method trains one stage after the other."""
     schemes: ClassVar[tuple[str, ...] | None] = None
     """Schemes that the method is defined for; None for any."""
 

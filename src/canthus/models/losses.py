@@ -27,7 +27,7 @@ def normalised_point_loss(
     Args:
         points: (B, K, 2) estimates.
         landmarks: (B, K, 2) truth.
-        visibility: (B, K); unlabelled points enter nothing.
+        visibility: (B, K); unlabelled points enter nothing, nor do faces whose pair is not labelled whole.
         pair: see `pair_distance`.
 
     Returns:
@@ -36,5 +36,7 @@ def normalised_point_loss(
     labelled = visibility > 0
     errors = torch.where(labelled, (points - landmarks).square().sum(-1).clamp_min(1e-12).sqrt(), 0)
     per_face = errors.sum(1) / labelled.sum(1).clamp_min(1)
+    measured = labelled[:, [*pair[0], *pair[1]]].all(1)  # without its normaliser a face has no error
     # a face in profile has its pupils on one spot: at least a pixel, so that it does not rule the batch
-    return (per_face / pair_distance(landmarks, pair).clamp_min(1.0)).mean()
+    relative = per_face / pair_distance(landmarks, pair).clamp_min(1.0)
+    return torch.where(measured, relative, 0).sum() / measured.sum().clamp_min(1)

@@ -1,5 +1,6 @@
 """The files that an evaluation leaves in a folder."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def write_results(
         title=f"{model.name} on {data.name} {result.split}, {len(table)} faces",
     )
     _draw(folder / "overlays", result, data, overlays)
-    write_summary(folder)
+    write_summary(folder, overlays="overlays/faces")
     return read_metrics_json(folder / "metrics.json")
 
 
@@ -94,14 +95,15 @@ def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:
 
 
 def _draw(folder: Path, result: Evaluation, data: "FaceDataModule", count: int) -> None:
-    """Single faces as ``face_<rank>_<error>.png`` and all of them on ``faces.png``."""
+    """Single faces as ``faces/<rank>_nme_<error>.png`` and all of them on ``faces.png``."""
+    shutil.rmtree(folder / "faces", ignore_errors=True)  # of an earlier evaluation
     order = result.table.nme[:, -1].cpu().nan_to_num(nan=-1.0).argsort().numpy()
     ranks = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     strips = []
     for rank, (row, strip) in zip(ranks, face_strips(result, data, order[ranks].tolist()), strict=True):
         strips.append(strip)
         error = float(result.table.nme[row, -1])
-        save_picture(folder / f"face_{rank:05d}_nme_{error:05.2f}.png", strip)
+        save_picture(folder / "faces" / f"{rank:05d}_nme_{error:05.2f}.png", strip)
     if strips:
         save_picture(folder / "faces.png", contact_sheet(strips, columns=2))
 

@@ -1,7 +1,7 @@
 """AFLW-19: 24,386 faces of AFLW with 19 points, in the split that papers test on.
 
 Source: Zhu et al., "Unconstrained Face Alignment via Cascaded Compositional Learning", CVPR 2016, and its list
-``AFLWinfo_release.mat``: ``nameList`` (N x 1 cell of paths inside ``flickr``), ``data`` (N x 38: x of 19 points, then y),
+``AFLWinfo_release.mat``: ``nameList`` (N x 1 cell of paths inside ``flickr``), ``data`` (N x 38: 19 x, then 19 y),
 ``bbox`` (N x 4, columns left, RIGHT, TOP, bottom), ``mask_new`` (N x 19, 1 = visible) and ``ra``, a permutation that
 counts from 1: its first 20,000 entries train, the other 4386 test.
 

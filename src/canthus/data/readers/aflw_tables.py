@@ -77,7 +77,7 @@ def read_tables(path: Path) -> Tables:
         images.setdefault(face, (collection, name.replace("\\", "/")))
     points: dict[int, dict[int, tuple[float, ...]]] = {}
     for face, feature, *values in rows["FeatureCoords"]:
-        if feature not in range(1, len(FEATURES) + 1):
+        if not isinstance(feature, int) or not 1 <= feature <= len(FEATURES):
             raise DataError(f"{path}: FeatureCoords: face {face} has feature {feature!r}, not 1 to 21; {_REPLACE}")
         points.setdefault(face, {}).setdefault(feature, _checked(path, "FeatureCoords", face, values))
     return Tables(images, _by_face(path, "FaceRect", rows), _by_face(path, "FacePose", rows), points)

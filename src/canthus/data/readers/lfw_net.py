@@ -9,6 +9,7 @@ Coordinates are used as they stand, from 0, as public readers do; the authors do
 too: never train on one and test on the other.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ _PARTS = {
     "val": _List(("testImageList.txt", "train/testImageList.txt"), 3_466, 14),
     "lfpw_test": _List(("lfpw_test_249_bbox.txt", "test/lfpw_test_249_bbox.txt"), 249, 4),
 }
+
+_LFW = re.compile(r"lfw_5590/(?P<name>.+)_\d{4}\.\w+")
 
 
 class LFWNet(Reader):
@@ -79,14 +82,16 @@ class LFWNet(Reader):
             raise missing(self.root, part.paths, "name other lists in data.train_parts and data.test_parts")
         if self.box == "gt" and part.numbers == 4:
             raise DataError(f"{path}: lists boxes without points; set data.box=detector for {name}")
-        rows = [_row(f"{path}:{number}", line, part.numbers) for number, line in text_lines(path)]
+        lines = list(text_lines(path))
+        places = [f"{path}:{number}" for number, _ in lines]
+        rows = [_row(place, line, part.numbers) for place, (_, line) in zip(places, lines, strict=True)]
         check_count(path, "faces", len(rows), part.faces, self.allow_partial)
-        places = [f"{path}:{number}" for number, _ in text_lines(path)]
         files = Photographs(path.parent).locate([row[0] for row in rows], places.__getitem__, self.allow_partial)
         faces = []
         for place, (image, box, points), file in zip(places, rows, files, strict=True):
             if file is not None:
                 labelled = part.numbers == 14
+                person = _LFW.fullmatch(image)
                 faces.append(
                     Face(
                         image=file,
@@ -96,6 +101,7 @@ class LFWNet(Reader):
                         scheme=self.scheme,
                         photo=image.rpartition(".")[0],
                         part=name,
+                        identity=person["name"] if person else None,
                     )
                 )
         return faces
@@ -106,6 +112,7 @@ def _row(place: str, line: str, count: int) -> tuple[str, NDArray[np.float64], N
     tokens = line.rsplit(maxsplit=count)
     if len(tokens) != 1 + count:
         raise DataError(f"{place}: {len(tokens)} columns where a path and {count} numbers are expected; restore it")
-    values = numbers(place, tokens[1:], "left right top bottom and x y of five points"[: 21 if count == 4 else None])
+    meaning = "left right top bottom" + (" and x y of five points" if count == 14 else "")
+    values = numbers(place, tokens[1:], meaning)
     points = values[4:].reshape(-1, 2) if count == 14 else np.full((5, 2), np.nan)
     return tokens[0].replace("\\", "/"), values[[0, 2, 1, 3]], points

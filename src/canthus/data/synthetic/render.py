@@ -67,7 +67,9 @@ def _paint_person(canvas: Canvas, scene: Scene, random: np.random.Generator) -> 
     column = neck + NECK * (neck_width, camera.scale)
     canvas.polygon(column, mix(skin, (40, 15, 10), 0.38))
     line = paint_clothes(canvas, random, collar, neck_width)
-    open_neck = line[np.abs(line[:, 0] - neck[0]) < 0.48 * neck_width]
+    # the collar is wider than the neck; light falls on the neck only
+    across = np.linspace(column[0, 0], column[1, 0], 9)
+    open_neck = np.column_stack([across, np.interp(across, line[:, 0], line[:, 1])])
     for ear in ears(width):
         edge = smooth(seen(ear), closed=True)
         canvas.polygon(edge, mix(skin, (120, 40, 30), 0.15))

@@ -52,6 +52,7 @@ class DANModule(LandmarkModel):
     """
 
     name = "dan"
+    stagewise = True
     begun: Tensor
 
     def __init__(
@@ -105,9 +106,12 @@ class DANModule(LandmarkModel):
 
     def initialise(self, data: "FaceDataModule") -> None:
         """Set S0, and the mean and deviation of the augmented training pictures."""
-        shape = data.mean_shape()
-        place = boxes.box_map(boxes.box_of_points(shape[None]), self.input.reference[None])
-        self.network.mean_shape.copy_(affine.apply(place, shape[None])[0])
+        shape = data.mean_shape()[None]
+        if data.reduced:  # the face box is not the box of these points, so S0 lies where they lie on average
+            place = affine.similarity_fit(shape, data.mean_position()[None])
+        else:
+            place = boxes.box_map(boxes.box_of_points(shape), self.input.reference[None])
+        self.network.mean_shape.copy_(affine.apply(place, shape)[0])
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for images in data.training_inputs(self.statistics_faces):
             count += len(images)

@@ -1,0 +1,144 @@
+"""People's own labels in COCO's keypoint form: one json per part with ``images`` and ``annotations``.
+
+Of an image, ``id`` and ``file_name`` count; of an annotation, ``image_id``, ``keypoints`` (x, y, v for each point; v is
+0 not labelled, 1 covered, 2 seen, the codes of this package) and for ``box=detector`` ``bbox`` (x, y, width, height).
+``identity`` and ``attributes`` (a list of names, or a mapping whose ``true`` entries hold) are read where they are
+given. Annotations without a labelled point are no faces; they are counted in the log.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from logging import getLogger
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canthus.data.face import DataError, Face, Reader
+from canthus.data.readers.coco_annotations import Annotation, is_key, short
+from canthus.data.readers.folders import existing_root, missing
+from canthus.data.readers.lists import Photographs
+from canthus.data.readers.own_labels import check_options, labelled_box, relative_name
+from canthus.schemes import load_scheme
+
+log = getLogger(__name__)
+
+
+class CocoKeypoints(Reader):
+    """Reads json files in COCO's form; the part ``train`` is ``train.json`` in the root or its folder ``annotations``.
+
+    Attributes:
+        root: folder that holds the json files and the photographs.
+        images: folder below the root that ``file_name`` starts from.
+        scheme: of the points in the file, from ``label_scheme``.
+        allow_partial: leave out faces whose photograph is missing.
+        box: ``"gt"``, the tight box of the labelled points, or ``"detector"``, the annotations' ``bbox``.
+        first_pixel: what the file calls the first pixel, 0 or 1.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        images: str = ".",
+        label_scheme: str | int = "68",
+        allow_partial: bool = False,
+        box: Literal["gt", "detector"] = "gt",
+        first_pixel: int = 0,
+    ) -> None:
+        check_options(box, first_pixel)
+        self.root, self.images, self.scheme = Path(root), images, load_scheme(label_scheme).name
+        self.allow_partial, self.box, self.first_pixel = allow_partial, box, first_pixel
+
+    def faces(self, parts: Sequence[str]) -> list[Face]:
+        """Read the named parts, in order; within a part in the order of annotations.
+
+        Raises:
+            DataError: missing root, file or photograph; no json of this form; no faces; a value that is not what it
+                should be.
+        """
+        existing_root(self.root)
+        return [face for part in parts for face in self._part(part)]
+
+    def _part(self, part: str) -> list[Face]:
+        name = f"{part.removesuffix('.json')}.json"
+        path = next((self.root / f / name for f in (".", "annotations") if os.path.isfile(self.root / f / name)), None)
+        if path is None:
+            raise missing(self.root, [name, f"annotations/{name}"], "name other files in data.train_parts")
+        content = _load(path)
+        folder = self.root / self.images
+        if not folder.is_dir():
+            raise missing(self.root, [self.images], "set data.images to the folder that file_name starts from")
+        names = _file_names(path, content["images"], folder)
+        entries = [Annotation(f"{path}: annotations[{i}]", entry) for i, entry in enumerate(content["annotations"])]
+        num_landmarks = load_scheme(self.scheme).num_landmarks
+        labels = [entry.landmarks(num_landmarks) for entry in entries]
+        kept = [i for i, (_, visibility) in enumerate(labels) if visibility.any()]
+        if not kept:
+            raise DataError(f"{path}: none of {len(entries)} annotations has a labelled point; export the labels again")
+        if len(kept) < len(entries):
+            log.warning("%s: %d of %d annotations have no labelled point", path, len(entries) - len(kept), len(entries))
+        listed = [entries[i].image(names) for i in kept]
+        found = Photographs(folder).locate(listed, lambda j: entries[kept[j]].place, self.allow_partial)
+        return [
+            self._face(entries[i], image, *labels[i], name, part)
+            for i, image, name in zip(kept, found, listed, strict=True)
+            if image is not None
+        ]
+
+    def _face(
+        self,
+        entry: Annotation,
+        image: Path,
+        points: NDArray[np.float64],
+        visibility: NDArray[np.uint8],
+        name: str,
+        part: str,
+    ) -> Face:
+        points = points - self.first_pixel
+        if self.box == "detector":
+            box = entry.box() - self.first_pixel
+        else:
+            box = labelled_box(entry.place, points, visibility)
+        return Face(
+            image=image,
+            landmarks=points,
+            visibility=visibility,
+            box=box,
+            scheme=self.scheme,
+            photo=name,
+            part=part,
+            attributes=entry.attributes(),
+            identity=entry.identity(),
+            extra={"annotation": entry.id},
+        )
+
+
+def _load(path: Path) -> dict[str, list[Any]]:
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: is not json ({error}); export the labels again") from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, numbers of thousands of digits, brackets without end
+        raise DataError(f"{path}: is not json ({error}); export the labels again") from error
+    for key in ("images", "annotations"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise DataError(f"{path}: has no list {key!r}, so this is no COCO file; export the labels again")
+    return {key: content[key] for key in ("images", "annotations")}
+
+
+def _file_names(path: Path, images: list[Any], folder: Path) -> dict[int | str, str]:
+    """Names of the photographs by their ids."""
+    names: dict[int | str, str] = {}
+    for i, image in enumerate(images):
+        place = f"{path}: images[{i}]"
+        if not isinstance(image, dict) or not is_key(image.get("id")) or not isinstance(image.get("file_name"), str):
+            raise DataError(f"{place} is {short(image)}, without id or file_name; export the labels again")
+        if image["id"] in names:
+            raise DataError(f"{place}: id {short(image['id'])} occurs twice; give every image an id of its own")
+        names[image["id"]] = relative_name(place, folder, image["file_name"])
+    return names

@@ -1,0 +1,146 @@
+"""People's own labels in a csv file with a header; a row is a face.
+
+Columns, in any order, capitals or not:
+
+    image                   photograph, below the root
+    x0, y0, ... xK-1, yK-1  points in pixels; both cells of a point empty: not labelled
+    v0, ... vK-1            optional: 0 not labelled, 1 covered, 2 seen; without them labelled points count as seen
+    box_x1, box_y1, box_x2, box_y2
+                            optional: corners of the face box, for ``box=detector``. (Not x1, y1: that is a point.)
+    part                    optional: ``train``, ``test``, ...; see `CsvLabels`
+    photo                   optional: faces with the same value stay on one side of a split; the image by default
+    identity                optional: person
+    attributes              optional: conditions that hold, separated by ``;``
+
+Other columns are named in the log and ignored, unless they look like a misspelling of one of these.
+"""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from canthus.data.face import DataError, Face, Reader
+from canthus.data.readers.csv_columns import BOX, Columns
+from canthus.data.readers.folders import existing_root, missing
+from canthus.data.readers.lists import Photographs, unknown_part
+from canthus.data.readers.own_labels import check_options, labelled_box, relative_name
+from canthus.schemes import load_scheme
+
+_ALL = "all"
+
+
+class CsvLabels(Reader):
+    """Reads csv files of one's own.
+
+    A part is a file, ``train`` being ``<root>/train.csv``; with ``labels``, it is a value of that file's column
+    ``part``, or ``all`` if there is no such column.
+
+    Attributes:
+        root: folder that the photographs are named below; holds the csv files too.
+        labels: the one csv file, below the root or absolute; ``None`` for a file per part.
+        scheme: of the points in the file, from ``label_scheme``.
+        allow_partial: leave out faces whose photograph is missing.
+        box: ``"gt"``, the tight box of the labelled points, or ``"detector"``, the box columns.
+        first_pixel: what the file calls the first pixel, 0 or 1.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        labels: str | Path | None = None,
+        label_scheme: str | int = "68",
+        allow_partial: bool = False,
+        box: Literal["gt", "detector"] = "gt",
+        first_pixel: int = 0,
+    ) -> None:
+        check_options(box, first_pixel)
+        self.root, self.labels, self.scheme = Path(root), labels, load_scheme(label_scheme).name
+        self.allow_partial, self.box, self.first_pixel = allow_partial, box, first_pixel
+
+    def faces(self, parts: Sequence[str]) -> list[Face]:
+        """Read the named parts, in order; within a part in the order of rows.
+
+        Raises:
+            DataError: missing root, file, part, column or photograph; no rows; a cell that is not what it should be.
+        """
+        existing_root(self.root)
+        if self.labels is None:
+            return [face for part in parts for face in self._file(f"{part.removesuffix('.csv')}.csv", part)]
+        faces = self._file(self.labels, None)
+        found = sorted({face.part for face in faces})
+        for part in parts:
+            if part not in found:
+                raise unknown_part(f"{self.labels} (column part)", part, found)
+        return [face for part in parts for face in faces if face.part == part]
+
+    def _file(self, name: str | Path, part: str | None) -> list[Face]:
+        path = self.root / name
+        if not os.path.isfile(path):
+            raise missing(
+                self.root, [str(name)], "name other files in data.train_parts, data.test_parts or data.labels"
+            )
+        lines = _rows(path)
+        _, header = next(lines)
+        columns = Columns(path, header, load_scheme(self.scheme).num_landmarks)
+        if part is not None and "part" in columns.at:
+            raise DataError(
+                f"{path}:1: has a column part; set data.labels={path.name} to select its rows by that column"
+            )
+        if self.box == "detector" and not columns.boxes:
+            raise DataError(f"{path}:1: has no columns {', '.join(BOX)}; add them, or set data.box=gt")
+        rows = [(line, columns.checked(f"{path}:{line}", row)) for line, row in lines]
+        if not rows:
+            raise DataError(f"{path}: no rows after the header; save the labels again")
+        names = [relative_name(f"{path}:{line}", self.root, row[columns.at["image"]]) for line, row in rows]
+        images = Photographs(self.root).locate(names, lambda i: f"{path}:{rows[i][0]}", self.allow_partial)
+        return [
+            self._face(columns, path, line, row, name, image, part)
+            for (line, row), name, image in zip(rows, names, images, strict=True)
+            if image is not None
+        ]
+
+    def _face(
+        self, columns: Columns, path: Path, line: int, row: list[str], name: str, image: Path, part: str | None
+    ) -> Face:
+        place = f"{path}:{line}"
+        points, visibility = columns.landmarks(place, row)
+        points -= self.first_pixel
+        if "part" in columns.at and not columns.word(row, "part"):
+            raise DataError(f"{place}: the cell of column part is empty; name the part of this face")
+        if self.box == "detector":
+            box = columns.box(place, row) - self.first_pixel
+        else:
+            box = labelled_box(place, points, visibility)
+        return Face(
+            image=image,
+            landmarks=points,
+            visibility=visibility,
+            box=box,
+            scheme=self.scheme,
+            photo=columns.word(row, "photo") or name,
+            part=part or columns.word(row, "part") or _ALL,
+            attributes=frozenset(filter(None, (word.strip() for word in columns.word(row, "attributes").split(";")))),
+            identity=columns.word(row, "identity") or None,
+            extra={"line": line},
+        )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the header and the rows that are not blank, each with its line number."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            found = False
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    found = True
+                    yield reader.line_num, row
+            if not found:
+                raise DataError(f"{path}:1: the file is empty; save the labels again")
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not a csv file in UTF-8 ({error}); save it as that") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error

@@ -1,0 +1,136 @@
+"""Numbers from the literature, to set a run beside.
+
+``published.csv`` holds one number per row with where it was read (``source``) and how far to trust it (``status``):
+``own`` in the authors' own repository, ``secondary`` in another's table, ``reimplementation`` third-party code,
+``computed`` recomputed from published predictions, ``recalled`` from memory. NME and failure rate are in percent, lower
+is better; AUC (0 to 1 in the file, percent here, as in every table of canthus), AP and TPR are in percent, higher is
+better; head pose errors are in degrees.
+"""
+
+import csv
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+__all__ = ["PublishedResult", "published_results"]
+
+# data configs whose name is not the literature's without blanks and dashes
+_CONFIGS = {"w300": "300W", "aflw2000": "AFLW2000-3D"}
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """One published number.
+
+    Attributes:
+        method: name, with the variant in brackets.
+        year: of the paper.
+        backbone: of the network; empty where the source does not say.
+        params_m: millions of parameters, where known.
+        gflops: per face, where known.
+        data: data set as the literature writes it (``300W``, ``WFLW``).
+        subset: ``full``, ``common``, ``pose`` and so on.
+        normaliser: what errors are divided by, or the unit; empty where a metric has none.
+        metric: ``NME``, ``FR@0.10``, ``AUC@0.08``, ``MAE yaw`` and so on.
+        value: the number.
+        source: where it was read.
+        status: how far to trust it.
+    """
+
+    method: str
+    year: int
+    backbone: str
+    params_m: float | None
+    gflops: float | None
+    data: str
+    subset: str
+    normaliser: str
+    metric: str
+    value: float
+    source: str
+    status: str
+
+
+def published_results(
+    data: str,
+    subset: str = "full",
+    *,
+    metric: str = "NME",
+    normaliser: str | None = None,
+    recalled: bool = True,
+) -> list[PublishedResult]:
+    """Give the rows of one column of a table, best first.
+
+    Args:
+        data: data set, as in the file or as its data config; capitals, blanks and dashes do not count.
+        subset: of the data set.
+        metric: as in the file.
+        normaliser: of the column. Needed where papers differ.
+        recalled: include numbers that were written down from memory.
+
+    Returns:
+        The rows; empty if nothing was published for the subset or normaliser.
+
+    Raises:
+        ValueError: an unknown data set, subset or metric; or papers divide by different normalisers and none is named,
+            as numbers of different normalisers never share a column.
+    """
+    name = _plain(_CONFIGS.get(data, data))
+    rows = [row for row in _rows() if _plain(row.data) == name]
+    if not rows:
+        raise _unknown("data set", data, {row.data for row in _rows()})
+    for what, wanted in (("metric", metric), ("subset", subset)):
+        known = {getattr(row, what) for row in rows}
+        if wanted not in known:
+            raise _unknown(f"{what} of {rows[0].data}", wanted, known)
+    column = [row for row in rows if row.metric == metric and row.subset == subset]
+    found = sorted({row.normaliser for row in column})
+    if normaliser is None and len(found) > 1:
+        raise ValueError(
+            f"{metric} on {rows[0].data} {subset} is published with {len(found)} normalisers: {', '.join(found)}; they "
+            "do not share a column, name one with normaliser=..."
+        )
+    if normaliser is not None and normaliser not in {row.normaliser for row in rows}:
+        raise _unknown(f"normaliser of {rows[0].data}", normaliser, {row.normaliser for row in rows})
+    column = [row for row in column if normaliser in (None, row.normaliser)]
+    column = [row for row in column if recalled or not row.status.startswith("recalled")]
+    higher_is_better = metric.startswith(("AUC", "AP", "TPR"))
+    return sorted(column, key=lambda row: -row.value if higher_is_better else row.value)
+
+
+@cache
+def _rows() -> tuple[PublishedResult, ...]:
+    text = resources.files("canthus.reporting").joinpath("published.csv").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return tuple(_row(row) for row in csv.DictReader(lines))
+
+
+def _row(row: dict[str, str]) -> PublishedResult:
+    return PublishedResult(
+        method=row["method"],
+        year=int(row["year"]),
+        backbone=row["backbone"],
+        params_m=float(row["params_M"]) if row["params_M"] else None,
+        gflops=float(row["gflops"]) if row["gflops"] else None,
+        data=row["dataset"],
+        subset=row["subset"],
+        normaliser=row["normaliser"],
+        metric=row["metric"],
+        value=float(row["value"]) * (100 if row["metric"].startswith("AUC") else 1),
+        source=row["source"],
+        status=row["status"],
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _unknown(what: str, wanted: str, known: Iterable[str]) -> ValueError:
+    known = sorted(known)
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.0)[0]
+    return ValueError(
+        f"nothing is published for the {what} {wanted!r}, nearest {near!r}; there are: {', '.join(known)}"
+    )

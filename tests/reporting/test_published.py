@@ -1,0 +1,86 @@
+import csv
+from importlib import resources
+
+import pytest
+
+from canthus.reporting.published import published_results
+
+
+def file_rows():
+    text = resources.files("canthus.reporting").joinpath("published.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def test_every_row_has_its_provenance():
+    rows = file_rows()
+    assert len(rows) == 708
+    assert all(row["source"] and row["status"] for row in rows)
+    words = {"own", "secondary", "reimplementation", "computed", "recalled"}
+    assert {row["status"].split(",")[0].split(" (")[0] for row in rows} == words
+
+
+def test_a_number_of_the_literature():
+    rows = {row.method: row for row in published_results("WFLW", "pose")}
+    lab = rows["LAB"]
+    assert (lab.value, lab.year, lab.params_m, lab.gflops) == (10.24, 2018, 12.26, 18.96)
+    assert (lab.normaliser, lab.status) == ("inter_ocular", "secondary")
+    assert lab.source == "table image in HeatmapInHeatmap repo"
+
+
+@pytest.mark.parametrize("data", ["300W", "w300", "300-w"])
+def test_different_normalisers_never_share_a_column(data):
+    with pytest.raises(ValueError, match=r"NME on 300W full .* 2 normalisers: inter_ocular, inter_pupil;"):
+        published_results(data, "full")
+    for normaliser in ("inter_ocular", "inter_pupil"):
+        rows = published_results(data, "full", normaliser=normaliser)
+        assert rows
+        assert {row.normaliser for row in rows} == {normaliser}
+
+
+def test_no_call_gives_two_normalisers():
+    for row in file_rows():
+        try:
+            found = published_results(row["dataset"], row["subset"], metric=row["metric"])
+        except ValueError as error:
+            assert row["normaliser"] in str(error)
+        else:
+            assert {each.normaliser for each in found} == {row["normaliser"]}
+
+
+def test_every_row_can_be_had():
+    for row in file_rows():
+        found = published_results(row["dataset"], row["subset"], metric=row["metric"], normaliser=row["normaliser"])
+        scale = 100 if row["metric"].startswith("AUC") else 1
+        assert (row["method"], pytest.approx(float(row["value"]) * scale)) in [
+            (each.method, each.value) for each in found
+        ]
+
+
+def test_best_first():
+    errors = [row.value for row in published_results("wflw")]
+    areas = [row.value for row in published_results("wflw", metric="AUC@0.10")]
+    assert errors == sorted(errors)
+    assert areas == sorted(areas, reverse=True)
+    assert areas[0] > 60  # percent
+
+
+def test_recalled_numbers_can_be_left_out():
+    options = {"normaliser": "inter_pupil", "metric": "NME"}
+    every = published_results("w300", "full", **options)
+    checked = published_results("w300", "full", **options, recalled=False)
+    assert {"CFAN"} <= {row.method for row in every} - {row.method for row in checked}
+    assert all(not row.status.startswith("recalled") for row in checked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data": "WFLV"}, r"data set 'WFLV', nearest 'WFLW'; there are: .*300W.*WIDER FACE"),
+        ({"data": "WFLW", "subset": "blurr"}, r"subset of WFLW 'blurr', nearest 'blur'; there are: blur, "),
+        ({"data": "WFLW", "metric": "AUC@0.1"}, r"metric of WFLW 'AUC@0.1', nearest 'AUC@0.10'"),
+        ({"data": "300W", "normaliser": "interocular"}, r"normaliser of 300W 'interocular', nearest 'inter_ocular'"),
+    ],
+)
+def test_unknown_names(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        published_results(**arguments)
