@@ -20,7 +20,7 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
     assert (trained / "overlays" / "faces.png").is_file()
     record = json.loads((trained / "provenance.json").read_text())
     assert record["status"] == "finished"
-    assert record["packages"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(record["packages"]["torch"])
     assert record["seed"] == 0
     assert "${" not in (trained / "config.yaml").read_text()
 

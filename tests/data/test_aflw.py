@@ -188,6 +188,7 @@ def test_missing_database(tmp_path):
         ("UPDATE FaceImages SET filepath = NULL", r"FaceImages: face 39341 has the photograph None, not a path"),
         ("DROP TABLE FacePose", r"FacePose cannot be read \(no such table: FacePose\)"),
         ("ALTER TABLE FaceRect RENAME COLUMN w TO width", r"FaceRect cannot be read \(no such column: w\)"),
+        ("UPDATE FaceImages SET filepath = CAST(x'ff2f' AS TEXT)", r"is not a readable sqlite database|.* not decode"),
         ("DELETE FROM Faces", r"0 faces where the official one has 25993"),
     ],
 )

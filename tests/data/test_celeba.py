@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from canthus.data.face import DataError
 from canthus.data.readers import CelebA
 
-POINT_HEADER = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
+POINT_HEADER = (
+    "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
+)
 ROWS = {
     "000001.jpg": "165  184  244  176  196  249  194  271  266  260",
     "000002.jpg": "140  204  220  204  168  254  146  289  226  289",
@@ -70,7 +72,11 @@ def test_identities_where_present(root):
 
 
 def test_folders_as_distributed(root):
-    for name, folder in (("list_landmarks_celeba", "Anno"), ("list_bbox_celeba", "Anno"), ("list_eval_partition", "Eval")):
+    for name, folder in (
+        ("list_landmarks_celeba", "Anno"),
+        ("list_bbox_celeba", "Anno"),
+        ("list_eval_partition", "Eval"),
+    ):
         (root / folder).mkdir(exist_ok=True)
         (root / f"{name}.txt").rename(root / folder / f"{name}.txt")
     (root / "Img").mkdir()
@@ -103,7 +109,9 @@ def test_tight_boxes_need_no_list(root):
 
 def test_list_of_the_aligned_photographs_does_not_do(root):
     (root / "list_landmarks_celeba.txt").rename(root / "list_landmarks_align_celeba.txt")
-    with pytest.raises(DataError, match=r"list_landmarks_celeba\.txt is missing.*that of the aligned photographs does not"):
+    with pytest.raises(
+        DataError, match=r"list_landmarks_celeba\.txt is missing.*that of the aligned photographs does not"
+    ):
         partial(root).faces(["train"])
     (root / "list_landmarks_align_celeba.txt").rename(root / "list_landmarks_celeba.txt")
     (root / "img_celeba").rename(root / "img_align_celeba")
@@ -119,11 +127,14 @@ def without(rows, *names):
     ("lists", "message"),
     [
         ({"points": " \n"}, r"list_landmarks_celeba\.txt:1: the file is empty"),
-        ({"points": headed(POINT_HEADER, ROWS, "many")}, r"landmarks_celeba\.txt:1: 'many' is not the number of photographs"),
+        (
+            {"points": headed(POINT_HEADER, ROWS, "many")},
+            r"landmarks_celeba\.txt:1: 'many' is not the number of photographs",
+        ),
         ({"points": headed(POINT_HEADER, ROWS, 5)}, r"landmarks_celeba\.txt:6: 4 rows end here, line 1 announces 5"),
         ({"points": headed(POINT_HEADER, ROWS)[:-60]}, r"landmarks_celeba\.txt:5: 3 rows end here|:\d: \d columns"),
-        ({"points": headed("x y", ROWS)}, r"landmarks_celeba\.txt:2: the columns are 'x y', not lefteye_x lefteye_y"),
-        ({"points": "4\n"}, r"landmarks_celeba\.txt:2: the columns are '', not lefteye_x"),
+        ({"points": headed("x y", ROWS)}, r"landmarks_celeba\.txt:2: the columns are 'x y', not 'lefteye_x lefteye_y"),
+        ({"points": "4\n"}, r"landmarks_celeba\.txt:2: the columns are '', not 'lefteye_x"),
         (
             {"points": headed(POINT_HEADER, {**ROWS, "000002.jpg": "1 2 3"})},
             r"landmarks_celeba\.txt:4: 3 columns follow the name where 10",
@@ -132,15 +143,30 @@ def without(rows, *names):
             {"points": headed(POINT_HEADER, {**ROWS, "000002.jpg": "1 2 3 4 five 6 7 8 9 10"})},
             r"landmarks_celeba\.txt:4: x y of five points expected, but .*'five'",
         ),
-        ({"points": headed(POINT_HEADER, without(ROWS, "000002.jpg"))}, r"partition\.txt:2: 000002\.jpg is not in .*landmarks"),
-        ({"points": headed(POINT_HEADER, ROWS, 5) + "000001.jpg 1 2 3 4 5 6 7 8 9 10\n"}, r":7: 000001\.jpg was .* line 3"),
-        ({"boxes": headed("x_1 x_2 y_1 y_2", BOXES)}, r"bbox_celeba\.txt:2: the columns are 'x_1 x_2 y_1 y_2', not x_1 y_1"),
-        ({"boxes": headed("x_1 y_1 width height", without(BOXES, "000001.jpg"))}, r"partition\.txt:1: .* not in .*bbox"),
+        (
+            {"points": headed(POINT_HEADER, without(ROWS, "000002.jpg"))},
+            r"partition\.txt:2: 000002\.jpg is not in .*landmarks",
+        ),
+        (
+            {"points": headed(POINT_HEADER, ROWS, 5) + "000001.jpg 1 2 3 4 5 6 7 8 9 10\n"},
+            r":7: 000001\.jpg was .* line 3",
+        ),
+        (
+            {"boxes": headed("x_1 x_2 y_1 y_2", BOXES)},
+            r"bbox_celeba\.txt:2: the columns are 'x_1 x_2 y_1 y_2', not 'x_1 y_1",
+        ),
+        (
+            {"boxes": headed("x_1 y_1 width height", without(BOXES, "000001.jpg"))},
+            r"partition\.txt:1: .* not in .*bbox",
+        ),
         (
             {"boxes": headed("x_1 y_1 width height", {**BOXES, "000001.jpg": "1 2 nan 4"})},
             r"bbox_celeba\.txt:3: x y width height expected, but 'nan' is not finite",
         ),
-        ({"codes": "000001.jpg 0\n000002.jpg 3\n"}, r"partition\.txt:2: 000002\.jpg is in partition '3', not 0, 1 or 2"),
+        (
+            {"codes": "000001.jpg 0\n000002.jpg 3\n"},
+            r"partition\.txt:2: 000002\.jpg is in partition '3', not 0, 1 or 2",
+        ),
         ({"codes": "4\nimage_id partition\n000001.jpg 0\n"}, r"partition\.txt:1: 0 columns follow the name where 1"),
         ({"codes": "000001.jpg 1\n"}, r"partition\.txt: 0 photographs of train where .* 162770; check"),
     ],
@@ -166,8 +192,8 @@ def test_unknown_names(root):
         CelebA(root, box="tight")
 
 
-def test_official_size_is_read_in_seconds(tmp_path):
-    """The validation part in full, in lists of the official length would take 2 s more: the rest is 1 in 10."""
+def test_large_lists_are_read_in_seconds(tmp_path):
+    """The validation part in full, in lists of a fifth of the official length."""
     names = [f"{i:06d}.jpg" for i in range(1, 40_001)]
     points = ROWS["000001.jpg"]
     write(
@@ -202,6 +228,8 @@ def test_any_damage_parses_or_raises_dataerror(place, length, token, tmp_path_fa
     try:
         faces = partial(root).faces(["train"])
     except DataError as error:
-        assert "celeba" in str(error)
+        problem = str(error)
     else:
+        problem = None
         assert all(np.isfinite(face.landmarks).all() for face in faces)
+    assert problem is None or "celeba" in problem

@@ -134,8 +134,6 @@ def test_scheme_of_the_labels_decides_the_columns(root):
 def test_byte_order_mark_blank_lines_and_quotes(root):
     lines = ["\ufeffimage," + ",".join(NAMES), "", '"b c.png",' + ",".join(CELLS), ",,", ""]
     (root / "train.csv").write_text("\r\n".join(lines), encoding="utf-8", newline="")
-    with pytest.raises(DataError, match=r"train\.csv"):  # a row of empty cells only, too short, is blank too
-        reader(root).faces(["nothing"])
     assert [face.extra["line"] for face in reader(root).faces(["train"])] == [3]
 
 
@@ -162,12 +160,28 @@ HEADER = ["image", *NAMES]
         pytest.param(HEADER[1:], [CELLS], {}, r":1: the header lacks the column image; add it", id="no-image"),
         pytest.param(HEADER[:-1], [["a.jpg", *CELLS]], {}, r":1: the header lacks the column y4; add", id="no-y4"),
         pytest.param(
-            HEADER, [["a.jpg", *CELLS]], {"label_scheme": 68}, r"lacks the column x5 \(and 125 more\)", id="68"
+            HEADER,
+            [["a.jpg", *CELLS]],
+            {"label_scheme": 68},
+            r":1: the header lacks the column x5 \(and 125 more\)",
+            id="68",
         ),
         pytest.param([*HEADER, "x5"], [], {}, r":1: column x5 is beyond the 5 points .*data\.label_scheme", id="x5"),
-        pytest.param([*HEADER, "v0"], [], {}, r"lacks the column v1 \(and 3 more\); give visibility for all", id="v0"),
-        pytest.param([*HEADER, "box_x1"], [], {}, r"lacks the column box_y1 .*; give all four corners", id="corner"),
-        pytest.param([*HEADER, "atributes"], [], {}, r"column 'atributes' is not known, .*'attributes'", id="typo"),
+        pytest.param(
+            [*HEADER, "v0"],
+            [],
+            {},
+            r":1: the header lacks the column v1 \(and 3 more\); give visibility for all",
+            id="v0",
+        ),
+        pytest.param(
+            [*HEADER, "box_x1"],
+            [],
+            {},
+            r":1: the header lacks the column box_y1 .*; give all four corners",
+            id="corner",
+        ),
+        pytest.param([*HEADER, "atributes"], [], {}, r":1: column 'atributes' is not known, .*'attributes'", id="typo"),
         pytest.param([*HEADER, "X0"], [], {}, r":1: column x0 occurs more than once; remove one", id="doubled"),
         pytest.param(
             HEADER, [["a.jpg", *CELLS[:-1]]], {}, r":2: 10 cells where the header has 11; restore", id="short"
@@ -209,7 +223,7 @@ HEADER = ["image", *NAMES]
             [*HEADER, "part"], [["a.jpg", *CELLS, ""]], {"labels": "one.csv"}, r":2: the cell .*part", id="part"
         ),
         # rows of another order than the header
-        pytest.param(HEADER, [[*CELLS, "a.jpg"]], {}, r":2: .*does not exist", id="reordered"),
+        pytest.param(HEADER, [[*CELLS, "a.jpg"]], {}, r":2: y4 is 'a.jpg', not a number; correct", id="reordered"),
     ],
 )
 def test_bad_files_name_line_and_remedy(root, header, rows, options, message):

@@ -1,11 +1,25 @@
-"""The data configs of these readers compose, name real options and build their readers."""
+"""The shipped data configs of detection, pose and five- to 21-point sets: they compose, pass the checks and name
+parts and a scheme that their reader knows."""
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 
-from canthus import config
-from canthus.data import data_options
+from canthus import config, data
+from canthus.data.readers import AFLW, AFLW19, AFLW2000, BIWI, FDDB, W300LP, BioID, CelebA, LFWNet, WiderFace
+from canthus.schemes import load_scheme
+
+READERS = {
+    "aflw": AFLW,
+    "aflw19": AFLW19,
+    "aflw2000": AFLW2000,
+    "bioid": BioID,
+    "biwi": BIWI,
+    "celeba": CelebA,
+    "fddb": FDDB,
+    "lfw_net": LFWNet,
+    "w300lp": W300LP,
+    "wider_face": WiderFace,
+}
 
 
 def composed(*overrides):
@@ -14,29 +28,36 @@ def composed(*overrides):
         return compose("train", list(overrides))
 
 
-@pytest.mark.parametrize(
-    ("name", "scheme", "overrides"),
-    [
-        ("wflw", "98", ["data.scheme=68-index", "data.box=detector"]),
-        ("cofw", "29", ["data.scheme=5", "data.box=detector"]),
-        ("cofw68", "68", ["data.first_pixel=0", "data.cofw=/elsewhere"]),
-        ("menpo", "68", ["data.allow_partial=true"]),
-        ("csv", "68", ["data.label_scheme=98", "data.labels=all.csv", "data.first_pixel=1"]),
-        ("coco", "68", ["data.label_scheme=98", "data.images=images", "data.first_pixel=1"]),
-    ],
-)
-def test_config_composes_and_passes_the_checks(name, scheme, overrides):
+@pytest.mark.parametrize("name", READERS)
+def test_config_passes_the_checks(name):
     cfg = composed(f"data={name}", "data.root=/nowhere")
     config.check(cfg)
-    assert cfg.data.scheme == scheme
-    config.check(composed(f"data={name}", "data.root=/nowhere", *overrides))
-    of_reader, _ = data_options(cfg.data.reader)
-    options = {key: value for key, value in cfg.data.items() if key in of_reader}
-    reader = get_class(cfg.data.reader)(**options)
-    assert reader.scheme == scheme
+    assert cfg.data.name == name
+    assert cfg.data.reader == f"canthus.data.readers.{READERS[name].__name__}"
+    assert cfg.data.scheme == READERS[name].scheme
+    assert load_scheme(cfg.data.scheme)
 
 
-@pytest.mark.parametrize("name", ["wflw", "cofw", "cofw68", "menpo", "csv", "coco"])
+@pytest.mark.parametrize("name", READERS)
 def test_root_is_asked_for(name):
     with pytest.raises(config.ConfigError, match=r"needed but not given: data\.root=\.\.\."):
         config.check(composed(f"data={name}"))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_config_names_every_option_of_its_reader(name):
+    of_reader, _ = data.data_options(f"canthus.data.readers.{READERS[name].__name__}")
+    cfg = composed(f"data={name}", "data.root=/nowhere")
+    assert set(of_reader) <= set(cfg.data)
+    defaults = {key: parameter.default for key, parameter in of_reader.items() if key != "root"}
+    assert {key: cfg.data[key] for key in defaults} == defaults
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reader_knows_the_parts_of_its_config(name, tmp_path):
+    cfg = composed(f"data={name}", "data.root=/nowhere")
+    for part in [*cfg.data.train_parts, *cfg.data.test_parts]:
+        with pytest.raises(data.DataError, match="is missing; the folder holds nothing"):
+            READERS[name](tmp_path).faces([part])
+    with pytest.raises(data.DataError, match=r"nowhere: no such folder; .*set data\.root"):
+        READERS[name](tmp_path / "nowhere").faces([part])

@@ -66,7 +66,9 @@ def test_tight_boxes(root):
     assert partial(root, box="gt").faces(["train"])[0].box.tolist() == [106.25, 108.25, 143.75, 155.25]
 
 
-@pytest.mark.parametrize("change", [str, lambda line: line.replace("\\", "/"), lambda line: line.replace(" ", " \t ") + " "])
+@pytest.mark.parametrize(
+    "change", [str, lambda line: line.replace("\\", "/"), lambda line: line.replace(" ", " \t ") + " "]
+)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 def test_tolerated_forms(root, change, end):
     write(root, [change(line) for line in LINES], end=end)
@@ -111,7 +113,9 @@ def test_empty_and_missing_lists(root):
     with pytest.raises(DataError, match=r"trainImageList\.txt:1: the file is empty; replace"):
         partial(root).faces(["train"])
     (root / "trainImageList.txt").unlink()
-    with pytest.raises(DataError, match=r"trainImageList\.txt or train/trainImageList\.txt is missing; the folder holds"):
+    with pytest.raises(
+        DataError, match=r"trainImageList\.txt or train/trainImageList\.txt is missing; the folder holds"
+    ):
         partial(root).faces(["train"])
 
 
@@ -165,6 +169,8 @@ def test_any_damage_parses_or_raises_dataerror(place, length, token, tmp_path_fa
     try:
         faces = partial(root).faces(["train"])
     except DataError as error:
-        assert "trainImageList.txt" in str(error)
+        problem = str(error)
     else:
+        problem = None
         assert all(np.isfinite(face.landmarks).all() for face in faces)
+    assert problem is None or "trainImageList.txt" in problem

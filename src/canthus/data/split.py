@@ -26,7 +26,7 @@ def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_
     Raises:
         DataError: a part with so few photographs that the share holds out none.
     """
-    chosen: set[tuple[str, str]] = set()
+    chosen: set[str] = set()  # by photograph alone: a part may hold the mirror images of another part's
     if share:
         for part in sorted({face.part for face in faces}):
             photographs = sorted({face.photo for face in faces if face.part == part})
@@ -37,5 +37,5 @@ def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_
                     f"{count}; change data.validation, or set it to 0 to train without model selection"
                 )
             order = np.random.default_rng(seed).permutation(len(photographs))
-            chosen.update((part, photographs[i]) for i in order[:count])
-    return np.array([(face.part, face.photo) in chosen for face in faces], dtype=np.bool_)
+            chosen.update(photographs[i] for i in order[:count])
+    return np.array([face.photo in chosen for face in faces], dtype=np.bool_)

@@ -63,7 +63,7 @@ def read_tables(path: Path) -> Tables:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             rows = {table: _rows(path, database, table) for table in _QUERIES}
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damaged text, or a message of sqlite that quotes it
         raise DataError(f"{path}: is not a readable sqlite database ({error}); {_REPLACE}") from error
     if [tuple(row) for row in rows["FeatureCoordTypes"]] != list(enumerate(FEATURES, 1)):
         raise DataError(

@@ -46,6 +46,12 @@ def read_blocks(path: Path, is_path: Callable[[str], bool], null_row: str | None
             )
         count, first = int(announced), i + 2
         rows = lines[first : first + count]
+        stray = next((k for k, (_, row) in enumerate(rows) if is_path(row)), None)
+        if stray is not None:
+            raise DataError(
+                f"{path}:{rows[stray][0]}: {rows[stray][1]!r} stands where face {stray + 1} of {count} of {name} is "
+                f"expected; the number of faces is wrong, or lines are missing; {REPLACE}"
+            )
         if len(rows) < count:
             end = lines[-1][0]
             raise DataError(f"{path}:{end}: the file ends after {len(rows)} of {count} faces of {name}; {REPLACE}")

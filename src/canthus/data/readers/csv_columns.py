@@ -46,11 +46,10 @@ class Columns:
         self.boxes = self._optional(list(BOX), "give all four corners or none")
         self._check_others({*_WORDS, *points, *codes}, num_landmarks)
 
-    def checked(self, place: str, row: list[str]) -> list[str]:
-        """Give a row if it has as many cells as the header."""
+    def check(self, place: str, row: list[str]) -> None:
+        """Check that a row has as many cells as the header."""
         if len(row) != self.width:
             raise DataError(f"{place}: {len(row)} cells where the header has {self.width}; restore the row")
-        return row
 
     def word(self, row: list[str], name: str) -> str:
         """Give the text of an optional column, empty where there is none."""

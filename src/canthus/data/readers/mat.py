@@ -1,6 +1,7 @@
 """MATLAB files (up to version 7.2) with named arrays, checked."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError
+from canthus.data.readers.mat_check import check_level_5
 
 _REPLACE = "replace the file by the official one"
 
@@ -19,12 +21,15 @@ def load_variables(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         DataError: no such file, one that is damaged, or a variable that it does not hold.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: does not exist; restore the file")
     try:
-        content = scipy.io.loadmat(path, variable_names=names)
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
+    try:
+        check_level_5(raw)
+        content = scipy.io.loadmat(BytesIO(raw), variable_names=names)
         absent = [name for name in names if name not in content]
-        held = [name for name, *_ in scipy.io.whosmat(path)] if absent else []
+        held = [name for name, *_ in scipy.io.whosmat(BytesIO(raw))] if absent else []
     except Exception as error:  # scipy raises a dozen unrelated kinds for damaged files
         raise DataError(f"{path}: is not a MATLAB file ({type(error).__name__}: {error}); {_REPLACE}") from error
     if absent:

@@ -14,6 +14,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError
+from canthus.data.readers.mat_check import check_level_5
 
 _FOLDERS = (".", "bounding_boxes")
 
@@ -52,6 +53,7 @@ def detector_boxes(root: Path, part: str, boxes: str | None, names: Collection[s
 
 def _entries(path: Path) -> dict[str, Any]:
     try:
+        check_level_5(path.read_bytes())  # scipy can crash on a damaged file
         cells = scipy.io.loadmat(path)["bounding_boxes"]
         rows = [cells[0, i] for i in range(cells.shape[1])]
         named = [(str(row["imgName"][0, 0][0]), row["bb_detector"][0, 0]) for row in rows]
