@@ -139,7 +139,9 @@ def enlarged(face: Face) -> tuple[NDArray, NDArray]:
     return image[corner[1] : corner[1] + ENLARGED[1], corner[0] : corner[0] + ENLARGED[0]], points - corner
 
 
-def data_module(root: Path, cache: Path, spec: InputSpec, augmentation: Augmentation) -> FaceDataModule:
+def data_module(
+    root: Path, cache: Path, spec: InputSpec, augmentation: Augmentation, oversample: float
+) -> FaceDataModule:
     """The data module as training builds it, without Hydra and without a trainer."""
     data = face_data(
         input=spec,
@@ -151,6 +153,7 @@ def data_module(root: Path, cache: Path, spec: InputSpec, augmentation: Augmenta
         validation=0.0,
         batch_size=BATCH,
         augmentation=augmentation,
+        oversample=oversample,
         cache=cache,
     )
     data.prepare_data()
@@ -252,13 +255,13 @@ def check(data: FaceDataModule, console: Console) -> None:
             raise SystemExit(f"{name} does other work than canthus: the comparison would mean nothing")
 
 
-def rows_of(data: FaceDataModule, root: Path, cache: Path) -> list[Row]:
+def rows_of(data: FaceDataModule, root: Path, cache: Path, oversample: float) -> list[Row]:
     """Every line of one table."""
     spec, faces = data.input, data.faces("train")
     epochs = max(1, 4 * len(faces) // BATCH // max(1, len(faces) // BATCH))  # small samples: several per round
     loaders = {"field": Field(spec), "fused": Fused(spec), "albumentations": Albumentations(spec)}
-    changed = data_module(root, cache, spec, ALL_CHANGES)
-    copied = data_module(root, cache, spec, GEOMETRY)
+    changed = data_module(root, cache, spec, ALL_CHANGES, oversample)
+    copied = data_module(root, cache, spec, GEOMETRY, oversample)
     return [
         photographs_row("field", faces, spec, loaders["field"], np.float64),
         photographs_row("field, no heat maps", faces, spec, loaders["field"], None),
@@ -315,6 +318,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--faces", type=int, default=48, help=f"photographs; at least {BATCH}")
     parser.add_argument("--sizes", type=int, nargs="+", default=[112, 256])
+    parser.add_argument(
+        "--oversample", type=float, default=1.5, help="stored pixels per input pixel, as in the configs"
+    )
     parser.add_argument("--enlarge", action="store_true", help="measure on 800x1000 photographs too")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -330,9 +336,9 @@ def main() -> None:
             kilobytes = copy_faces(options.data / "300w", root, options.faces, enlarge)
             kind = "enlarged to 800x1000" if enlarge else "as they are"
             for size in options.sizes:
-                data = data_module(root, cache, input_spec(size), GEOMETRY)
+                data = data_module(root, cache, input_spec(size), GEOMETRY, options.oversample)
                 check(data, console)
-                times = measure(rows_of(data, root, cache), options.rounds)
+                times = measure(rows_of(data, root, cache, options.oversample), options.rounds)
                 title = f"{size} px, {options.faces} photographs {kind} (median {kilobytes:.0f} kB)"
                 results += [{"size": size, "enlarged": enlarge, **line} for line in report(title, times, console)]
     if options.json:
