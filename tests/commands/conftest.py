@@ -1,6 +1,7 @@
 """Commands as a user runs them, in this process to save the start-up; one small trained run for all tests."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PARTS_300W |= {"lfpw/testset": ".png", "ibug": ".jpg"}
 def call(command: str, *arguments: object) -> int:
     """Run ``canthus-<command>``; returns the exit status."""
     module = importlib.import_module(f"canthus.{command}")
+    os.environ.pop("HYDRA_FULL_ERROR", None)  # it asks for tracebacks instead of exit statuses
     before = sys.argv
     sys.argv = [f"canthus-{command}", *map(str, arguments)]
     GlobalHydra.instance().clear()
