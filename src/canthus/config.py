@@ -324,6 +324,6 @@ def _explain(error: Exception, config_name: str) -> str:
             known += sorted(_parameters(key.rpartition(".")[0], parent)[0] or ())
         leaf = key.rpartition(".")[2]
         if leaf not in known:
-            where = next((line for line in str(error).splitlines() if line.startswith("In '")), "").rstrip(":")
-            return f"unknown key '{key}'{f' ({where})' if where else ''}: {suggest(leaf, known)}"
+            file = re.search(r"In '([^']+)'", text)
+            return f"unknown key '{key}'{f' in {file[1]}' if file else ''}: {suggest(leaf, known)}"
     return str(error)
