@@ -78,6 +78,20 @@ def test_unknown_key_inside_an_experiment_file(tmp_path: Path) -> None:
         config.check(composed(search, "experiment=nested"))
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "absent"),
+    [("eval", [], "run"), ("predict", ["run=x", "source=y"], "output"), ("predict", [], "run=..., source=")],
+)
+def test_needed_arguments_are_named(name: str, arguments: list[str], absent: str) -> None:
+    from canthus import evaluate
+
+    config.register_schemas()
+    evaluate._register_run()
+    message = config._preflight(arguments, name)[1]
+    assert message is not None
+    assert f"needed but not given: {absent}" in message
+
+
 def test_plus_does_not_get_past_the_check() -> None:
     with pytest.raises(config.ConfigError, match=r"unknown key 'sede': did you mean 'seed'"):
         config.check(composed("+sede=1"))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig
+from omegaconf import MISSING, DictConfig, ListConfig, Node
 
 __all__ = ["ConfigError", "check", "conf_path", "launch", "nodes_of", "register_schemas", "suggest"]
 
@@ -97,7 +97,7 @@ def conf_path() -> str:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """``"did you mean 'seed'?"``, or the list of what there is."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(repr(word) for word in close)}?"
@@ -270,12 +270,22 @@ def _preflight(arguments: list[str], config_name: str) -> tuple[list[str], str |
             choices = [s for s in singles.values() if "." not in s.split("=", 1)[0] or s.startswith("hydra.searchpath")]
             base = compose(config_name, choices, return_hydra_config=True)
             added = {a: _add_if_argument(single, base) for a, single in singles.items()}
-            compose(config_name, list(added.values()), return_hydra_config=True)
+            whole = compose(config_name, list(added.values()), return_hydra_config=True)
+            absent = [
+                key for key in ("run", "source", "output") if key in list(whole.keys()) and _is_absent(whole, key)
+            ]
+            if absent:  # Hydra would fail on its own folder, which is made of them
+                return arguments, "needed but not given: " + ", ".join(f"{key}=..." for key in absent)
         except (HydraException, ValueError) as error:
             return arguments, _explain(error, config_name)
         finally:
             GlobalHydra.instance().clear()
     return [f"+{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments], None
+
+
+def _is_absent(cfg: DictConfig, key: str) -> bool:
+    node = cfg._get_node(key)
+    return isinstance(node, Node) and node._is_missing()
 
 
 def _add_if_argument(override: str, base: DictConfig) -> str:

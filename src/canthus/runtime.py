@@ -119,8 +119,18 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
         record["seconds"] = round(time.monotonic() - begin, 1)
         try:
             _save_record(folder, record)
+            _refresh_summary(folder)
         except OSError as error:  # a full disk must not hide what went wrong before
             log.error("%s could not be written: %s", folder / "provenance.json", error)
+
+
+@rank_zero_only
+def _refresh_summary(folder: Path) -> None:
+    """The summary was written by the run itself, before it knew how it would end."""
+    if (folder / "metrics.json").is_file():
+        from canthus.reporting import write_summary
+
+        write_summary(folder, overlays="overlays/faces")
 
 
 def _how_it_ended(error: BaseException) -> str:

@@ -43,6 +43,8 @@ def train(cfg: DictConfig) -> float | None:
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = instantiate(cfg.model)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
+        if cfg.test:
+            data.reader.faces(data.test_parts)  # a missing part should not wait until the training is over
         callbacks = {
             name: instantiate(node, _convert_="all") for name, node in (cfg.callbacks or {}).items() if node is not None
         }

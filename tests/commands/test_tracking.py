@@ -44,6 +44,15 @@ def test_jobs_have_runs_of_their_own_and_leave_no_environment(run_command, cache
     assert "WANDB_MODE" not in os.environ
 
 
+def test_a_sweep_makes_its_own_folder(run_command, cache, tmp_path, quiet_wandb) -> None:
+    """Without hydra.sweep.dir, as people type it."""
+    arguments = [*SMALL, f"paths.cache={cache}", f"paths.log_dir={tmp_path}", "trainer.limit_train_batches=1"]
+    assert run_command("train", "-m", "seed=0,1", *arguments) == 0
+    (sweep,) = (tmp_path / "multiruns").iterdir()
+    for job in ("0", "1"):
+        assert "- status: `finished`" in (sweep / job / "summary.md").read_text()
+
+
 def test_a_resumed_run_goes_on_in_the_same_wandb_run(run_command, cache, tmp_path, quiet_wandb) -> None:
     folder = tmp_path / "run"
     arguments = [*SMALL, "logger=wandb", "logger.wandb.offline=true", f"paths.cache={cache}", f"hydra.run.dir={folder}"]

@@ -106,7 +106,7 @@ def _provenance(run_folder: Path) -> str:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
-    lines = [f"- {name}: `{text}`" for name, text in _facts(content, "") if len(text) <= LONGEST]
+    lines = [f"- {name}: `{text}`" for name, text in _facts(content, "") if text and len(text) <= LONGEST]
     return "## Provenance\n\n" + "\n".join(lines) + "\n"
 
 
