@@ -18,7 +18,8 @@ SMALL += ["data.resolution=128", "data.validation=0.25", "model.statistics_faces
 
 def runs(folder: Path) -> list[str]:
     """Ids of the offline runs in a run folder."""
-    return sorted(path.name.rsplit("-", 1)[1] for path in (folder / "wandb").glob("offline-run-*"))
+    # offline-run-<time>-<id>, and a number behind it when two start within a second
+    return sorted(path.name.split("-")[3] for path in (folder / "wandb").glob("offline-run-*"))
 
 
 @pytest.fixture
