@@ -26,11 +26,6 @@ def test_centred_box_lies_in_the_middle_of_the_pixels():
     assert boxes.centred_box(100, 0.5) == (24.5, 24.5, 74.5, 74.5)
 
 
-def test_scale_box_keeps_the_centre():
-    box = torch.tensor([[10.0, 20.0, 30.0, 60.0]])
-    assert boxes.scale_box(box, 1.5).tolist() == [[5.0, 10.0, 35.0, 70.0]]
-
-
 def test_box_map_is_dans_rule():
     source = torch.tensor([[0.0, 0.0, 10.0, 20.0]])
     target = torch.tensor([[100.0, 200.0, 130.0, 220.0]])

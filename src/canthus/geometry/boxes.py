@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["box_map", "box_of_points", "centre", "centred_box", "corners", "scale_box", "side"]
+__all__ = ["box_map", "box_of_points", "centre", "centred_box", "corners", "side"]
 
 
 def centre(box: Tensor) -> Tensor:
@@ -25,12 +25,6 @@ def centred_box(size: float, share: float) -> tuple[float, float, float, float]:
     """The square box that fills a ``share`` of a square frame of ``size`` pixels, in its middle."""
     middle, half = (size - 1) / 2, share * size / 2
     return (middle - half, middle - half, middle + half, middle + half)
-
-
-def scale_box(box: Tensor, factor: float) -> Tensor:
-    """(..., 4) boxes grown by a factor about their centres."""
-    middle, half = centre(box), (box[..., 2:] - box[..., :2]) / 2 * factor
-    return torch.cat([middle - half, middle + half], -1)
 
 
 def box_of_points(points: Tensor, visibility: Tensor | None = None) -> Tensor:
