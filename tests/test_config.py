@@ -1,5 +1,6 @@
 """Configuration errors name the key, the place and the nearest right word; shipped configs all compose."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,18 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from canthus import config
+from canthus.command_line import preflight
 
 EXPERIMENTS = sorted(path.stem for path in (Path(config.conf_path()) / "experiment").glob("*.yaml"))
 
 
 def problem(*arguments: str) -> str | None:
     config.register_schemas()
-    return config._preflight(list(arguments), "train")[1]
+    try:
+        preflight(list(arguments), "train")
+    except config.ConfigError as error:
+        return str(error)
+    return None
 
 
 def composed(*overrides: str):
@@ -49,13 +55,13 @@ def test_right_command_lines_pass() -> None:
 
 def test_null_is_none() -> None:
     config.register_schemas()
-    assert config._preflight(["logger=null", "callbacks=null"], "train") == (["logger=none", "callbacks=none"], None)
+    assert preflight(["logger=null", "callbacks=null"], "train") == (["logger=none", "callbacks=none"], None)
 
 
 def test_defaults_in_signatures_can_be_overridden_without_plus() -> None:
     config.register_schemas()
     arguments = ["model.width=0.5", "seed=3", "-m", "trainer.gradient_clip_val=1,2"]
-    assert config._preflight(arguments, "train")[0] == [
+    assert preflight(arguments, "train")[0][:-1] == [  # the last is the sweep's folder
         "+model.width=0.5",
         "seed=3",
         "-m",
@@ -87,9 +93,8 @@ def test_needed_arguments_are_named(name: str, arguments: list[str], absent: str
 
     config.register_schemas()
     evaluate._register_run()
-    message = config._preflight(arguments, name)[1]
-    assert message is not None
-    assert f"needed but not given: {absent}" in message
+    with pytest.raises(config.ConfigError, match=re.escape(f"needed but not given: {absent}")):
+        preflight(arguments, name)
 
 
 def test_plus_does_not_get_past_the_check() -> None:

@@ -5,25 +5,44 @@ Kept free of torch, so that shell completion is quick.
 """
 
 import difflib
-import functools
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from logging import getLogger
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, Node
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-__all__ = ["ConfigError", "check", "conf_path", "launch", "nodes_of", "register_schemas", "suggest"]
+__all__ = [
+    "ConfigError",
+    "accepted_arguments",
+    "check",
+    "conf_path",
+    "nodes_of",
+    "quoted",
+    "register_schemas",
+    "suggest",
+]
+
+
+BETTER = {"auc": True, "ap": True, "recall": True, "accuracy": True} | dict.fromkeys(
+    ("nme", "failure", "loss", "mae", "geodesic"), False
+)
+"""Kinds of metrics, the first word of their names, and whether a higher value is better."""
 
 
 class ConfigError(ValueError):
     """A configuration that cannot work; the message names the key, the value and the remedy."""
+
+
+@dataclass
+class SweepConfig:
+    """Key ``sweep`` of train.yaml."""
+
+    resume: str | None = None
+    first_job: int = 0
 
 
 @dataclass
@@ -44,6 +63,7 @@ class TrainConfig:
     test: bool = False
     init_from: str | None = None
     resume: str | None = None
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
 
 @dataclass
@@ -81,8 +101,38 @@ class PredictConfig:
     trust: bool = False
 
 
+def higher_is_better(metric: str) -> bool:
+    """Whether a logged metric is to be maximised.
+
+    Args:
+        metric: ``val/nme_inter_ocular``, ``val/auc_common``, ``train/loss``.
+
+    Raises:
+        ConfigError: nothing is known about it.
+    """
+    kind = re.split(r"[_@]", metric.rpartition("/")[2])[0]
+    if kind not in BETTER:
+        known = ", ".join(sorted(BETTER))
+        raise ConfigError(f"whether {metric} should rise or fall is not known (as it is for {known}); set the mode")
+    return BETTER[kind]
+
+
 def register_schemas() -> None:
-    """Make the schemas known to Hydra: names and types of top-level keys are then checked while composing."""
+    """Make the schemas known to Hydra: names and types of top-level keys are then checked while composing.
+
+    Also resolvers: ``${better:METRIC,WHEN_LOWER,WHEN_HIGHER}``, ``${started:}`` (see `canthus.processes.started`),
+    ``${plus:A,B}`` and ``${gpus:}``, the number of GPUs, at least 1.
+    """
+    from canthus import processes
+
+    resolvers: dict[str, Callable[..., Any]] = {
+        "better": lambda metric, lower, higher: higher if higher_is_better(metric) else lower,
+        "started": processes.started,
+        "plus": lambda a, b: int(a) + int(b),
+        "gpus": processes.count_gpus,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
     store = ConfigStore.instance()
     store.store(name="root_schema", node=TrainConfig)
     store.store(name="root_schema_eval", node=EvalConfig)
@@ -102,6 +152,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(repr(word) for word in close)}?"
     return f"there are: {', '.join(known) or 'none'}"
+
+
+def quoted(text: str) -> str:
+    """A text, such as a path, as a string of the grammar of Hydra's overrides."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
@@ -151,7 +207,7 @@ def _is_target(node: Any) -> bool:
 
 
 def _check_arguments(place: str, node: DictConfig) -> None:
-    accepted, required = _parameters(place, node)
+    accepted, required = accepted_arguments(place, node)
     given = {
         str(key) for key in node if str(key) not in ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
     }
@@ -166,7 +222,7 @@ def _check_arguments(place: str, node: DictConfig) -> None:
             raise ConfigError(f"{place} ({node._target_}) also needs: {', '.join(absent)}")
 
 
-def _parameters(place: str, node: DictConfig) -> tuple[set[str] | None, set[str]]:
+def accepted_arguments(place: str, node: DictConfig) -> tuple[set[str] | None, set[str]]:
     """Names that a target accepts (None for any) and names that it needs."""
     from hydra.utils import get_method
 
@@ -194,146 +250,3 @@ def _parameters(place: str, node: DictConfig) -> tuple[set[str] | None, set[str]
 def _given_by_the_caller(place: str) -> set[str]:
     """Arguments that canthus adds while building."""
     return {"input"} if place == "data" else set()
-
-
-def argument(key: str) -> str | None:
-    """Value of ``key=value`` on the command line, before Hydra reads it."""
-    return next((word.split("=", 1)[1] for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
-
-
-def fail(error: Exception) -> NoReturn:
-    """End the command with a message and status 2."""
-    print(f"canthus: {error}", file=sys.stderr)
-    sys.exit(2)
-
-
-def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Run a command: compose, explain what is wrong in one line, or hand over to Hydra.
-
-    Args:
-        task: takes the composed config.
-        config_name: of the primary config.
-    """
-    import hydra
-
-    register_schemas()
-    arguments, problem = _preflight(sys.argv[1:], config_name)
-    sys.argv[1:] = arguments
-    if problem:
-        fail(ConfigError(problem))
-    hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(_explained(task))()
-
-
-def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Errors that the user can mend end a single run in one message; a sweep needs the exception itself."""
-
-    @functools.wraps(task)
-    def run(cfg: DictConfig) -> Any:
-        from hydra.core.hydra_config import HydraConfig
-        from hydra.errors import InstantiationException
-        from hydra.types import RunMode
-
-        from canthus.data import DataError
-
-        try:
-            return task(cfg)
-        except (ConfigError, DataError, InstantiationException) as error:
-            reason = error.__cause__ if isinstance(error, InstantiationException) else error
-            if not isinstance(reason, ValueError):  # not a wrong setting but a fault: show where
-                raise
-            getLogger("canthus").error("%s", reason)
-            if HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
-                raise
-            sys.exit(2)
-
-    return run
-
-
-def _preflight(arguments: list[str], config_name: str) -> tuple[list[str], str | None]:
-    """Look at a command line before Hydra does. Options of Hydra itself are left to Hydra.
-
-    Returns:
-        The arguments, with a ``+`` before keys that stand in no config but in the signature of their ``_target_``
-        (defaults live in signatures, and ``model.width=0.5`` should work), and what is wrong, or None.
-    """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-
-    # Hydra has no null choice, but people type it
-    arguments = [f"{a[:-4]}none" if a in ("logger=null", "callbacks=null") else a for a in arguments]
-    if any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments):
-        return arguments, None
-    with initialize_config_dir(conf_path(), version_base="1.3"):
-        try:
-            singles = {a: _first_choice(a) for a in arguments if not a.startswith("-")}
-            choices = [s for s in singles.values() if "." not in s.split("=", 1)[0] or s.startswith("hydra.searchpath")]
-            base = compose(config_name, choices, return_hydra_config=True)
-            added = {a: _add_if_argument(single, base) for a, single in singles.items()}
-            whole = compose(config_name, list(added.values()), return_hydra_config=True)
-            absent = [
-                key for key in ("run", "source", "output") if key in list(whole.keys()) and _is_absent(whole, key)
-            ]
-            if absent:  # Hydra would fail on its own folder, which is made of them
-                return arguments, "needed but not given: " + ", ".join(f"{key}=..." for key in absent)
-        except (HydraException, ValueError) as error:
-            return arguments, _explain(error, config_name)
-        finally:
-            GlobalHydra.instance().clear()
-    return [f"+{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments], None
-
-
-def _is_absent(cfg: DictConfig, key: str) -> bool:
-    node = cfg._get_node(key)
-    return isinstance(node, Node) and node._is_missing()
-
-
-def _add_if_argument(override: str, base: DictConfig) -> str:
-    """Prefix ``+`` if the key is an argument of its node's target that the config leaves at its default."""
-    key = override.split("=", 1)[0]
-    parent, _, leaf = key.rpartition(".")
-    if not parent or key[0] in "+~":
-        return override
-    node: Any = base
-    for part in parent.split("."):
-        node = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
-    if not isinstance(node, DictConfig) or leaf in list(node.keys()) or "_target_" not in node:
-        return override
-    accepted, _ = _parameters(parent, node)
-    return f"+{override}" if accepted is None or leaf in accepted else override
-
-
-def _first_choice(override: str) -> str:
-    """``a=1,2`` becomes ``a=1``: enough to check names."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_override(override)
-    if not parsed.is_sweep_override():
-        return override
-    assert parsed.input_line is not None
-    return f"{parsed.input_line.split('=', 1)[0]}={next(iter(parsed.sweep_string_iterator()))}"
-
-
-def _explain(error: Exception, config_name: str) -> str:
-    """Turn Hydra's error into one that names the nearest right word."""
-    from hydra import compose
-    from hydra.errors import MissingConfigException
-
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"no {group or 'config'} is called '{name}': {suggest(name, error.options)}"
-    text = f"{error}\n{error.__cause__}"
-    full = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
-    if full and re.search(r"Key '[^']+' (?:is )?not in|To append to your config", text):
-        key = full[1]
-        parent: Any = compose(config_name, return_hydra_config=True)
-        for part in key.split(".")[:-1]:
-            parent = parent._get_node(part) if isinstance(parent, DictConfig) else None
-        known = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
-        if isinstance(parent, DictConfig) and "_target_" in parent:
-            known += sorted(_parameters(key.rpartition(".")[0], parent)[0] or ())
-        leaf = key.rpartition(".")[2]
-        if leaf not in known:
-            file = re.search(r"In '([^']+)'", text)
-            return f"unknown key '{key}'{f' in {file[1]}' if file else ''}: {suggest(leaf, known)}"
-    return str(error)

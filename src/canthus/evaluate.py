@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import config
+from canthus import command_line, config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -73,7 +73,7 @@ def _register_run() -> None:
 
     from canthus.runtime import load_config
 
-    run = config.argument("run")
+    run = command_line.argument("run")
     trained = load_config(Path(run)) if run else OmegaConf.create({"data": {"name": MISSING}, "trainer": {}})
     for group in ("data", "trainer"):
         node = OmegaConf.create(OmegaConf.to_container(trained[group], resolve=True))
@@ -85,8 +85,8 @@ def main() -> None:
     try:
         _register_run()
     except config.ConfigError as error:
-        config.fail(error)
-    config.launch(evaluate, "eval")
+        command_line.fail(error)
+    command_line.launch(evaluate, "eval")
 
 
 if __name__ == "__main__":

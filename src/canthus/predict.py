@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from canthus import config
+from canthus import command_line, config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +33,8 @@ def predict(cfg: DictConfig) -> None:
     from canthus import photographs, runtime
     from canthus.data import DataError
     from canthus.data.images import read_image
+    from canthus.files import replacing
     from canthus.inference import Predictor
-    from canthus.reporting.files import replacing
 
     log = getLogger("canthus.predict")
     config.check(cfg, config.PredictConfig)
@@ -117,7 +117,7 @@ def _device(name: str) -> Any:
 
 def main() -> None:
     """Entry point of ``canthus-predict`` and ``python -m canthus.predict``."""
-    config.launch(predict, "predict")
+    command_line.launch(predict, "predict")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ __all__ = ["checkpoint_to_continue", "register_run"]
 
 log = getLogger(__name__)
 
+MAY_CHANGE = ("resume", "sweep.resume", "sweep.first_job", "trainer.max_epochs")
+
 
 def register_run(run: Path) -> None:
     """Make the saved config of a run Hydra's primary config ``resumed``.
@@ -70,7 +72,11 @@ def _refuse_changes(run: Path, cfg: DictConfig) -> None:
     """Only the length may change: anything else would make the run something that no config describes."""
     saved = {place: node._value() for place, node in nodes_of(load_config(run)) if not hasattr(node, "keys")}
     for place, node in nodes_of(cfg):
-        if place in ("resume", "trainer.max_epochs") or hasattr(node, "keys") or place not in saved:
+        if (
+            place in ("resume", "sweep.resume", "sweep.first_job", "trainer.max_epochs")
+            or hasattr(node, "keys")
+            or place not in saved
+        ):
             continue
         now, before = OmegaConf.select(cfg, place), saved[place]
         if now != before and not isinstance(now, ListConfig) and not str(now).startswith(os.path.abspath(run)):

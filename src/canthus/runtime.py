@@ -1,5 +1,6 @@
 """A run's folder: resolved config, provenance, how it ended; and loading a run again, safely."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from canthus.config import ConfigError, nodes_of
+from canthus.files import replacing
 from canthus.models.base import LandmarkModel
 
 __all__ = [
@@ -52,25 +54,32 @@ RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 
 
 @contextmanager
-def one_job_of_a_sweep() -> Iterator[None]:
+def one_job_of_a_sweep(resume: str | None = None) -> Iterator[None]:
     """Keep processes that Lightning starts for DDP to this job.
 
     Lightning starts the other processes by repeating the command line. Under ``-m`` each would run the whole sweep
     again, with other hyper-parameters in the same DDP step (Lightning issue 2727). So while a job of a sweep runs, the
     command line is that of the job alone; afterwards no rank is left behind for the next job.
+
+    Args:
+        resume: run folder that the job goes on with.
     """
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         yield
         return
-    command, before = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
-    sys.argv = [command[0], *hydra.overrides.task, "hydra.mode=RUN"]
+    main = sys.modules["__main__"]
+    command, spec, before = sys.argv, main.__spec__, {name: os.environ.get(name) for name in RANK_VARIABLES}
+    job = [word for word in hydra.overrides.task if not word.lstrip("+").startswith("sweep.")]
+    searched = [word for word in hydra.overrides.hydra if word.lstrip("+").startswith("hydra.searchpath")]
+    sys.argv = [command[0], *([f"resume={resume}"] if resume else [*job, *searched, "hydra.mode=RUN"])]
+    main.__spec__ = importlib.util.find_spec("canthus.train")  # a parallel launcher's worker is another program
     with read_write(cast(DictConfig, hydra)):
         hydra.run.dir = hydra.runtime.output_dir  # Lightning passes it on to the processes
     try:
         yield
     finally:
-        sys.argv = command
+        sys.argv, main.__spec__ = command, spec
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         for name, value in before.items():
@@ -159,9 +168,8 @@ def _save_config(folder: Path, cfg: DictConfig) -> None:
 
 @rank_zero_only
 def _save_record(folder: Path, record: dict[str, Any]) -> None:
-    temporary = folder / "provenance.tmp"
-    temporary.write_text(json.dumps(record, indent=1))
-    os.replace(temporary, folder / "provenance.json")
+    with replacing(folder / "provenance.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1))
 
 
 def _code_version() -> dict[str, Any]:

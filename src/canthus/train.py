@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canthus import config
+from canthus import command_line, config, sweeps
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -39,7 +39,7 @@ def train(cfg: DictConfig) -> float | None:
     folder = Path(cfg.paths.output_dir)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
     runtime.hush()
-    with runtime.recorded(folder, cfg) as record, runtime.one_job_of_a_sweep(), tracking.one_run():
+    with runtime.recorded(folder, cfg) as record, runtime.one_job_of_a_sweep(cfg.resume), tracking.one_run():
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = instantiate(cfg.model)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
@@ -55,7 +55,7 @@ def train(cfg: DictConfig) -> float | None:
             logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
         if cfg.init_from:
             source = Path(cfg.init_from)
-            path = runtime.checkpoint_of(source, "best") if source.is_dir() else source
+            path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
             model.load_state_dict(runtime.load_weights(path))
             model.train_stages(range(model.num_stages))  # not only those that the source had reached
         trainer = instantiate(cfg.trainer, callbacks=list(callbacks.values()), logger=loggers)
@@ -87,18 +87,20 @@ def train(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Entry point of ``canthus-train`` and ``python -m canthus.train``."""
-    run = config.argument("resume")
-    if run in (None, "null"):
-        config.launch(train, "train")
-        return
-    from canthus.resume import register_run
-
+    run, sweep = command_line.argument("resume"), command_line.argument("sweep.resume")
     try:
-        register_run(Path(run))
+        if sweep not in (None, "null"):
+            sys.argv[1:] = sweeps.resumed_arguments(Path(sweep), sys.argv[1:])
+        if run not in (None, "null"):
+            from canthus.resume import register_run
+
+            register_run(Path(run))
+            words = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+            folder = config.quoted(run)
+            sys.argv[1:] = [*words, f"resume={folder}", f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
     except config.ConfigError as error:
-        config.fail(error)
-    sys.argv += [f"hydra.run.dir={run}", "hydra.output_subdir=null"]
-    config.launch(train, "resumed")
+        command_line.fail(error)
+    command_line.launch(train, "train" if run in (None, "null") else "resumed")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,80 @@ def test_evaluation_is_the_same_on_one_and_two_processes(trained: Path, tmp_path
             assert two["subsets"][name][key] == pytest.approx(value, abs=1e-4), (name, key)
 
 
+def ranks_of(folder: Path, others: str = "train_ddp_process_1.log") -> list[tuple[str, str]]:
+    """Learning rate and rank that each process of a job wrote into its log."""
+    logs = [folder / "train.log", folder / others]
+    return [found for log in logs for found in re.findall(r"learning rate ([0-9.e-]+), rank (\d)", log.read_text())]
+
+
+def test_a_study_on_two_processes(cache: Path, tmp_path: Path) -> None:
+    """Each process with a sampler of its own would train another learning rate, and average the gradients."""
+    pytest.importorskip("optuna")
+    study = ["hparams_search=dan_optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.sampler.seed=null"]
+    settings = [*SETTINGS, "trainer.max_epochs=1", f"paths.cache={cache}", f"hydra.sweep.dir={tmp_path}"]
+    done = command("train", *study, *settings)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["0", "1"]
+    rates = set()
+    for job in ("0", "1"):
+        (first, zero), (second, one) = ranks_of(tmp_path / job)
+        assert (zero, one) == ("0", "1")
+        assert first == second
+        rates.add(first)
+    assert len(rates) == 2
+
+
+def test_torchrun_processes_agree_on_a_folder(cache: Path, tmp_path: Path) -> None:
+    arguments = [*SETTINGS, "trainer.max_epochs=1", f"paths.cache={cache}", f"paths.log_dir={tmp_path}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [*torchrun, "-m", "canthus.train", *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder,) = (tmp_path / "dan_synthetic" / "runs").iterdir()
+    assert ranks_of(folder, "train_rank_1.log") == [("0.001", "0"), ("0.001", "1")]
+    assert json.loads((folder / "provenance.json").read_text())["status"] == "finished"
+
+
+def test_slurm_tasks_share_the_folder_of_their_job(cache: Path, tmp_path: Path) -> None:
+    """Two processes with the environment that srun gives them."""
+    arguments = [*SETTINGS, "trainer.max_epochs=1", f"paths.cache={cache}", f"paths.log_dir={tmp_path}"]
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    slurm |= {"SLURM_JOB_NAME": "train", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost", "OMP_NUM_THREADS": "1"}
+    slurm |= {"MASTER_ADDR": "127.0.0.1"}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "canthus.train", *arguments],
+            env={**os.environ, **slurm, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    errors = [task.communicate(timeout=300)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], errors[0][-2000:]
+    folder = tmp_path / "dan_synthetic" / "runs" / "slurm-7-0"
+    assert ranks_of(folder, "train_rank_1.log") == [("0.001", "0"), ("0.001", "1")]
+
+
+def test_a_sweep_under_torchrun_is_refused(run_command, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setattr("canthus.processes.started", lambda: "now")
+    assert run_command("train", "-m", "seed=0,1") == 2
+    assert "-m under torchrun: every process would sweep by itself" in capsys.readouterr().err
+
+
+def test_resume_on_two_processes(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a run"
+    arguments = [*SETTINGS, f"paths.cache={cache}"]
+    assert command("train", *arguments, "trainer.max_epochs=1", f"hydra.run.dir='{folder}'").returncode == 0
+    done = command("train", f"resume={folder}", "trainer.max_epochs=2")
+    assert done.returncode == 0, done.stderr[-2000:]
+    with (folder / "metrics.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
 def test_a_sweep_of_two_jobs_on_two_processes(cache: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     done = command(

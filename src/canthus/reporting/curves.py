@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from canthus.reporting.files import replacing
+from canthus.files import replacing
 
 __all__ = ["ced_figure", "ced_steps"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from canthus.reporting.files import replacing
+from canthus.files import replacing
 
 if TYPE_CHECKING:  # rich is needed by the console only
     from rich.table import Table

@@ -1,0 +1,205 @@
+"""From the words of a command line to a running job: mistakes are explained before Hydra sees them.
+
+Kept free of torch, so that shell completion is quick.
+"""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from logging import getLogger
+from pathlib import Path
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig, Node, OmegaConf
+
+from canthus import processes, sweeps
+from canthus.config import ConfigError, accepted_arguments, conf_path, register_schemas, suggest
+
+__all__ = ["argument", "fail", "launch"]
+
+
+def argument(key: str) -> str | None:
+    """Value of ``key=value`` on the command line, before Hydra reads it; quotes of Hydra's grammar are taken off."""
+    value = next((word.split("=", 1)[1] for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
+    if value and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1].replace(f"\\{value[0]}", value[0])
+    return value
+
+
+def fail(error: Exception) -> NoReturn:
+    """End the command with a message and status 2."""
+    print(f"canthus: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Run a command: compose, explain what is wrong in one line, or hand over to Hydra.
+
+    Args:
+        task: takes the composed config.
+        config_name: of the primary config.
+    """
+    import hydra
+
+    register_schemas()
+    try:
+        arguments, sweep = preflight(sys.argv[1:], config_name)
+    except ConfigError as error:
+        fail(error)
+    before, sys.argv[1:] = sys.argv[1:], arguments
+    recorded: AbstractContextManager[None] = sweeps.recorded(sweep, before) if sweep else nullcontext()
+    with recorded:
+        hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(_explained(task))()
+
+
+def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Errors that the user can mend end a single run in one message; a job of a sweep is marked as failed."""
+
+    @functools.wraps(task)
+    def run(cfg: DictConfig) -> Any:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return sweeps.run_job(task, cfg)
+        try:
+            return task(cfg)
+        except Exception as error:
+            reason = sweeps.mendable(error)
+            if reason is None:  # not a wrong setting but a fault: show where
+                raise
+            getLogger("canthus").error("%s", reason)
+            if "HYDRA_FULL_ERROR" in os.environ:
+                raise
+            sys.exit(2)
+
+    return run
+
+
+def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path | None]:
+    """Look at a command line before Hydra does. Options that only print something are left to Hydra.
+
+    Args:
+        arguments: words after the command.
+        config_name: of the primary config.
+
+    Returns:
+        The arguments, with a ``+`` before keys that stand in no config but in the signature of their ``_target_``
+        (defaults live in signatures, and ``model.width=0.5`` should work), and the folder of the sweep, if it is one.
+
+    Raises:
+        ConfigError: what is wrong, with the nearest right word.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+
+    # Hydra has no null choice, but people type it
+    arguments = [f"{a[:-4]}none" if a in ("logger=null", "callbacks=null") else a for a in arguments]
+    arguments = _with_searched_folder(arguments)
+    if any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments):
+        return arguments, None
+    with initialize_config_dir(conf_path(), version_base="1.3"):
+        try:
+            singles = {a: _first_choice(a) for a in arguments if not a.startswith("-")}
+            choices = [s for s in singles.values() if "." not in s.split("=", 1)[0] or s.startswith("hydra.searchpath")]
+            base = compose(config_name, choices, return_hydra_config=True)
+            added = {a: _add_if_argument(single, base) for a, single in singles.items()}
+            whole = compose(config_name, list(added.values()), return_hydra_config=True)
+            searched = whole.hydra.sweeper.get("params") or {}
+            compose(config_name, [*added.values(), *(_first_choice(f"{k}={v}") for k, v in searched.items())])
+            absent = [
+                key for key in ("run", "source", "output") if key in list(whole.keys()) and _is_absent(whole, key)
+            ]
+            if absent:  # Hydra would fail on its own folder, which is made of them
+                raise ConfigError("needed but not given: " + ", ".join(f"{key}=..." for key in absent))
+            several = whole.hydra.mode == RunMode.MULTIRUN or {"-m", "--multirun"} & set(arguments)
+            # no output folder but ours is known before the job runs
+            folder = Path(OmegaConf.select(whole, "hydra.sweep.dir")) if several and "sweep" in whole else None
+            more = sweeps.overrides(whole, folder) if folder else []
+        except ConfigError:
+            raise
+        except (HydraException, ValueError) as error:
+            raise ConfigError(_explain(error, config_name)) from error
+        finally:
+            GlobalHydra.instance().clear()
+    words = [f"+{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments]
+    return [*words, *more, *processes.overrides(sweep=folder is not None)], folder
+
+
+def _with_searched_folder(arguments: list[str]) -> list[str]:
+    """Turn ``--config-dir DIR`` into the setting that it is short for, which these checks can follow."""
+    words = list(arguments)
+    for place, word in enumerate(words):
+        name, joined, value = word.partition("=")
+        if name not in ("--config-dir", "-cd"):
+            continue
+        end = place + (1 if joined else 2)
+        if not joined:
+            value = words[place + 1] if place + 1 < len(words) else ""
+        if not Path(value).is_dir():
+            raise ConfigError(f"{name} {value}: no such folder; it should hold experiment/, model/ or other groups")
+        return [*words[:place], f"hydra.searchpath=[file://{Path(value).resolve()}]", *words[end:]]
+    return words
+
+
+def _is_absent(cfg: DictConfig, key: str) -> bool:
+    node = cfg._get_node(key)
+    return isinstance(node, Node) and node._is_missing()
+
+
+def _add_if_argument(override: str, base: DictConfig) -> str:
+    """Prefix ``+`` if the key is an argument of its node's target that the config leaves at its default."""
+    key = override.split("=", 1)[0]
+    parent, _, leaf = key.rpartition(".")
+    if not parent or key[0] in "+~":
+        return override
+    node: Any = base
+    for part in parent.split("."):
+        node = node._get_node(part) if isinstance(node, DictConfig) and part in node else None
+    if not isinstance(node, DictConfig) or leaf in list(node.keys()) or "_target_" not in node:
+        return override
+    accepted, _ = accepted_arguments(parent, node)
+    return f"+{override}" if accepted is None or leaf in accepted else override
+
+
+def _first_choice(override: str) -> str:
+    """``a=1,2`` becomes ``a=1``: enough to check names."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    assert parsed.input_line is not None
+    discrete = parsed.is_discrete_sweep()
+    first = next(iter(parsed.sweep_string_iterator())) if discrete else parsed.value().start  # type: ignore[union-attr]
+    return f"{parsed.input_line.split('=', 1)[0]}={first}"
+
+
+def _explain(error: Exception, config_name: str) -> str:
+    """Turn Hydra's error into one that names the nearest right word."""
+    from hydra import compose
+    from hydra.errors import MissingConfigException
+
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"no {group or 'config'} is called '{name}': {suggest(name, error.options)}"
+    text = f"{error}\n{error.__cause__}"
+    full = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
+    if full and re.search(r"Key '[^']+' (?:is )?not in|To append to your config", text):
+        key = full[1]
+        parent: Any = compose(config_name, return_hydra_config=True)
+        for part in key.split(".")[:-1]:
+            parent = parent._get_node(part) if isinstance(parent, DictConfig) and not parent._is_none() else None
+        known = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
+        if isinstance(parent, DictConfig) and "_target_" in parent:
+            known += sorted(accepted_arguments(key.rpartition(".")[0], parent)[0] or ())
+        leaf = key.rpartition(".")[2]
+        if leaf not in known:
+            file = re.search(r"In '([^']+)'", text)
+            return f"unknown key '{key}'{f' in {file[1]}' if file else ''}: {suggest(leaf, known)}"
+    return str(error)

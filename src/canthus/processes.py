@@ -1,0 +1,136 @@
+"""Processes that somebody else starts: torchrun and srun ranks, parallel workers of a sweep.
+
+Lightning starts its own processes with the run folder on their command line. Processes started from outside each read
+the same command line, so what they must share (the run folder) is agreed here before Hydra makes anything.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from canthus.config import ConfigError
+
+__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "started"]
+
+TIME = "%Y-%m-%d_%H-%M-%S-%f"
+
+
+def _torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _slurm() -> bool:
+    """Whether srun started several tasks; a script around one task is an ordinary process."""
+    return "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def rank() -> int:
+    """Number of this process among those that train together, before torch knows it."""
+    if "LOCAL_RANK" in os.environ or _torchrun():  # Lightning's own processes, and torchrun's
+        return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    return int(os.environ.get("SLURM_PROCID", "0")) if _slurm() else 0
+
+
+@cache
+def started() -> str:
+    """Name for the folder of a run or sweep: the time, or what all processes of a run started together agree on.
+
+    Under SLURM it is the job's number, so a job that is requeued finds its folder, and Lightning its checkpoint.
+
+    Raises:
+        ConfigError: torchrun offers no way to agree.
+    """
+    if _torchrun():
+        return _agreed(datetime.now(UTC).astimezone().strftime(TIME))
+    if _slurm():
+        step = os.environ.get("SLURM_STEP_ID")
+        return f"slurm-{os.environ['SLURM_JOB_ID']}" + (f"-{step}" if step else "")
+    return datetime.now(UTC).astimezone().strftime(TIME)
+
+
+def _agreed(proposal: str) -> str:
+    """Everybody takes what rank 0 proposes, through the store that torchrun keeps for its processes."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        raise ConfigError("this torchrun lets its processes share nothing, so name the folder: hydra.run.dir=DIR")
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    port = int(os.environ["MASTER_PORT"])
+    store = TCPStore(os.environ["MASTER_ADDR"], port, is_master=False, timeout=timedelta(minutes=5))
+    key = f"canthus/started/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    if rank() == 0:
+        store.set(key, proposal)
+    agreed: bytes = store.get(key)
+    return agreed.decode()
+
+
+def overrides(*, sweep: bool) -> list[str]:
+    """Settings of Hydra for this process: only rank 0 writes ``.hydra/`` and ``train.log``.
+
+    Args:
+        sweep: whether the command is a sweep.
+
+    Raises:
+        ConfigError: a sweep whose processes would each choose jobs of their own.
+    """
+    if sweep and (_torchrun() or _slurm()):
+        launcher = "torchrun" if _torchrun() else "srun"
+        raise ConfigError(
+            f"-m under {launcher}: every process would sweep by itself; start the sweep without {launcher}, with "
+            "trainer=ddp for several GPUs a job, or with hydra/launcher=submitit_slurm for a cluster"
+        )
+    if rank() == 0 or not (_torchrun() or _slurm()):
+        return []
+    return ["hydra.output_subdir=null", f"hydra.job.name=train_rank_{rank()}"]
+
+
+_held: list[Any] = []
+"""The lock of this process; open until it ends."""
+
+
+def pin_gpu(folder: Path) -> str | None:
+    """Give this worker of a parallel sweep one GPU for as long as it lives; to be called before CUDA starts.
+
+    Parallel launchers show every worker all GPUs. Workers take them by file locks, which vanish with the worker, so
+    two workers share a GPU only if there are more workers than GPUs.
+
+    Args:
+        folder: of the sweep.
+
+    Returns:
+        What is now ``CUDA_VISIBLE_DEVICES``; None without a choice.
+    """
+    import fcntl  # not on Windows
+
+    if _held:
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+    gpus = _visible_gpus()
+    if len(gpus) < 2:
+        return None
+    for round_ in range(1000):
+        for gpu in gpus:
+            lock = (folder / f".gpu_{gpu}_{round_}.lock").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            _held.append(lock)
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+            return gpu
+    raise ConfigError(f"{folder}: no GPU could be taken by a lock file; is the folder on a file system without locks?")
+
+
+def count_gpus() -> int:
+    """Number of GPUs that this process may use; 1 on a machine without, where it stands for the processor."""
+    return max(len(_visible_gpus()), 1)
+
+
+def _visible_gpus() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu.strip() for gpu in named.split(",") if gpu.strip()]
+    import torch  # counts through NVML, which does not start CUDA
+
+    return [str(number) for number in range(torch.cuda.device_count())]

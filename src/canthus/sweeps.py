@@ -1,0 +1,236 @@
+"""Sweeps: every job is marked as it ends, none stops the others, and what failed can be run again.
+
+``job.json`` in a job's folder says what it was and how it ended; ``sweep.json`` beside the jobs says how the sweep was
+started. Kept free of torch.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from canthus import processes
+from canthus.config import ConfigError, quoted
+from canthus.files import replacing
+
+__all__ = ["Job", "JobFailed", "jobs_of", "mendable", "overrides", "recorded", "resumed_arguments", "run_job"]
+
+log = getLogger("canthus.sweep")
+
+CHANGEABLE = ("hydra/launcher=", "hydra.launcher.", "+hydra.launcher.", "hydra.sweeper.n_trials=")
+"""What may differ when a sweep is resumed: where its jobs run, and how many trials a study has."""
+
+
+class JobFailed(RuntimeError):
+    """A trial failed. One line of text, so that it crosses process borders whatever the cause was."""
+
+
+@dataclass
+class Job:
+    """What ``job.json`` holds.
+
+    Attributes:
+        number: of the job in its sweep, also the name of its folder.
+        overrides: what the job was given, without those of the sweep itself.
+        status: ``running``, ``finished``, ``failed`` or ``interrupted``; a killed job stays ``running``.
+        objective: name of the metric that the score is a value of.
+        score: best validation value.
+        error: of a failed job, one line.
+        seconds: that it took.
+        gpu: that a parallel sweep gave it.
+    """
+
+    number: int
+    overrides: list[str]
+    status: str = "running"
+    objective: str | None = None
+    score: float | None = None
+    error: str | None = None
+    seconds: float | None = None
+    gpu: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Job | None":
+        """The record in a job's folder; None if there is none, or one that was cut off."""
+        try:
+            return cls(**json.loads((folder / "job.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, folder: Path) -> None:
+        """Replace the record."""
+        if processes.rank() == 0:
+            _write(folder / "job.json", asdict(self))
+
+
+def _write(path: Path, content: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1))
+
+
+def jobs_of(sweep: Path) -> list[Job]:
+    """Records of all jobs of a sweep, by number."""
+    found = (Job.read(folder) for folder in sweep.iterdir() if folder.is_dir() and folder.name.isdigit())
+    return sorted((job for job in found if job), key=lambda job: job.number)
+
+
+def mendable(error: Exception) -> str | None:
+    """The message of an error that the user can mend by another setting or other data; None for a fault."""
+    from hydra.errors import InstantiationException
+
+    from canthus.data import DataError
+
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)
+    return str(error) if isinstance(error, (ConfigError, DataError)) else None
+
+
+# -- one job ---------------------------------------------------------------------------------------------------------
+
+
+def run_job(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+    """Run one job of a sweep and mark in its folder how it ended.
+
+    Args:
+        task: of the command.
+        cfg: of the job. With ``sweep.resume``, a job that is finished is not run again, and one that left a checkpoint
+            goes on from it.
+
+    Returns:
+        What the task returned; None if it failed.
+
+    Raises:
+        JobFailed: a trial of a study raised an error, or its objective is not a number.
+        ConfigError: the folder holds another job.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    given = [word for word in hydra.overrides.task if not word.lstrip("+").startswith("sweep.")]
+    sweep = cfg.get("sweep") or OmegaConf.create({"resume": None, "first_job": 0})  # only training has sweeps to resume
+    number = int(hydra.job.num) + sweep.first_job
+    job = Job(number, given, objective=OmegaConf.select(cfg, "callbacks.best.monitor"))
+    if sweep.resume:
+        before = Job.read(folder)
+        if before and before.overrides != job.overrides:
+            raise ConfigError(
+                f"job {job.number} of {sweep.resume} was {' '.join(before.overrides)} and would now be "
+                f"{' '.join(job.overrides)}; start another sweep"
+            )
+        if before and before.status == "finished":
+            log.info("job %d is finished: not run again", job.number)
+            return before.score
+        if (folder / "checkpoints" / "last.ckpt").is_file():
+            cfg.resume = str(folder)
+    if hydra.launcher._target_.rpartition(".")[2] in ("JoblibLauncher", "LocalLauncher"):
+        job.gpu = processes.pin_gpu(folder.parent)
+    job.write(folder)
+    begin = time.monotonic()
+    try:
+        score = task(cfg)
+        if score is not None and not math.isfinite(score):
+            raise FloatingPointError(f"{job.objective} is {score}: the training diverged; lower the learning rate")
+        job.status, job.score = "finished", score
+        return score
+    except Exception as error:
+        job.status = "failed"
+        job.error = mendable(error) or f"{type(error).__name__}: {error}"
+        log.error("job %d failed: %s", job.number, job.error, exc_info=mendable(error) is None)
+        if "n_trials" in hydra.sweeper:  # a study must hear of it; a grid goes on either way
+            raise JobFailed(f"job {job.number}: {job.error}") from None
+        return None
+    except BaseException:
+        job.status = "interrupted"
+        raise
+    finally:
+        job.seconds = round(time.monotonic() - begin, 1)
+        job.write(folder)
+
+
+# -- the whole sweep -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def recorded(folder: Path, arguments: list[str]) -> Iterator[None]:
+    """Keep how a sweep was started, and make its table however it ends.
+
+    Ends the process with status 1 if a job failed or is missing: Hydra would not, where a sweeper forgives failures.
+
+    Args:
+        folder: of the sweep.
+        arguments: words of the command line.
+    """
+    from canthus.reporting.sweep import write_sweep  # imports torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "sweep.json").exists():
+        _write(folder / "sweep.json", {"arguments": arguments})
+    code: Any = 0
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code
+    finally:
+        failed = write_sweep(folder, jobs_of(folder))
+    if code or failed:
+        sys.exit(code or 1)
+
+
+def overrides(cfg: DictConfig, folder: Path) -> list[str]:
+    """What a sweep adds to its command line: its folder and, for a study that goes on, what is left of it.
+
+    Args:
+        cfg: composed, with the node ``hydra``.
+        folder: of the sweep.
+    """
+    added = [f"hydra.sweep.dir={quoted(str(folder))}"]
+    sweeper = cfg.hydra.sweeper
+    if not cfg.sweep.resume or "n_trials" not in sweeper:
+        return added
+    jobs = jobs_of(folder)
+    left = sweeper.n_trials - sum(job.status == "finished" for job in jobs)
+    if left < 1:
+        raise ConfigError(f"{folder} has finished its {sweeper.n_trials} trials; add hydra.sweeper.n_trials=N for more")
+    first = max((job.number for job in jobs), default=-1) + 1
+    # the sampler begins anew: with the old seed it would suggest the first trials once more
+    seed = (sweeper.sampler.get("seed") or 0) + first
+    return [*added, f"hydra.sweeper.n_trials={left}", f"sweep.first_job={first}", f"hydra.sweeper.sampler.seed={seed}"]
+
+
+def resumed_arguments(folder: Path, arguments: list[str]) -> list[str]:
+    """The command line that runs the failed and missing jobs of a sweep.
+
+    Args:
+        folder: of the sweep.
+        arguments: what was typed: ``sweep.resume=FOLDER`` and, if anything else, words of the first command line or
+            others of `CHANGEABLE`.
+
+    Raises:
+        ConfigError: not a sweep, or changed settings.
+    """
+    try:
+        first: list[str] = json.loads((folder / "sweep.json").read_text())["arguments"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"sweep.resume={folder} is not a sweep: it has no readable sweep.json; name the folder that holds the jobs"
+        ) from error
+    typed = [word for word in arguments if word not in ("-m", "--multirun") and not word.startswith("sweep.resume=")]
+    changed = [word for word in typed if word not in first and not word.startswith(CHANGEABLE)]
+    if changed:
+        raise ConfigError(
+            f"{' '.join(changed)}: a sweep resumes with its own settings, {' '.join(first)}; only where its jobs run "
+            "(hydra/launcher) and hydra.sweeper.n_trials may change"
+        )
+    new = [word for word in typed if word not in first]
+    replaced = {word.partition("=")[0] for word in new}
+    kept = [word for word in first if word.partition("=")[0] not in replaced]
+    return [*kept, *new, f"sweep.resume={quoted(str(folder))}", f"hydra.sweep.dir={quoted(str(folder))}"]
