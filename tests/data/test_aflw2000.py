@@ -4,7 +4,7 @@ import scipy.io
 
 from canthus.data.face import DataError
 from canthus.data.readers import AFLW2000
-from canthus.data.readers.pose import rotation_3ddfa
+from canthus.data.readers.pose import pose_of_rotation, rotation_3ddfa
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.uniform(100, 350, (3, 68))
@@ -107,6 +107,13 @@ def test_rotation_is_3ddfas():
     yaw, pitch, roll = 0.3, -0.2, 0.5
     right_handed = Rotation.from_euler("xyz", [pitch, yaw, roll]).as_matrix()
     np.testing.assert_allclose(rotation_3ddfa(np.array([yaw, pitch, roll])), right_handed.T, atol=1e-12)
+
+
+def test_pose_of_a_rotation_is_its_inverse():
+    for pose in np.random.default_rng(0).uniform(-1.5, 1.5, (50, 3)):
+        np.testing.assert_allclose(pose_of_rotation(rotation_3ddfa(pose)), pose, atol=1e-12)
+    # nose, the model's z axis: to the image's left and up
+    assert (rotation_3ddfa(np.array([0.3, 0.2, 0.0]))[:2, 2] * [-1, 1] > 0).all()
 
 
 def test_mirroring_negates_yaw_and_roll():

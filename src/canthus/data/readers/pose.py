@@ -7,7 +7,9 @@
     Rz = [[c, s, 0], [-s, c, 0], [0, 0, 1]]
 
 This is the TRANSPOSE of the right-handed ``Rz Ry Rx`` that 6DRepNet makes of the same three numbers: geodesic distances
-agree when both sides use one convention. The model's y axis points up. Mirroring a photograph negates yaw and roll.
+agree when both sides use one convention. The model's y axis points up and its z axis to the camera, so that positive
+yaw turns the nose to the image's left, positive pitch lifts it, and positive roll turns the head clockwise. Mirroring a
+photograph negates yaw and roll.
 """
 
 import numpy as np
@@ -22,6 +24,14 @@ def rotation_3ddfa(pose: NDArray[np.float64]) -> NDArray[np.float64]:
     y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
     z = np.array([[cz, sz, 0], [-sz, cz, 0], [0, 0, 1]])
     return np.asarray(x @ y @ z)
+
+
+def pose_of_rotation(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give yaw, pitch, roll of a rotation matrix (3, 3): the inverse of `rotation_3ddfa` for yaws within 90 degrees."""
+    yaw = -np.arcsin(np.clip(rotation[0, 2], -1, 1))
+    pitch = np.arctan2(rotation[1, 2], rotation[2, 2])
+    roll = np.arctan2(rotation[0, 1], rotation[0, 0])
+    return np.array([yaw, pitch, roll])
 
 
 def pose_of_parameters(parameters: NDArray[np.float64]) -> NDArray[np.float64]:

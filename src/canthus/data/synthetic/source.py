@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Reader
+from canthus.data.readers.pose import pose_of_rotation
+from canthus.data.synthetic.head import rotation
 from canthus.data.synthetic.render import RENDERER, render
 from canthus.data.synthetic.scene import DIFFICULTIES, Scene, draw_scene
 
@@ -92,5 +94,11 @@ class Synthetic(Reader):
             part=part,
             attributes=scene.attributes,
             identity=f"{part}/{self.render_seed}/{index}",
-            pose=np.array(scene.pose),
+            pose=_pose(scene.pose),
         )
+
+
+def _pose(pose: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Turn the renderer's yaw, pitch, roll into those of `Face.pose`, whose turns come in another order."""
+    up = np.diag([1.0, -1.0, 1.0])  # the renderer's y axis points down
+    return pose_of_rotation(up @ rotation(*pose) @ up)
