@@ -101,6 +101,18 @@ class PredictConfig:
     trust: bool = False
 
 
+@dataclass
+class InspectConfig:
+    """Keys of inspect.yaml."""
+
+    data: Any = MISSING
+    paths: Any = MISSING
+    output: str = MISSING
+    faces: int = 48
+    seed: int = 0
+    limits: Any = MISSING
+
+
 def higher_is_better(metric: str) -> bool:
     """Whether a logged metric is to be maximised.
 
@@ -137,6 +149,7 @@ def register_schemas() -> None:
     store.store(name="root_schema", node=TrainConfig)
     store.store(name="root_schema_eval", node=EvalConfig)
     store.store(name="root_schema_predict", node=PredictConfig)
+    store.store(name="root_schema_inspect", node=InspectConfig)
 
 
 def conf_path() -> str:

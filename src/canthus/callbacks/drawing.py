@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE
 from canthus.schemes import Scheme
 
-__all__ = ["ESTIMATE", "TRUTH", "contact_sheet", "draw_face", "draw_prediction", "stage_strip"]
+__all__ = ["ESTIMATE", "TRUTH", "contact_sheet", "draw_face", "draw_prediction", "face_tile", "stage_strip"]
 
 Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]
@@ -89,9 +89,7 @@ def draw_prediction(
     canvas = photo.copy()
     for box, face in zip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), points, strict=True):
         landmarks, codes = _checked(face, None, scheme)
-        corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
-        thickness = max(1, round(float((box[2:] - box[:2]).mean()) / 150))
-        cv2.polylines(canvas, [_fixed(corners)], True, INK, thickness, cv2.LINE_AA, SHIFT)
+        _rectangle(canvas, box, max(1, round(float((box[2:] - box[:2]).mean()) / 150)))
         _overlay(canvas, landmarks, codes, scheme, colour)
     return canvas
 
@@ -149,6 +147,45 @@ def stage_strip(
     return _row(tiles, gap=2)
 
 
+def face_tile(
+    image: Image,
+    landmarks: ArrayLike,
+    box: ArrayLike,
+    scheme: Scheme,
+    *,
+    frame: ArrayLike | None = None,
+    side: int = 200,
+    caption: Sequence[str] = (),
+    colour: Colour = ESTIMATE,
+    visibility: ArrayLike | None = None,
+) -> Image:
+    """One labelled face with its box, cut from its photograph, over lines of text.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the photograph.
+        landmarks: (K, 2) pixels of ``image``.
+        box: (4,) ``xyxy``, drawn thin.
+        scheme: names the lines between the points.
+        frame: (4,) ``xyxy`` to keep in view; the box when left out. The crop is this, made square and 1.6 times larger.
+        side: of the picture, pixels.
+        caption: lines below the picture, each a twelfth of its side high. Latin letters only.
+        colour: RGB of the landmarks.
+        visibility: (K,) codes.
+
+    Returns:
+        (side and text, side, 3) uint8 RGB.
+
+    Raises:
+        ValueError: points that are not the scheme's, or an empty frame.
+    """
+    points, codes = _checked(landmarks, visibility, scheme)
+    corners = np.asarray(box, dtype=np.float64)
+    tile, place = _crop(image, corners if frame is None else np.asarray(frame, dtype=np.float64), side)
+    _rectangle(tile, _mapped(place, corners.reshape(2, 2)).ravel(), 1)
+    _overlay(tile, _mapped(place, points), codes, scheme, colour)
+    return np.vstack([tile, *(_caption(line, side, max(14, round(side / 12))) for line in caption)])
+
+
 def contact_sheet(tiles: Sequence[Image], columns: int) -> Image:
     """Tile pictures row by row; smaller ones keep their size and stand in the middle of a cell as large as the largest.
 
@@ -182,6 +219,12 @@ def _checked(landmarks: ArrayLike, visibility: ArrayLike | None, scheme: Scheme)
         )
     codes = np.full(len(points), VISIBLE) if visibility is None else np.asarray(visibility, dtype=np.int64)
     return points, np.where(np.isfinite(points).all(axis=1), codes, UNLABELLED)
+
+
+def _rectangle(canvas: Image, box: NDArray[np.float64], thickness: int) -> None:
+    """Draw a box (4,) ``xyxy`` into ``canvas``."""
+    corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
+    cv2.polylines(canvas, [_fixed(corners)], True, INK, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _overlay(canvas: Image, points: Points, codes: NDArray[np.int64], scheme: Scheme, colour: Colour) -> None:

@@ -1,6 +1,7 @@
 """Faces: records, readers, store, augmentation and the one data module."""
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from canthus.data.face import DataError, Face, Reader
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from canthus.data.batch import InputSpec
     from canthus.data.datamodule import FaceDataModule
 
-__all__ = ["DataError", "Face", "Reader", "data_options", "face_data"]
+__all__ = ["DataError", "Face", "Reader", "data_options", "face_data", "make_reader"]
 
 
 def data_options(reader: str) -> tuple[dict[str, inspect.Parameter], dict[str, inspect.Parameter]]:
@@ -44,13 +45,29 @@ def face_data(input: "InputSpec", reader: str, **options: Any) -> "FaceDataModul
     Raises:
         DataError: an option that neither has.
     """
-    from hydra.utils import get_class
-
     from canthus.data.datamodule import FaceDataModule
 
     of_reader, of_module = data_options(reader)
     unknown = set(options) - set(of_reader) - set(of_module)
     if unknown:
         raise DataError(f"{reader} and the data module have no option {', '.join(sorted(unknown))}")
-    source = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
+    source = make_reader(reader, options)
     return FaceDataModule(input, source, **{key: value for key, value in options.items() if key in of_module})
+
+
+def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
+    """Build the reader of a data config.
+
+    Args:
+        reader: dotted path of the class.
+        options: of the config; those that the reader does not take are left out.
+
+    Raises:
+        DataError: no such class, or an option that it refuses.
+    """
+    from hydra.utils import get_class
+
+    of_reader, _ = data_options(reader)
+    made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
+    assert isinstance(made, Reader)
+    return made

@@ -1,0 +1,68 @@
+"""canthus-data: what a data set holds and what is odd in it, as tables, a csv and contact sheets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from canthus import command_line, config
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def inspect_data(cfg: DictConfig) -> None:
+    """Look at a data set. Ends with status 1 if a face cannot be used as it is, with 0 if there are only warnings.
+
+    Args:
+        cfg: composed from inspect.yaml.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+        DataError: a data set that cannot be parsed.
+    """
+    import sys
+    from logging import getLogger
+    from pathlib import Path
+
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from canthus import inspection
+    from canthus.data import make_reader
+
+    log = getLogger("canthus.data")
+    config.check(cfg, config.InspectConfig)
+    if cfg.faces < 1:
+        raise config.ConfigError(f"faces={cfg.faces}: a sheet shows at least one")
+    options = OmegaConf.to_container(cfg.data, resolve=True)
+    assert isinstance(options, dict)
+    settings = {str(key): value for key, value in options.items()}
+    reader = make_reader(settings["reader"], settings)
+    data = inspection.Collection.read(
+        reader,
+        settings["train_parts"],
+        settings["test_parts"],
+        validation=settings["validation"],
+        validation_seed=settings["validation_seed"],
+    )
+    summary = inspection.summarise(data)
+    findings = inspection.inspect(data, instantiate(cfg.limits))
+    output = Path(cfg.output)
+    inspection.write_report(output / "report.json", settings["name"], summary, findings)
+    inspection.write_findings(output / "findings.csv", data, findings)
+    sheets = inspection.write_sheets(output, reader, data, findings, faces=cfg.faces, seed=cfg.seed)
+    inspection.print_report(settings["name"], data, summary, findings)
+    log.info("%s: report.json, findings.csv, %s", output, ", ".join(path.name for path in sheets))
+    damage = sum(inspection.KINDS[finding.kind].damage for finding in findings)
+    if damage:
+        log.error("%d findings of damage: mend or remove these faces before you train or score on them", damage)
+        sys.exit(1)
+
+
+def main() -> None:
+    """Entry point of ``canthus-data`` and ``python -m canthus.inspect_data``."""
+    command_line.launch(inspect_data, "inspect")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Looking for what is there twice, and above all on both sides of a split."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from canthus.inspection.collection import Collection
+from canthus.inspection.copies import FLAT, Copy, find_alike, find_identical
+from canthus.inspection.findings import Finding, Limits
+
+__all__ = ["check_identities", "check_photographs"]
+
+
+def check_photographs(data: Collection, limits: Limits) -> list[Finding]:
+    """Photographs that are broken or flat, in two splits, copied, or labelled with another's points."""
+    first: dict[object, int] = {}  # face by photograph
+    for i, face in enumerate(data.faces):
+        first.setdefault(face.image, i)
+    found = [Finding("broken_photograph", first[image], detail=reason) for image, reason in data.broken.items()]
+    rows = [first[image] for image in data.photographs]
+    photographs = list(data.photographs.values())
+    found += [
+        Finding("flat_photograph", row, photograph.contrast)
+        for row, photograph in zip(rows, photographs, strict=True)
+        if photograph.contrast < FLAT
+    ]
+    found += _across_splits(data)
+    keys = {key: number for number, key in enumerate(dict.fromkeys(face.photo for face in data.faces))}
+    related = [keys[data.faces[row].photo] for row in rows]
+
+    def finding(kind: str, copy: Copy) -> Finding:
+        row, other = rows[copy.photograph], rows[copy.original]
+        across = data.splits[row] != data.splits[other]
+        value = float(copy.bits) if kind == "alike" else None
+        original = data.faces[other]
+        detail = f"{original.image.name} ({original.part}, {data.splits[other]})" if across else original.image.name
+        return Finding(f"{kind}_across_splits" if across else kind, row, value, f"of {detail}", other)
+
+    found += [finding("copy", copy) for copy in find_identical(photographs)]
+    alike = find_alike(photographs, related, limits.bits)
+    found += [finding("alike", copy) for copy in sorted(alike, key=lambda copy: copy.bits)]
+    return found + list(_same_labels(data))
+
+
+def check_identities(data: Collection) -> list[Finding]:
+    """People who are in more than one split, each with the first face in a later one."""
+    known: dict[str, dict[str, list[int]]] = {}
+    for i, (face, split) in enumerate(zip(data.faces, data.splits, strict=True)):
+        if face.identity is not None:
+            known.setdefault(face.identity, {}).setdefault(split, []).append(i)
+    found = []
+    for person, faces in known.items():
+        if len(faces) > 1:
+            (_, earlier), *later = faces.items()
+            counts = ", ".join(f"{len(rows)} in {split}" for split, rows in faces.items())
+            number = float(sum(len(rows) for _, rows in later))
+            found.append(Finding("identity_across_splits", later[0][1][0], number, f"{person}: {counts}", earlier[0]))
+    return sorted(found, key=lambda finding: -(finding.value or 0))
+
+
+def _across_splits(data: Collection) -> Iterator[Finding]:
+    """One finding per photograph, by its file or by its key."""
+    first: dict[object, int] = {}
+    reported: set[object] = set()
+    for i, face in enumerate(data.faces):
+        for key in (face.image, face.photo):
+            other = first.setdefault(key, i)
+            if data.splits[other] != data.splits[i] and not reported & {face.image, face.photo}:
+                reported |= {face.image, face.photo}
+                detail = f"{face.photo}: in {data.splits[other]} and {data.splits[i]}"
+                yield Finding("photograph_across_splits", i, detail=detail, other=other)
+
+
+def _same_labels(data: Collection) -> Iterator[Finding]:
+    first: dict[bytes, int] = {}
+    for i, face in enumerate(data.faces):
+        if data.labelled[i].any():
+            other = first.setdefault(np.ascontiguousarray(data.points[i]).tobytes(), i)
+            if other != i and data.faces[other].image != face.image and not _same_pixels(data, i, other):
+                yield Finding("same_labels", i, detail=f"those of {data.faces[other].image.name}", other=other)
+
+
+def _same_pixels(data: Collection, i: int, j: int) -> bool:
+    one, two = (data.photographs.get(data.faces[k].image) for k in (i, j))
+    return one is not None and two is not None and one.digest == two.digest

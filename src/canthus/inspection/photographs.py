@@ -1,0 +1,79 @@
+"""Reading every photograph of a data set once: what is broken, how large it is, and what it looks like in 256 bits."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from canthus.data.face import DataError, Reader
+
+__all__ = ["HASH_SIDE", "Photograph", "read_photographs"]
+
+HASH_SIDE = 16
+"""Rows of the thumbnail that copies are found by; it has a column more, so that it holds 16 x 16 differences."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """What is kept of a decoded photograph.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        digest: of the decoded pixels: equal for the same picture, whatever its file is called or how it is packed.
+        thumbnail: (16, 17) uint8 grey, each pixel the mean of its part of the picture.
+    """
+
+    width: int
+    height: int
+    digest: bytes
+    thumbnail: NDArray[np.uint8]
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation of the thumbnail, of 255 grey levels."""
+        return float(self.thumbnail.std())
+
+
+def read_photographs(
+    reader: Reader, images: Sequence[Path], *, workers: int | None = None
+) -> tuple[dict[Path, Photograph], dict[Path, str]]:
+    """Decode photographs in parallel, with a progress bar.
+
+    Args:
+        reader: decodes them.
+        images: each once.
+        workers: threads; all processors by default.
+
+    Returns:
+        The readable ones, and why the others are not, both in the order given.
+    """
+
+    def look(image: Path) -> Photograph | str:
+        try:
+            pixels = reader.pixels(image)
+        except DataError as error:
+            return str(error)
+        return _photograph(pixels)
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool, Progress(transient=True) as progress:
+        looked = progress.track(pool.map(look, images), len(images), description="reading photographs")
+        found = dict(zip(images, looked, strict=True))
+    broken = {image: what for image, what in found.items() if isinstance(what, str)}
+    return {image: what for image, what in found.items() if isinstance(what, Photograph)}, broken
+
+
+def _photograph(pixels: NDArray[np.uint8]) -> Photograph:
+    height, width = pixels.shape[:2]
+    digest = hashlib.blake2b(f"{height}x{width}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
+    return Photograph(width, height, digest.digest(), np.asarray(small, dtype=np.uint8))
