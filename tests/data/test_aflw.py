@@ -1,6 +1,6 @@
 import logging
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -41,13 +41,20 @@ def photograph(root, name):
     file.touch()
 
 
+@contextmanager
+def created(root):
+    """An open database with the official tables, in its place below the root."""
+    (root / "data").mkdir(parents=True)
+    with closing(sqlite3.connect(root / "data/aflw.sqlite", isolation_level=None)) as database:
+        database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;" + SCHEMA)
+        database.executemany("INSERT INTO FeatureCoordTypes VALUES (?, ?, '', 0, 0, 0)", list(enumerate(FEATURES, 1)))
+        yield database
+
+
 @pytest.fixture
 def database(tmp_path):
     """Three faces on two photographs of two folders."""
-    (tmp_path / "data").mkdir()
-    with closing(sqlite3.connect(tmp_path / "data/aflw.sqlite", isolation_level=None)) as database:
-        database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;" + SCHEMA)
-        database.executemany("INSERT INTO FeatureCoordTypes VALUES (?, ?, '', 0, 0, 0)", list(enumerate(FEATURES, 1)))
+    with created(tmp_path) as database:
         add(database, 39341, "0/image00002.jpg", file="a.jpg")
         add(database, 39342, "0/image00002.jpg", file="a.jpg", features=(1, 7, 15), pose=None)
         add(database, 40000, "3/image77.jpg")
@@ -204,4 +211,13 @@ def test_files_that_are_no_database(database, tmp_path, content):
     database.close()
     path.write_bytes(path.read_bytes()[:3000] if content == "cut" else content)
     with pytest.raises(DataError, match=r"aflw\.sqlite: .*; replace the database by the official one"):
+        partial(tmp_path).faces(["flickr/0"])
+
+
+def test_photographs_in_unknown_folders(database, tmp_path):
+    """No part would give these faces, so that they would be lost without a word."""
+    add(database, 50000, "4/image1.jpg")
+    with pytest.raises(
+        DataError, match=r"FaceImages: the photograph of face 50000 is flickr/4/image1\.jpg, in none of"
+    ):
         partial(tmp_path).faces(["flickr/0"])

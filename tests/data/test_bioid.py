@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from canthus.data.face import DataError
 from canthus.data.readers import BioID, write_pts
@@ -115,24 +113,3 @@ def test_unknown_names(root):
         BioID(root).faces(["test"])
     with pytest.raises(DataError, match=r"data\.points is '20'; choose 'points_20' \(.*\) or 'eye'"):
         BioID(root, points="20")
-
-
-TOKENS = st.sampled_from(["#", "\n", "nan", "1e999", " ", "-", "\x00", "232"]) | st.text(max_size=4)
-
-
-@settings(max_examples=100, deadline=None)
-@given(place=st.integers(0, len(EYE)), length=st.integers(0, 12), token=TOKENS)
-def test_any_damage_to_an_eye_file_parses_or_raises_dataerror(place, length, token, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "bioid"
-    root.mkdir(exist_ok=True)
-    (root / "BioID_0000.pgm").touch()
-    text = EYE[:place] + token + EYE[place + length :]
-    (root / "BioID_0000.eye").write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
-        (face,) = faces(root, points="eye")
-    except DataError as error:
-        problem = str(error)
-    else:
-        problem = None
-        assert np.isfinite(face.landmarks[:2]).all()
-    assert problem is None or "BioID_0000" in problem

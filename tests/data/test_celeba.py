@@ -1,9 +1,6 @@
 import time
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from canthus.data.face import DataError
 from canthus.data.readers import CelebA
@@ -208,28 +205,3 @@ def test_large_lists_are_read_in_seconds(tmp_path):
     start = time.perf_counter()
     assert len(partial(tmp_path).faces(["valid"])) == 100
     assert time.perf_counter() - start < 5
-
-
-POINTS = headed(POINT_HEADER, ROWS)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    place=st.integers(0, len(POINTS)),
-    length=st.integers(0, 60),
-    token=st.sampled_from(["\n", "nan", "1e999", " ", "-", "\x00", "4", "²"]) | st.text(max_size=5),
-)
-def test_any_damage_parses_or_raises_dataerror(place, length, token, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "celeba"
-    write(root, points=POINTS[:place] + token + POINTS[place + length :] or " ")
-    (root / "img_celeba").mkdir(exist_ok=True)
-    for name in ROWS:
-        (root / "img_celeba" / name).touch()
-    try:
-        faces = partial(root).faces(["train"])
-    except DataError as error:
-        problem = str(error)
-    else:
-        problem = None
-        assert all(np.isfinite(face.landmarks).all() for face in faces)
-    assert problem is None or "celeba" in problem

@@ -244,28 +244,6 @@ def check(root, options):
         assert face.image.is_file()
 
 
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-def test_any_damaged_text_parses_right_or_raises_dataerror(data, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "mutated_coco"
-    path = write(root, [annotation(), annotation(8, 2)])
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(content)))
-        action = data.draw(st.sampled_from(["cut", "delete", "replace"]))
-        token = data.draw(
-            st.sampled_from([b"null", b"[", b'"', b"NaN", b"-", b"\x00", b"1e400", b"\\ud800"]) | st.binary(max_size=4)
-        )
-        if action == "cut":
-            del content[place:]
-        elif action == "delete":
-            del content[place : place + data.draw(st.integers(1, 30))]
-        else:
-            content[place : place + len(token)] = token
-    path.write_bytes(content)
-    check(root, {"box": data.draw(st.sampled_from(["gt", "detector"]))})
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

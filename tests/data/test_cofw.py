@@ -5,8 +5,6 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from canthus.data.batch import InputSpec
 from canthus.data.face import DataError
@@ -297,21 +295,3 @@ def test_cells_that_lead_nowhere(root):
     path.unlink()
     with pytest.raises(DataError, match=r"COFW_train_color\.mat: does not exist; restore"):
         reader.pixels(image)
-
-
-@settings(max_examples=60, deadline=None)
-@given(share=st.floats(0, 1))
-def test_downloads_that_stopped_parse_or_raise_dataerror(share, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "stopped_cofw"
-    root.mkdir(exist_ok=True)
-    path = write(root / "COFW_train_color.mat", phis(2), pictures=[picture(0, (4, 4, 3))] * 2)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    reader, message = partial(root), str(path)
-    try:
-        for face in reader.faces(["train"]):
-            assert np.isfinite(face.landmarks).all()
-            reader.pixels(face.image)
-    except DataError as error:
-        message = str(error)
-    assert str(path) in message

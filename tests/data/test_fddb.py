@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from canthus.data.face import DataError
 from canthus.data.readers import FDDB
@@ -125,7 +123,7 @@ def test_damaged_lists(root, text, message):
 )
 def test_fold_is_what_its_list_says(root, names, message):
     write(root, names=names)
-    with pytest.raises(DataError, match=rf"ellipseList\.txt: {message}; replace .*data\.allow_partial=true"):
+    with pytest.raises(DataError, match=rf"ellipseList\.txt:\d+: {message}; replace .*data\.allow_partial=true"):
         FDDB(root).faces(["fold-01"])
     assert len(partial(root).faces(["fold-01"])) == 4
 
@@ -158,22 +156,3 @@ def test_missing_things(root, caplog):
 def test_unknown_part(root):
     with pytest.raises(DataError, match=r"FDDB has no part 'fold-1', nearest 'fold-10'; .*fold-01, "):
         partial(root).faces(["fold-1"])
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    place=st.integers(0, len(TEXT)),
-    length=st.integers(0, 60),
-    token=st.sampled_from(["\n", "nan", "1e999", " ", "-", "\x00", "4", "²", "/", "../"]) | st.text(max_size=5),
-)
-def test_any_damage_parses_or_raises_dataerror(place, length, token, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "fddb"
-    write(root, text=TEXT[:place] + token + TEXT[place + length :])
-    try:
-        faces = partial(root).faces(["fold-01"])
-    except DataError as error:
-        problem = str(error)
-    else:
-        problem = None
-        assert all((face.box[2:] > face.box[:2]).all() for face in faces)
-    assert problem is None or "FDDB-fold-01" in problem

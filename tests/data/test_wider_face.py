@@ -2,8 +2,6 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from canthus.data.face import DataError
 from canthus.data.readers import WiderFace
@@ -240,42 +238,3 @@ def test_published_number_of_boxes_may_count_lines_of_zeros(root, monkeypatch):
 
     monkeypatch.setitem(WiderFace._part.__globals__["_PARTS"], "val", _Part(3, 6))
     assert len(WiderFace(root).faces(["val"])) == 4  # 5 boxes, one of no width, and one line of zeros
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    place=st.integers(0, len(TEXT)),
-    length=st.integers(0, 80),
-    token=st.sampled_from(["\n", "nan", "1e999", " ", "-", "\x00", "4", "²", "#", "٣"]) | st.text(max_size=5),
-)
-def test_any_damage_parses_or_raises_dataerror(place, length, token, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "wider"
-    write(root, TEXT[:place] + token + TEXT[place + length :])
-    try:
-        found = faces(root)
-    except DataError as error:
-        problem = str(error)
-    else:
-        problem = None
-        assert all((face.box[2:] > face.box[:2]).all() for face in found)
-    assert problem is None or "wider" in problem
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    place=st.integers(0, len(LABELS)),
-    length=st.integers(0, 80),
-    token=st.sampled_from(["\n", "nan", "1e999", " ", "-", "\x00", "#"]) | st.text(max_size=5),
-)
-def test_any_damage_to_labels_parses_or_raises_dataerror(place, length, token, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "wider_labels"
-    write(root)
-    (root / "val").mkdir(exist_ok=True)
-    text = LABELS[:place] + token + LABELS[place + length :]
-    (root / "val/label.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
-        count, problem = len(faces(root)), None
-    except DataError as error:
-        count, problem = 4, str(error)
-    assert count == 4
-    assert problem is None or "label.txt" in problem

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import VISIBLE, Face, Reader
+from canthus.data.face import VISIBLE, DataError, Face, Reader
 from canthus.data.readers.aflw_tables import FEATURES, Tables, read_tables
 from canthus.data.readers.boxes import check_choice, tight_box
 from canthus.data.readers.folders import existing_root, missing
@@ -67,6 +67,12 @@ class AFLW(Reader):
         if path is None:
             raise missing(self.root, _DATABASES, "unpack the database")
         tables = read_tables(path)
+        for face, (collection, name) in tables.images.items():
+            if f"{collection}/{name}".rpartition("/")[0] not in _PARTS:
+                raise DataError(
+                    f"{path}: FaceImages: the photograph of face {face} is {collection}/{name}, in none of the folders "
+                    f"{', '.join(_PARTS)}; replace the database by the official one"
+                )
         count = len(tables.images)
         official = count if _FEWEST <= count <= _MOST else _MOST
         check_count(path, "faces", count, official, self.allow_partial)

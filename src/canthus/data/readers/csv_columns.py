@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import UNLABELLED, VISIBLE, DataError
+from canthus.data.readers.lists import strange_number
 
 log = getLogger(__name__)
 
@@ -124,7 +125,7 @@ def _numbers(place: str, cells: Mapping[str, str]) -> NDArray[np.float64]:
             value = float(cell)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value) or "_" in cell:  # Python reads 1_0 as 10
+        if not math.isfinite(value) or strange_number([cell]) is not None:
             raise DataError(f"{place}: {name} is {cell!r}, not a number; correct the cell")
         values.append(value)
     return np.array(values, dtype=np.float64)

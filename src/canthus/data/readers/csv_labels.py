@@ -24,7 +24,7 @@ from typing import Any, Literal
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.readers.csv_columns import BOX, Columns
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, unknown_part
+from canthus.data.readers.lists import Photographs, unknown_part, warn_if_cut
 from canthus.data.readers.own_labels import check_options, labelled_box, relative_name
 from canthus.schemes import load_scheme
 
@@ -129,6 +129,7 @@ class CsvLabels(Reader):
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the header and the rows that are not blank, each with its line number."""
     try:
+        warn_if_cut(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             found = False

@@ -84,8 +84,9 @@ class FDDB(Reader):
             different = next(((at, *pair) for at, pair in pairs if pair[0] != pair[1]), None)
             if different:
                 at, want, got = different
+                line = listed[min(at, len(listed)) - 1][0]
                 raise DataError(
-                    f"{path}: photograph {at} is {got}, in {names.name} it is {want}; {REPLACE}, "
+                    f"{path}:{line}: photograph {at} is {got}, in {names.name} it is {want}; {REPLACE}, "
                     "or set data.allow_partial=true"
                 )
         return listed

@@ -27,6 +27,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
     if not content.strip():
         raise DataError(f"{path}:1: the file is empty; replace it by the official one")
+    warn_if_cut(path)
     # bytes.splitlines knows \n, \r\n and \r only, so that line numbers agree with an editor's
     for number, line in enumerate(content.splitlines(), 1):
         try:
@@ -35,6 +36,18 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
             raise DataError(f"{path}:{number}: is not text ({error}); replace the file by the official one") from error
         if text:
             yield number, text
+
+
+def warn_if_cut(path: Path) -> None:
+    """Log that a file, whose rows end in numbers, may end inside one, so that another number is read."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        last = file.read()
+    if last not in (b"", b"\n", b"\r"):
+        log.warning(
+            "%s: does not end with a line break; if a download stopped there, its last number is cut: compare sizes",
+            path,
+        )
 
 
 def numbers(place: str, tokens: Sequence[str], meaning: str) -> NDArray[np.float64]:
@@ -52,10 +65,21 @@ def numbers(place: str, tokens: Sequence[str], meaning: str) -> NDArray[np.float
         values = np.array([float(token) for token in tokens])
     except ValueError as error:
         raise DataError(f"{place}: {meaning} expected, but {error}; restore the line from the official file") from None
+    strange = strange_number(tokens)
+    if strange is not None:
+        raise DataError(f"{place}: {meaning} expected, but {strange!r} is no number; restore the line")
     if not np.isfinite(values).all():
         bad = tokens[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise DataError(f"{place}: {meaning} expected, but {bad!r} is not finite; restore the line")
     return values
+
+
+def strange_number(tokens: Sequence[str]) -> str | None:
+    """Give the first token that Python takes for a number and nobody means as one, such as ``1_0`` for 10."""
+    text = "".join(tokens)
+    if text.isascii() and "_" not in text:
+        return None
+    return next(token for token in tokens if "_" in token or not token.isascii())
 
 
 def unknown_part(data_set: str, name: str, known: Iterable[str]) -> DataError:

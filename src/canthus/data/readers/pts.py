@@ -116,6 +116,8 @@ def _point(path: Path, number: int, line: str) -> tuple[float, float]:
         raise DataError(f"{path}:{number}: {line!r} is not a pair of coordinates; {_REPLACE}")
     try:
         x, y = float(tokens[0]), float(tokens[1])
+        if "_" in line:  # Python reads 1_0 as 10
+            raise ValueError
     except ValueError:
         raise DataError(f"{path}:{number}: {line!r} is not a pair of numbers; {_REPLACE}") from None
     if not (math.isfinite(x) and math.isfinite(y)):

@@ -22,6 +22,7 @@ import numpy as np
 
 from canthus.data.face import VISIBLE, DataError, Face, Reader
 from canthus.data.readers.folders import existing_root, missing
+from canthus.data.readers.lists import strange_number, warn_if_cut
 
 _OFFICIAL = {"training": 3462}
 _COLUMNS = 1 + 2 * 68
@@ -91,6 +92,7 @@ class YTF68(Reader):
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows after the header, each with its line number."""
     try:
+        warn_if_cut(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             header = next(reader, [])
@@ -118,6 +120,9 @@ def _face(path: Path, line: int, row: list[str], part: str) -> Face:
         )
     try:
         points = np.array(row[1:], dtype=np.float64).reshape(68, 2)
+        strange = strange_number(row[1:])
+        if strange is not None:
+            raise ValueError(f"could not convert string to float: {strange!r}")
     except ValueError as error:
         raise DataError(f"{path}:{line}: {row[0]}: {error}; restore the row") from error
     if not np.isfinite(points).all():
