@@ -62,7 +62,7 @@ def numbers(place: str, tokens: Sequence[str], meaning: str) -> NDArray[np.float
         DataError: a token that is not a finite number.
     """
     try:
-        values = np.array([float(token) for token in tokens])
+        values = np.array(list(map(float, tokens)))
     except ValueError as error:
         raise DataError(f"{place}: {meaning} expected, but {error}; restore the line from the official file") from None
     strange = strange_number(tokens)
