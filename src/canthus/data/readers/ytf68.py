@@ -9,8 +9,9 @@ the median (1 % below 35 px). No name occurs twice, but 3 frames are copies of t
 the same points. 20 points of 6 faces lie outside the frame, by up to 23 px (``Eliza_Dushku_2*`` and ``Chris_Cooper_42``
 on the left, ``Mariana_Ohata_22`` and ``Charlotte_Casiraghi_00`` at the bottom). Rounding makes points coincide in 3170
 faces, 2.4 of 68 on average. 19 faces are near profiles, whose outer eye corners are less than 0.4 of the square root of
-the box's area apart. One shape is far from all others: ``Marieta_Chrousala_12``, a lying face in half profile. All are
-kept as they are.
+the box's area apart. Three faces have points in a wrong order or place: ``Marieta_Chrousala_12`` (brows and mouth in
+each other), ``Chris_Cirino_30`` and ``Elton_John_10`` (ends of the jaw). All are kept as they are; ``canthus-data`` names
+them.
 """
 
 import csv
