@@ -35,6 +35,10 @@ def write(root, *, points=None, boxes=None, codes=None):
         (root / name).write_bytes(text.encode("utf-8", "surrogatepass"))
 
 
+ATTRIBUTES = {"000001.jpg": "-1  1 -1", "000002.jpg": "-1 -1  1", "000003.jpg": " 1 -1 -1", "000004.jpg": "-1 -1 -1"}
+ATTRIBUTE_HEADER = "5_o_Clock_Shadow Blurry Eyeglasses"
+
+
 @pytest.fixture
 def root(tmp_path):
     write(tmp_path)
@@ -205,3 +209,39 @@ def test_large_lists_are_read_in_seconds(tmp_path):
     start = time.perf_counter()
     assert len(partial(tmp_path).faces(["valid"])) == 100
     assert time.perf_counter() - start < 5
+
+
+def test_attributes_asked_for(root):
+    (root / "list_attr_celeba.txt").write_text(headed(ATTRIBUTE_HEADER, ATTRIBUTES))
+    faces = partial(root, attributes=["Eyeglasses", "Blurry"]).faces(["train", "valid"])
+    assert [face.attributes for face in faces] == [{"Blurry"}, {"Eyeglasses"}, set()]
+    assert all(face.attributes == frozenset() for face in partial(root).faces(["train"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            headed(ATTRIBUTE_HEADER.replace("Blurry", "Bald"), ATTRIBUTES),
+            r":2: no attribute 'Blurry', nearest \['Bald'\]",
+        ),
+        (headed(ATTRIBUTE_HEADER, ATTRIBUTES | {"000002.jpg": "-1 0 1"}), r":4: '0' where attributes are 1 or -1"),
+        (headed(ATTRIBUTE_HEADER, ATTRIBUTES | {"000002.jpg": "-1 1"}), r":4: 2 columns follow the name where 3"),
+        (headed(ATTRIBUTE_HEADER, ATTRIBUTES, announced=5), r":6: 4 rows end here, line 1 announces 5"),
+        ("4\n", r":2: no attribute 'Blurry'"),
+        ("", r":1: the file is empty"),
+    ],
+)
+def test_damaged_attributes(root, text, message):
+    (root / "list_attr_celeba.txt").write_text(text)
+    with pytest.raises(DataError, match=r"list_attr_celeba\.txt" + message):
+        partial(root, attributes=["Blurry"]).faces(["train"])
+
+
+def test_attributes_without_list_or_row(root):
+    with pytest.raises(DataError, match=r"list_attr_celeba\.txt or Anno/list_attr_celeba\.txt is missing"):
+        partial(root, attributes=["Blurry"]).faces(["train"])
+    rows = {name: row for name, row in ATTRIBUTES.items() if name != "000001.jpg"}
+    (root / "list_attr_celeba.txt").write_text(headed(ATTRIBUTE_HEADER, rows))
+    with pytest.raises(DataError, match=r"partition\.txt:1: 000001\.jpg is not in list_attr_celeba\.txt"):
+        partial(root, attributes=["Blurry"]).faces(["train"])

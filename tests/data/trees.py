@@ -53,6 +53,7 @@ from tests.data import (
     test_w300,
     test_w300lp,
     test_wflw,
+    test_wider_difficulty,
     test_wider_face,
     test_ytf68,
 )
@@ -166,6 +167,11 @@ def _wider_face(root: Path) -> None:
     (root / "val/label.txt").write_text(test_wider_face.LABELS)
 
 
+def _wider_levels(root: Path) -> None:
+    test_wider_face.write(root)
+    test_wider_difficulty.tools(root / "ground_truth")
+
+
 def _biwi(root: Path) -> None:
     for frame in (3, 9):
         test_biwi.add(root, "03", frame)
@@ -234,6 +240,16 @@ TREES = {
     "celeba": Tree(_celeba, CelebA, "train", CELEBA, counts={"celeba._PARTS": {"train": ("0", 2)}}, rows=True),
     "wider_face": Tree(
         _wider_face, WiderFace, "val", BLOCKS, counts={"wider_face._PARTS": {"val": wider_face._Part(3, 5)}}
+    ),
+    "wider_levels": Tree(
+        _wider_levels,
+        WiderFace,
+        "val",
+        ["ground_truth/wider_face_val.mat", "ground_truth/wider_hard_val.mat"],
+        counts={
+            "wider_face._PARTS": {"val": wider_face._Part(3, 5)},
+            "wider_difficulty.FACES": {"easy": 1, "medium": 2, "hard": 3},
+        },
     ),
     "fddb": Tree(
         test_fddb.write, FDDB, "fold-01", ["FDDB-folds/FDDB-fold-01-ellipseList.txt", "FDDB-folds/FDDB-fold-01.txt"]

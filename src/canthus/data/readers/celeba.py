@@ -9,7 +9,7 @@ Only the unaligned photographs (``img_celeba``) are read: the boxes hold on thes
 labels hardly vary, so that they measure nothing. Points and boxes count from 0; left is the image's left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ import numpy as np
 
 from canthus.data.face import VISIBLE, DataError, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
-from canthus.data.readers.celeba_lists import Table, read_headed, read_plain
+from canthus.data.readers.celeba_lists import Table, read_attributes, read_headed, read_plain
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, numbers, unknown_part
 
@@ -38,17 +38,24 @@ class CelebA(Reader):
         allow_partial: accept a shorter partition, and leave out faces whose photograph is missing.
         box: ``"official"``, the boxes of the list, of which those without an area are left out with their faces and
             counted in the log, or ``"gt"``, the tight box of the points.
+        attributes: columns of ``list_attr_celeba.txt`` to read, such as ``Eyeglasses``; each makes a subset of faces.
     """
 
     scheme = "5"
 
     def __init__(
-        self, root: str | Path, *, allow_partial: bool = False, box: Literal["official", "gt"] = "official"
+        self,
+        root: str | Path,
+        *,
+        allow_partial: bool = False,
+        box: Literal["official", "gt"] = "official",
+        attributes: Sequence[str] | None = None,
     ) -> None:
         check_choice("box", box, {"official": "list_bbox_celeba.txt", "gt": "tight box of the points"})
         self.root = Path(root)
         self.allow_partial = allow_partial
         self.box = box
+        self.attributes = attributes
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
         """Read the named parts, in the order of the partition list.
@@ -73,7 +80,10 @@ class CelebA(Reader):
         points = read_headed(points_path, tuple(f"{name}_{axis}" for name in _POINTS for axis in "xy"))
         boxes_path = self._list("list_bbox_celeba.txt", "Anno") if self.box == "official" else None
         boxes = read_headed(boxes_path, _BOX) if boxes_path else None
-        labels = _Labels(points_path, points, boxes_path, boxes, self._identities())
+        named = None
+        if self.attributes:
+            named = read_attributes(self._list("list_attr_celeba.txt", "Anno"), self.attributes)
+        labels = _Labels(points_path, points, boxes_path, boxes, self._identities(), named)
         folder = next((self.root / name for name in _FOLDERS if (self.root / name).is_dir()), None)
         if folder is None:
             raise missing(self.root, _FOLDERS, "unpack the unaligned photographs")
@@ -112,17 +122,26 @@ class _Labels:
     """The lists by name of the photograph."""
 
     def __init__(
-        self, points_path: Path, points: Table, boxes_path: Path | None, boxes: Table | None, identities: Table
+        self,
+        points_path: Path,
+        points: Table,
+        boxes_path: Path | None,
+        boxes: Table | None,
+        identities: Table,
+        attributes: Mapping[str, frozenset[str]] | None,
     ) -> None:
         self.points_path, self.points = points_path, points
         self.boxes_path, self.boxes = boxes_path, boxes
         self.identities = identities
+        self.attributes = attributes
 
     def face(self, place: str, name: str, file: Path, part: str) -> Face | None:
         """Give the face of a photograph, or ``None`` where its box has no area."""
         if name not in self.points or (self.boxes is not None and name not in self.boxes):
             lacking = self.boxes_path if name in self.points else self.points_path
             raise DataError(f"{place}: {name} is not in {lacking}; use the official lists")
+        if self.attributes is not None and name not in self.attributes:
+            raise DataError(f"{place}: {name} is not in list_attr_celeba.txt; use the official lists")
         line, tokens = self.points[name]
         where = f"{self.points_path}:{line}"
         points = numbers(where, tokens, "x y of five points").reshape(5, 2)
@@ -143,5 +162,6 @@ class _Labels:
             scheme=CelebA.scheme,
             photo=name.rpartition(".")[0],
             part=part,
+            attributes=self.attributes[name] if self.attributes is not None else frozenset(),
             identity=person[1][0] if person else None,
         )

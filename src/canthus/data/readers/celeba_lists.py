@@ -1,6 +1,8 @@
 """The text lists of CelebA."""
 
-from collections.abc import Iterator
+import difflib
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from canthus.data.face import DataError
@@ -45,6 +47,32 @@ def read_headed(path: Path, names: tuple[str, ...]) -> Table:
             "replace it by the official one"
         )
     return table
+
+
+def read_attributes(path: Path, wanted: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Read ``list_attr_celeba.txt``, whose columns hold 1 or -1: name of a photograph -> attributes that hold.
+
+    Args:
+        path: the file.
+        wanted: names of columns.
+
+    Raises:
+        DataError: as for `read_headed`; a column that is not there; a cell that is neither 1 nor -1.
+    """
+    lines = [line.split() for _, line in itertools.islice(text_lines(path), 2)]
+    columns = [name for name in (lines[1] if len(lines) > 1 else []) if name != "image_id"]
+    absent = [name for name in wanted if name not in columns]
+    if absent:
+        near = difflib.get_close_matches(absent[0], columns, n=1, cutoff=0.0)
+        raise DataError(f"{path}:2: no attribute {absent[0]!r}, nearest {near}; set data.attributes to columns of it")
+    places = {name: columns.index(name) for name in wanted}
+    found = {}
+    for photograph, (line, tokens) in read_headed(path, tuple(columns)).items():
+        strange = next((token for token in tokens if token not in ("1", "-1")), None)
+        if strange is not None:
+            raise DataError(f"{path}:{line}: {strange!r} where attributes are 1 or -1; restore the line")
+        found[photograph] = frozenset(name for name, place in places.items() if tokens[place] == "1")
+    return found
 
 
 def _table(path: Path, lines: Iterator[tuple[int, str]], columns: int) -> Table:

@@ -16,6 +16,7 @@ import numpy as np
 from canthus.data.face import UNLABELLED, DataError, Face, Reader
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.data.readers.wider_difficulty import read_difficulties
 from canthus.data.readers.wider_lists import FivePoints, Listed, read_boxes, read_points
 
 log = getLogger(__name__)
@@ -39,6 +40,9 @@ class WiderFace(Reader):
 
     Attributes name the conditions of a face: ``blur_normal``, ``blur_heavy``, ``expression``, ``illumination``,
     ``invalid``, ``occlusion_partial``, ``occlusion_heavy``, ``pose``.
+
+    ``easy``, ``medium`` and ``hard`` name the levels of the official evaluation that a face of ``val`` counts in, where
+    its ``.mat`` files lie in ``wider_face_split`` or ``eval_tools/ground_truth``.
 
     Boxes without width or height are left out and counted in the log. Photographs without faces give no face.
 
@@ -81,6 +85,7 @@ class WiderFace(Reader):
         listed = read_boxes(path)
         self._check_counts(path, part, listed)
         points = self._points(name)
+        levels = read_difficulties(self.root, listed, self.allow_partial) if name == "val" else {}
         files = Photographs(folder).locate(
             [entry.name for entry in listed], lambda i: f"{path}:{listed[i].line}", self.allow_partial
         )
@@ -90,7 +95,7 @@ class WiderFace(Reader):
             if image is None:
                 continue
             by_box = points.get(entry.name, {})
-            for number, box, flags in entry.faces:
+            for place, (number, box, flags) in enumerate(entry.faces):
                 # taken off the list even where the face is left out, so that equal boxes keep their order
                 labels = by_box.get(tuple(box))
                 label = labels.pop(0) if labels else None
@@ -99,9 +104,9 @@ class WiderFace(Reader):
                 elif flags["invalid"] and self.drop_invalid:
                     invalid += 1
                 else:
-                    faces.append(
-                        _face(image, entry.name, name, number, np.append(box[:2], box[:2] + box[2:]), flags, label)
-                    )
+                    corners = np.append(box[:2], box[:2] + box[2:])
+                    named = _conditions(flags) | levels.get((entry.name, place), set())
+                    faces.append(_face(image, entry.name, name, number, corners, named, label))
         if empty:
             log.warning("%s: %d boxes have no width or height and are left out", path, empty)
         if invalid:
@@ -135,11 +140,14 @@ class WiderFace(Reader):
         return read_points(path) if path else {}
 
 
+def _conditions(flags: dict[str, int]) -> set[str]:
+    return {_NAMES[flag][value - 1] if flag in _NAMES else flag for flag, value in flags.items() if value}
+
+
 def _face(
-    image: Path, name: str, part: str, line: int, box: np.ndarray, flags: dict[str, int], label: FivePoints | None
+    image: Path, name: str, part: str, line: int, box: np.ndarray, named: set[str], label: FivePoints | None
 ) -> Face:
     points, visibility = label or (np.full((5, 2), np.nan), np.full(5, UNLABELLED, dtype=np.uint8))
-    named = {_NAMES[flag][value - 1] if flag in _NAMES else flag for flag, value in flags.items() if value}
     return Face(
         image=image,
         landmarks=points,

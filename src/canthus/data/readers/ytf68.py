@@ -10,8 +10,7 @@ the same points. 20 points of 6 faces lie outside the frame, by up to 23 px (``E
 on the left, ``Mariana_Ohata_22`` and ``Charlotte_Casiraghi_00`` at the bottom). Rounding makes points coincide in 3170
 faces, 2.4 of 68 on average. 19 faces are near profiles, whose outer eye corners are less than 0.4 of the square root of
 the box's area apart. Three faces have points in a wrong order or place: ``Marieta_Chrousala_12`` (brows and mouth in
-each other), ``Chris_Cirino_30`` and ``Elton_John_10`` (ends of the jaw). All are kept as they are; ``canthus-data`` names
-them.
+each other), ``Chris_Cirino_30`` and ``Elton_John_10`` (ends of the jaw). All are kept as they are.
 """
 
 import csv
