@@ -24,7 +24,7 @@ def test_a_list_that_may_be_cut_is_named(tmp_path, caplog):
     assert f"{path}: does not end with a line break" in caplog.text
 
 
-@pytest.mark.parametrize("token", ["1_0", "１２", "٣", "nan", "inf", "1e999", "0x1F", ""])
+@pytest.mark.parametrize("token", ["1_0", "\uff11", "\u0663", "nan", "inf", "1e999", "0x1F", ""])
 def test_what_data_sets_do_not_write_as_a_number(token):
     with pytest.raises(DataError, match=r"^list\.txt:3: x and y expected, but .*; restore the line"):
         numbers("list.txt:3", ["1", token], "x and y")
