@@ -113,6 +113,7 @@ def test_five_points_of_retinaface(root, folder, caplog):
         assert face.visibility.tolist() == [0] * 5
         assert np.isnan(face.landmarks).all()
     assert "1 of 4 faces have five points" in caplog.text
+    assert "2 faces have no row in RetinaFace's label.txt" in caplog.text  # one of them has a box without width
     assert "match no box" not in caplog.text
 
 

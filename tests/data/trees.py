@@ -164,7 +164,9 @@ def _celeba(root: Path) -> None:
 def _wider_face(root: Path) -> None:
     test_wider_face.write(root)
     (root / "val").mkdir()
-    (root / "val/label.txt").write_text(test_wider_face.LABELS)
+    others = f"10 20 30 40 {'-1 ' * 15}0.1\n5 6 7 8"  # whole: a row for every box
+    labels = test_wider_face.LABELS.replace("5 6 7 8", others) + "78 238 0 17\n"
+    (root / "val/label.txt").write_text(labels)
 
 
 def _wider_levels(root: Path) -> None:

@@ -90,7 +90,7 @@ class WiderFace(Reader):
             [entry.name for entry in listed], lambda i: f"{path}:{listed[i].line}", self.allow_partial
         )
         faces: list[Face] = []
-        empty = invalid = 0
+        empty = invalid = rowless = 0
         for entry, image in zip(listed, files, strict=True):
             if image is None:
                 continue
@@ -99,6 +99,7 @@ class WiderFace(Reader):
                 # taken off the list even where the face is left out, so that equal boxes keep their order
                 labels = by_box.get(tuple(box))
                 label = labels.pop(0) if labels else None
+                rowless += label is None
                 if (box[2:] <= 0).any():
                     empty += 1
                 elif flags["invalid"] and self.drop_invalid:
@@ -115,6 +116,8 @@ class WiderFace(Reader):
         if points:
             labelled = sum(bool(face.visibility.any()) for face in faces)
             log.info("%s: %d of %d faces have five points", path, labelled, len(faces))
+        if points and rowless:
+            log.warning("%s: %d faces have no row in RetinaFace's label.txt; compare its size", path, rowless)
         if unmatched:
             log.warning("%s: %d faces of RetinaFace's label.txt match no box of a photograph at hand", path, unmatched)
         return faces
