@@ -18,6 +18,7 @@ from canthus.metrics.landmarks import (
     FailureRate,
     NormalisedMeanError,
 )
+from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired
 from canthus.metrics.table import FaceTable
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
     "FaceTable",
     "FailureRate",
     "NormalisedMeanError",
+    "PairedComparison",
     "area_under_curve",
+    "bootstrap_interval",
+    "compare_paired",
     "cumulative_error",
     "failure_rate",
     "nme_over_all_points",

@@ -7,12 +7,21 @@ from typing import Any
 from urllib.parse import quote
 
 from canthus.files import replacing
+from canthus.reporting.comparison import comparison_text
 from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
 
 __all__ = ["write_summary"]
 
 PICTURES = (".png", ".jpg", ".jpeg")
-RECORDS = ("config.yaml", "metrics.csv", "metrics.json", "predictions.csv", "provenance.json", "train.log")
+RECORDS = (
+    "config.yaml",
+    "metrics.csv",
+    "metrics.json",
+    "predictions.csv",
+    "comparison.json",
+    "provenance.json",
+    "train.log",
+)
 LONGEST = 200
 """Provenance values beyond this many characters, such as package lists, are left to the file itself."""
 
@@ -37,7 +46,8 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     if not source.is_file():
         raise FileNotFoundError(f"{source} does not exist; evaluate the run first: canthus-eval run={run_folder}")
     metrics = read_metrics_json(source)
-    sections = [_head(run_folder, metrics), _subsets(metrics), _regions(metrics)]
+    sections = [_head(run_folder, metrics), _subsets(metrics), _more_errors(metrics), comparison_text(run_folder)]
+    sections.append(_regions(metrics))
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
     sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
@@ -65,7 +75,40 @@ def _subsets(metrics: Metrics) -> str:
     return (
         "## Subsets\n\n"
         f"NME in % of `{metrics['normaliser']}` after each stage; AUC (exact) and failure rate of the last stage "
-        f"at {metrics['threshold']:g} %.\n\n{markdown_table(rows, columns)}"
+        f"at {metrics['threshold']:g} %. {_about_missing(metrics)}\n\n{markdown_table(rows, columns)}"
+    )
+
+
+def _about_missing(metrics: Metrics) -> str:
+    """What happened to faces without an estimate, and how sure the means are."""
+    text = "The interval is of the last stage's mean, by bootstrap over faces."
+    missing = metrics.get("missing")
+    if missing is None:
+        return text
+    count = len(missing["faces"])
+    if missing["treated"] == "skip":
+        return f"{text} {count} faces without an estimate were left out of everything."
+    return f"{text} {count} faces have no estimate: they are failures in AUC and FR, and NME is over the others."
+
+
+def _more_errors(metrics: Metrics) -> str:
+    """NME of the last stage under the other normalisers, a column each, and of the visible points."""
+    subsets = metrics["subsets"]
+    others = list(dict.fromkeys(name for subset in subsets.values() for name in subset.get("other_normalisers", {})))
+    visible = any("visible_only" in subset for subset in subsets.values())
+    if not others and not visible:
+        return ""
+    first = metrics["normaliser"]
+    columns = ["subset", f"NME % of {first}", *(f"NME % of {name}" for name in others)]
+    columns += [f"visible points, % of {first}"] if visible else []
+    rows: list[list[object]] = []
+    for name, subset in subsets.items():
+        row: list[object] = [name, subset["nme"]]
+        row += [subset["other_normalisers"][other]["nme"] for other in others]
+        row += [subset["visible_only"]["nme"] if "visible_only" in subset else None] if visible else []
+        rows.append(row)
+    return (
+        f"## Other measures\n\nLast stage. Columns do not compare with each other.\n\n{markdown_table(rows, columns)}"
     )
 
 
