@@ -122,15 +122,14 @@ def _caption(content: dict[str, Any]) -> str:
 
 
 def _rows(content: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
-    names = [content[which]["model"] for which in ("first", "second")]
-    columns = ["subset", "faces", *(f"{n} ({i})" for i, n in enumerate(names, 1)), "difference", "95 % interval"]
-    columns += ["wins", "losses", "ties", "p (mean)", "p (rank)"]
+    columns = ["subset", "faces", "first", "second", "difference", "95 % interval", "wins/losses/ties"]
+    columns += ["p (mean)", "p (rank)"]
     rows: list[list[object]] = []
     for name, numbers in content["subsets"].items():
         means = [numbers["mean_first"], numbers["mean_second"], numbers["mean_difference"]]
-        counts = [numbers[key] for key in ("wins", "losses", "ties")]
+        counts = "/".join(str(numbers[key]) for key in ("wins", "losses", "ties"))
         chances = [f"{numbers[key]:.2g}" for key in ("p_sign_flip", "p_wilcoxon")]
-        rows.append([name, numbers["faces"], *means, interval_text(numbers["interval"]) or "-", *counts, *chances])
+        rows.append([name, numbers["faces"], *means, interval_text(numbers["interval"]) or "-", counts, *chances])
     return columns, rows
 
 
