@@ -18,6 +18,7 @@ from canthus.metrics.landmarks import (
     FailureRate,
     NormalisedMeanError,
 )
+from canthus.metrics.pose import HeadPoseError, head_pose_errors
 from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired
 from canthus.metrics.table import FaceTable
 
@@ -27,6 +28,7 @@ __all__ = [
     "FaceErrors",
     "FaceTable",
     "FailureRate",
+    "HeadPoseError",
     "NormalisedMeanError",
     "PairedComparison",
     "area_under_curve",
@@ -34,6 +36,7 @@ __all__ = [
     "compare_paired",
     "cumulative_error",
     "failure_rate",
+    "head_pose_errors",
     "nme_over_all_points",
     "nme_per_face",
     "nme_pooled",
