@@ -1,5 +1,12 @@
 """Landmark metrics: pure functions, the table of an evaluation and torchmetrics classes."""
 
+from canthus.metrics.detection import (
+    DetectedFaces,
+    FDDBCurve,
+    coco_average_precision,
+    fddb_roc,
+    wider_average_precision,
+)
 from canthus.metrics.functional import (
     area_under_curve,
     cumulative_error,
@@ -25,6 +32,8 @@ from canthus.metrics.table import FaceTable
 __all__ = [
     "AreaUnderCurve",
     "CumulativeErrorDistribution",
+    "DetectedFaces",
+    "FDDBCurve",
     "FaceErrors",
     "FaceTable",
     "FailureRate",
@@ -33,9 +42,11 @@ __all__ = [
     "PairedComparison",
     "area_under_curve",
     "bootstrap_interval",
+    "coco_average_precision",
     "compare_paired",
     "cumulative_error",
     "failure_rate",
+    "fddb_roc",
     "head_pose_errors",
     "nme_over_all_points",
     "nme_per_face",
@@ -43,4 +54,5 @@ __all__ = [
     "normaliser_distance",
     "normaliser_names",
     "point_errors",
+    "wider_average_precision",
 ]
