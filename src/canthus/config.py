@@ -59,6 +59,7 @@ class TrainConfig:
     tags: list[str] = field(default_factory=list)
     seed: int = 0
     normaliser: str = "inter_ocular"
+    normalisers: Any = field(default_factory=list)
     threshold: float = 8.0
     test: bool = False
     init_from: str | None = None
@@ -77,10 +78,33 @@ class EvalConfig:
     checkpoint: str = "best"
     split: str = "auto"
     normaliser: str | None = None
+    normalisers: Any = None
     threshold: float | None = None
     output: str = MISSING
     overlays: int = 24
+    compare: str | None = None
     trust: bool = False
+    seed: int = 0
+
+
+@dataclass
+class ScoreConfig:
+    """Keys of score.yaml."""
+
+    data: Any = MISSING
+    paths: Any = MISSING
+    predictions: str = MISSING
+    name: str | None = None
+    scheme: str | None = None
+    first_pixel: int | None = None
+    missing: str = "error"
+    split: str = "test"
+    normaliser: str = "inter_ocular"
+    normalisers: Any = field(default_factory=list)
+    threshold: float = 8.0
+    output: str = MISSING
+    overlays: int = 24
+    compare: str | None = None
     seed: int = 0
 
 
@@ -148,6 +172,7 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="root_schema", node=TrainConfig)
     store.store(name="root_schema_eval", node=EvalConfig)
+    store.store(name="root_schema_score", node=ScoreConfig)
     store.store(name="root_schema_predict", node=PredictConfig)
     store.store(name="root_schema_inspect", node=InspectConfig)
 

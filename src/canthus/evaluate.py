@@ -27,7 +27,7 @@ def evaluate(cfg: DictConfig) -> float:
 
     from canthus import runtime
     from canthus.callbacks import Evaluator
-    from canthus.reporting import print_metrics, write_results
+    from canthus.reporting import check_comparable, print_results, write_comparison, write_results
 
     run = Path(cfg.run)
     for group in ("data", "trainer"):  # before anything that imports what they name
@@ -41,17 +41,20 @@ def evaluate(cfg: DictConfig) -> float:
         raise config.ConfigError(f"split={cfg.split}: one of auto, val, test")
     with open_dict(cfg):
         cfg.normaliser = cfg.normaliser or trained.normaliser
+        cfg.normalisers = trained.get("normalisers") if cfg.normalisers is None else cfg.normalisers
         cfg.threshold = cfg.threshold or trained.threshold
         cfg.seed = trained.seed
     output = Path(cfg.output)
     if output.resolve() == run.resolve():
         raise config.ConfigError(f"output={output} is the run itself, whose records would be lost; name another folder")
+    if cfg.compare:
+        check_comparable(Path(cfg.compare))
     runtime.hush()
     with runtime.recorded(output, cfg):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
-        evaluator = Evaluator(cfg.normaliser, cfg.threshold)
+        evaluator = Evaluator(cfg.normaliser, cfg.threshold, cfg.normalisers or ())
         settings = OmegaConf.to_container(cfg.trainer, resolve=True)
         assert isinstance(settings, dict)
         settings |= {"logger": False, "enable_checkpointing": False, "default_root_dir": str(output)}
@@ -61,8 +64,9 @@ def evaluate(cfg: DictConfig) -> float:
         if evaluator.result is None:
             raise config.ConfigError(f"split={split} of this data holds no face; choose another split, or other data")
         if trainer.is_global_zero:
-            metrics = write_results(output, evaluator.result, data, model, overlays=cfg.overlays)
-            print_metrics(metrics, output)
+            metrics = write_results(output, evaluator.result, data, model.name, overlays=cfg.overlays)
+            comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
+            print_results(metrics, output, comparison)
         return float(evaluator.result.summaries()["full"]["nme"])
 
 
@@ -82,6 +86,13 @@ def _register_run() -> None:
 
 def main() -> None:
     """Entry point of ``canthus-eval`` and ``python -m canthus.evaluate``."""
+    if command_line.argument("predictions") is not None:
+        if command_line.argument("run") is not None:
+            command_line.fail(config.ConfigError("give run=... or predictions=..., not both; compare=... compares two"))
+        from canthus.score import score
+
+        command_line.launch(score, "score")
+        return
     try:
         _register_run()
     except config.ConfigError as error:

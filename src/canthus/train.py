@@ -31,7 +31,7 @@ def train(cfg: DictConfig) -> float | None:
 
     from canthus import runtime, tracking
     from canthus.callbacks import Evaluator
-    from canthus.reporting import print_metrics, write_results
+    from canthus.reporting import print_results, write_results
     from canthus.resume import checkpoint_to_continue
 
     log = getLogger("canthus.train")
@@ -73,7 +73,7 @@ def train(cfg: DictConfig) -> float | None:
             record["selected_on"] = f"{best.monitor} of held-out photographs"
             trainer.validate(model, data, **chosen, verbose=False)
             if trainer.is_global_zero and evaluator.result:
-                print_metrics(write_results(folder, evaluator.result, data, model), folder)
+                print_results(write_results(folder, evaluator.result, data, model.name), folder)
         else:
             record["selected_on"] = "nothing: the last epoch"
             log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")
@@ -81,7 +81,7 @@ def train(cfg: DictConfig) -> float | None:
             trainer.test(model, data, **chosen, verbose=False)
             if trainer.is_global_zero and evaluator.result:
                 tested = folder / "evaluation" / f"{data.name}-test"
-                print_metrics(write_results(tested, evaluator.result, data, model), tested)
+                print_results(write_results(tested, evaluator.result, data, model.name), tested)
         return score
 
 

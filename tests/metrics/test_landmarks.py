@@ -25,7 +25,7 @@ from canthus.metrics import (
 )
 from canthus.schemes import load_scheme
 
-COLUMNS = ("index", "points", "landmarks", "visibility", "box", "distance", "nme")
+COLUMNS = ("index", "points", "landmarks", "visibility", "box", "distance", "nme", "found")
 
 
 def faces(n: int = 7, stages: int = 2, k: int = 68) -> dict[str, Tensor]:
@@ -265,3 +265,36 @@ def test_two_processes_measure_what_one_measures(tmp_path):
         columns, nme = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         same(FaceTable(**columns, normaliser="inter_ocular"), single)
         assert nme.item() == single.nme[:, -1].mean().item()
+
+
+def test_another_normaliser_of_the_same_faces():
+    expected = table(normaliser="box_diagonal")
+    same(table().under("box_diagonal", load_scheme("68")), expected)
+    with pytest.raises(ValueError, match="no normaliser 'eyes'"):
+        table().under("eyes", load_scheme("68"))
+
+
+def test_visible_points_alone():
+    result = table()
+    errors = point_errors(result.points, result.landmarks)
+    seen = (result.visibility == 2)[:, None].expand_as(errors)
+    expected = 100 * torch.where(seen, errors, 0).sum(-1) / seen.sum(-1) / result.distance[:, None]
+    torch.testing.assert_close(result.visible_nme(), expected)
+    assert (result.visible_nme() != result.nme).any()
+
+
+def test_faces_without_an_estimate_fail_and_stay_out_of_the_mean():
+    batch = faces()
+    found = torch.tensor([True, False, True, True, False, True, True])
+    batch["points"][~found] = math.nan
+    options = {"normaliser": "inter_ocular", "scheme": load_scheme("68")}
+    result = FaceTable.build(**batch, **options, found=found)
+    expected, kept = table(), table().select(found)
+    numbers = result.summary(8.0)
+    assert (numbers["faces"], numbers["missing"]) == (7, 2)
+    assert numbers["nme_per_stage"] == kept.summary(8.0)["nme_per_stage"]
+    last = expected.nme[:, -1]
+    assert numbers["failure_rate"] == pytest.approx(100 * (~found | (last > 8)).double().mean().item())
+    assert numbers["auc"] == pytest.approx(kept.summary(8.0)["auc"] * 5 / 7)
+    nothing = result.select(~found).summary(8.0)
+    assert (nothing["nme"], nothing["nme_per_stage"], nothing["failure_rate"]) == (None, [None, None], 100.0)

@@ -61,3 +61,26 @@ def test_summary_needs_only_metrics(run_folder):
 def test_summary_of_an_unevaluated_run_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="canthus-eval run="):
         write_summary(tmp_path)
+
+
+def test_published_numbers_stand_beside_a_whole_test_set(tmp_path):
+    other = {"other_normalisers": {"inter_pupil": {"nme": 5.55, "nme_per_stage": [5.55]}}}
+    subsets = {
+        "full": SUBSET | other | {"faces": 689},
+        "challenging": SUBSET | other | {"faces": 135},
+        "odd": SUBSET | other,
+    }
+    content = {"model": "dan", "data": "w300", "normaliser": "inter_ocular", "threshold": 8.0}
+    text = {}
+    for split in ("test", "val"):
+        write_metrics_json(tmp_path / split / "metrics.json", **content, subsets=subsets, split=split)
+        text[split] = write_summary(tmp_path / split).read_text(encoding="utf-8")
+    assert "## Published" not in text["val"]
+    _, section = text["test"].split("## Published on these faces")
+    ocular, pupil = section.split("### In % of ")[1:]
+    assert ocular.startswith("inter_ocular")
+    assert "| **dan** | - | 4.12 | 4.12 | this evaluation | - |" in ocular
+    assert "| **dan** | - | 5.55 | 5.55 | this evaluation | - |" in pupil
+    assert "| CFAN | 2014 | 7.69 | 16.78 |" in pupil
+    assert "CFAN" not in ocular
+    assert "odd" not in section

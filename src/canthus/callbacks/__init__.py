@@ -1,9 +1,10 @@
 """Callbacks that every method shares."""
 
-from canthus.callbacks.evaluator import Evaluation, Evaluator
+from canthus.callbacks.evaluation import Evaluation, other_normalisers
+from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.metrics_file import MetricsFile
 from canthus.callbacks.overlays import Overlays
 from canthus.callbacks.seeding import EpochSeed
 from canthus.callbacks.stages import StageSchedule
 
-__all__ = ["EpochSeed", "Evaluation", "Evaluator", "MetricsFile", "Overlays", "StageSchedule"]
+__all__ = ["EpochSeed", "Evaluation", "Evaluator", "MetricsFile", "Overlays", "StageSchedule", "other_normalisers"]

@@ -1,49 +1,23 @@
 """The shared protocol: errors of every stage against the labels, in original pixels, over all processes."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
-from torch import Tensor
 
+from canthus.callbacks.evaluation import Evaluation, other_normalisers
 from canthus.data.batch import Batch
 from canthus.data.face import DataError
 from canthus.geometry import affine
-from canthus.metrics import FaceErrors, FaceTable
+from canthus.metrics import FaceErrors
 from canthus.models.estimates import Estimates
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
 
-__all__ = ["Evaluation", "Evaluator"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one pass over a split found.
-
-    Attributes:
-        split: ``val`` or ``test``.
-        table: every face once.
-        subsets: name -> table of its faces; ``full`` first.
-        threshold: of failure rate and AUC, percent of the normaliser.
-        initial: subset -> (N,) NME of the shape that the cascade started from (for most methods the mean shape in the
-            face box: the baseline that a model must leave behind); empty if the method starts from nothing.
-    """
-
-    split: str
-    table: FaceTable
-    subsets: dict[str, FaceTable]
-    threshold: float
-    initial: dict[str, Tensor]
-
-    def summaries(self) -> dict[str, dict[str, Any]]:
-        """The ``subsets`` of metrics.json."""
-        summaries = {name: table.summary(self.threshold) for name, table in self.subsets.items()}
-        for name, nme in self.initial.items():
-            summaries[name]["nme_initial"] = nme.nanmean().item()
-        return summaries
+__all__ = ["Evaluator"]
 
 
 class Evaluator(lightning.Callback):
@@ -54,10 +28,16 @@ class Evaluator(lightning.Callback):
     Args:
         normaliser: see `canthus.metrics.normaliser_distance`.
         threshold: of failure rate and AUC, percent.
+        normalisers: further ones whose NME is reported beside; ``"all"`` for every one of the scheme.
     """
 
-    def __init__(self, normaliser: str = "inter_ocular", threshold: float = 8.0) -> None:
-        self.normaliser, self.threshold = normaliser, threshold
+    def __init__(
+        self,
+        normaliser: str = "inter_ocular",
+        threshold: float = 8.0,
+        normalisers: str | Sequence[str] = (),
+    ) -> None:
+        self.normaliser, self.threshold, self.normalisers = normaliser, threshold, normalisers
         self.result: Evaluation | None = None
         self._errors: FaceErrors | None = None
         self._has_initial = False
@@ -73,6 +53,7 @@ class Evaluator(lightning.Callback):
             FaceErrors(data.scheme.name, self.normaliser)
         except ValueError as error:
             raise DataError(f"normaliser={self.normaliser}: {error}") from error
+        other_normalisers(self.normalisers, self.normaliser, data.scheme)
 
     def _begin(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -97,16 +78,19 @@ class Evaluator(lightning.Callback):
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
         table = self._errors.compute()
         self._errors = None
-        members = {name: mask[table.index.cpu()] for name, mask in data.subset_members(split).items()}
-        masks = {"full": torch.ones(len(table), dtype=torch.bool)} | {
-            n: mask for n, mask in members.items() if mask.any()
-        }
-        initial = {}
+        initial = None
         if self._has_initial:  # it went through the metric as a stage before the first
-            initial = {name: table.nme[mask.to(table.nme.device), 0] for name, mask in masks.items()}
+            initial = table.nme[:, 0]
             table = replace(table, points=table.points[:, 1:], nme=table.nme[:, 1:])
-        subsets = {name: table.select(mask) for name, mask in masks.items()}
-        self.result = Evaluation(split, table, subsets, self.threshold, initial)
+        self.result = Evaluation.of(
+            split,
+            table,
+            data.subset_members(split),
+            data.scheme,
+            threshold=self.threshold,
+            normalisers=other_normalisers(self.normalisers, self.normaliser, data.scheme),
+            initial=initial,
+        )
         for name, value in self._logged(self.result).items():
             pl_module.log(f"{split}/{name}", value, prog_bar=name == f"nme_{self.normaliser}", rank_zero_only=False)
 

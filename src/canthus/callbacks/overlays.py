@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.callbacks.drawing import contact_sheet, stage_strip
-from canthus.callbacks.evaluator import Evaluation, Evaluator
+from canthus.callbacks.evaluation import Evaluation
+from canthus.callbacks.evaluator import Evaluator
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

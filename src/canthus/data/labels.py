@@ -1,17 +1,30 @@
 """Landmarks of stored faces as tensors, in store pixels and in the scheme that the run uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from canthus.data.face import DataError
+from canthus.data.face import DataError, Face
 from canthus.data.store import Store
 from canthus.geometry import affine
 from canthus.schemes import load_scheme, reduce_landmarks
 
-__all__ = ["StoredLandmarks"]
+__all__ = ["StoredLandmarks", "reduced_face"]
+
+
+def reduced_face(face: Face, scheme: str) -> Face:
+    """A face with its labels in another scheme.
+
+    Raises:
+        DataError: they do not reduce to it.
+    """
+    try:
+        landmarks, visibility = reduce_landmarks(face.landmarks, face.visibility, load_scheme(face.scheme), scheme)
+    except ValueError as error:
+        raise DataError(f"{face.image}: {error}; choose another data.scheme") from error
+    return replace(face, landmarks=landmarks, visibility=visibility, scheme=scheme)
 
 
 @dataclass(frozen=True)
@@ -43,12 +56,9 @@ class StoredLandmarks:
         """
         points, visibility = [], []
         for face in store.faces:
-            try:
-                reduced = reduce_landmarks(face.landmarks, face.visibility, load_scheme(face.scheme), scheme)
-            except ValueError as error:
-                raise DataError(f"{face.image}: {error}; choose another data.scheme") from error
-            points.append(reduced[0])
-            visibility.append(reduced[1])
+            reduced = reduced_face(face, scheme)
+            points.append(reduced.landmarks)
+            visibility.append(reduced.visibility)
         seen = torch.from_numpy(np.stack(visibility))
         original = torch.from_numpy(np.stack(points))
         to_original = torch.from_numpy(store.to_original)

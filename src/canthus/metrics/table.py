@@ -24,6 +24,7 @@ class FaceTable:
         box: (N, 4) face boxes ``xyxy``, original-image pixels.
         distance: (N,) the normaliser, original-image pixels.
         nme: (N, S) percent of ``distance``, over labelled points; NaN for a face without any.
+        found: (N,) bool, False for faces that got no estimate at all; their points are NaN and their errors infinite.
         normaliser: name of the distance.
     """
 
@@ -34,6 +35,7 @@ class FaceTable:
     box: Tensor
     distance: Tensor
     nme: Tensor
+    found: Tensor
     normaliser: str
 
     @classmethod
@@ -46,11 +48,12 @@ class FaceTable:
         box: Tensor,
         normaliser: str,
         scheme: Scheme,
+        found: Tensor | None = None,
     ) -> "FaceTable":
         """Sort faces, drop repetitions (the first stays) and measure. Shapes as in the attributes.
 
         Samplers of distributed runs repeat faces until every process has the same number; without the repetitions
-        the numbers are those of a single process.
+        the numbers are those of a single process. Without ``found``, every face has an estimate.
 
         Raises:
             ValueError: a normaliser that the scheme does not have or some face does not allow.
@@ -62,9 +65,10 @@ class FaceTable:
         rows = order[fresh]
         index, points, landmarks = index[rows], points[rows], landmarks[rows]
         visibility, box = visibility[rows], box[rows]
+        found = torch.ones_like(index, dtype=torch.bool) if found is None else found[rows]
         distance = functional.normaliser_distance(landmarks, visibility, box, normaliser, scheme, index)
         nme = functional.nme_per_face(functional.point_errors(points, landmarks), visibility, distance)
-        return cls(index, points, landmarks, visibility, box, distance, nme, normaliser)
+        return cls(index, points, landmarks, visibility, box, distance, nme, found, normaliser)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -104,6 +108,23 @@ class FaceTable:
             for name, points in scheme.regions.items()
         }
 
+    def under(self, normaliser: str, scheme: Scheme) -> "FaceTable":
+        """The same faces with their errors divided by another distance.
+
+        Raises:
+            ValueError: a normaliser that the scheme does not have or some face does not allow.
+        """
+        distance = functional.normaliser_distance(
+            self.landmarks, self.visibility, self.box, normaliser, scheme, self.index
+        )
+        nme = functional.nme_per_face(functional.point_errors(self.points, self.landmarks), self.visibility, distance)
+        return replace(self, distance=distance, nme=nme, normaliser=normaliser)
+
+    def visible_nme(self) -> Tensor:
+        """(N, S) percent over the visible points alone; NaN for a face without any."""
+        errors = functional.point_errors(self.points, self.landmarks)
+        return functional.nme_per_face(errors, self.visibility, self.distance, visible_only=True)
+
     def summary(self, threshold: float) -> dict[str, Any]:
         """What metrics.json says about these faces, as plain numbers.
 
@@ -111,17 +132,21 @@ class FaceTable:
             threshold: of AUC and failure rate, in percent of the normaliser.
 
         Returns:
-            ``faces`` (those that have an NME), ``nme``, ``auc`` and ``failure_rate`` of the last stage and
-            ``nme_per_stage``, all in percent.
+            ``faces`` (those that have labels), ``nme``, ``auc`` and ``failure_rate`` of the last stage and
+            ``nme_per_stage``, all in percent. Where faces were not found, ``missing`` counts them: they are failures
+            in ``auc`` and ``failure_rate``, and NME is the mean over the others, None if there are no others.
 
         Raises:
             ValueError: no faces, or a threshold that is not positive.
         """
-        last = self.nme[:, -1]
-        return {
-            "faces": int((~last.isnan()).sum()),
-            "nme": last.nanmean().item(),
-            "nme_per_stage": self.nme.nanmean(0).tolist(),
+        last, measured = self.nme[:, -1], self.nme[self.found]
+        per_stage = measured.nanmean(0).tolist() if len(measured) else [None] * self.nme.shape[1]
+        numbers: dict[str, Any] = {"faces": int((~last.isnan()).sum())}
+        if not bool(self.found.all()):
+            numbers["missing"] = int((~last[~self.found].isnan()).sum())
+        return numbers | {
+            "nme": per_stage[-1],
+            "nme_per_stage": per_stage,
             "auc": functional.area_under_curve(last, threshold).item(),
             "failure_rate": functional.failure_rate(last, threshold).item(),
         }

@@ -1,10 +1,12 @@
 """What people look at after a run: pictures, curves, tables and the page that holds them."""
 
+from canthus.reporting.comparison import check_comparable, write_comparison
 from canthus.reporting.curves import ced_figure, ced_steps
-from canthus.reporting.results import print_metrics, write_results
+from canthus.reporting.results import print_results, write_results
 from canthus.reporting.summary import write_summary
 from canthus.reporting.tables import (
     Metrics,
+    MissingFaces,
     Prediction,
     SubsetMetrics,
     markdown_table,
@@ -17,15 +19,18 @@ from canthus.reporting.tables import (
 
 __all__ = [
     "Metrics",
+    "MissingFaces",
     "Prediction",
     "SubsetMetrics",
     "ced_figure",
     "ced_steps",
+    "check_comparable",
     "markdown_table",
-    "print_metrics",
+    "print_results",
     "read_metrics_json",
     "read_predictions",
     "rich_table",
+    "write_comparison",
     "write_metrics_json",
     "write_predictions",
     "write_results",

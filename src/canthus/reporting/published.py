@@ -14,10 +14,30 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-__all__ = ["PublishedResult", "published_results"]
+__all__ = ["PublishedResult", "published_beside", "published_results"]
 
 # data configs whose name is not the literature's without blanks and dashes
 _CONFIGS = {"w300": "300W", "aflw2000": "AFLW2000-3D"}
+
+_FACES = {
+    "w300": {"full": 689, "common": 554, "challenging": 135},
+    "wflw": {"full": 2500, "pose": 326, "expression": 314, "illumination": 698, "makeup": 206, "occlusion": 736}
+    | {"blur": 773},
+    "cofw": {"full": 507},
+    "cofw68": {"full": 507},
+    "aflw19": {"full": 4386},
+}
+"""Data config -> subset -> faces of the official test set: published numbers are about these and no others."""
+
+_TEST_ONLY = ("cofw", "cofw68")
+"""Data configs whose whole test set the literature calls ``test``."""
+
+_NORMALISERS = {
+    "aflw19": {"face_box": "box", "face_box_diagonal": "diag"},
+    "cofw68": {"box": "box_landmarks"},
+    "w300": {"box": "box_landmarks"},
+}
+"""What the file calls a normaliser of canthus, where it is another name: in AFLW-19 ``box`` is the face box."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +118,29 @@ def published_results(
     column = [row for row in column if recalled or not row.status.startswith("recalled")]
     higher_is_better = metric.startswith(("AUC", "AP", "TPR"))
     return sorted(column, key=lambda row: -row.value if higher_is_better else row.value)
+
+
+def published_beside(data: str, subset: str, normaliser: str, faces: int) -> list[PublishedResult]:
+    """Published NME that an evaluation may stand beside: of the same faces, under the same normaliser.
+
+    Args:
+        data: data config of the evaluation.
+        subset: of its test faces, as metrics.json calls it.
+        normaliser: as metrics.json calls it.
+        faces: in the subset.
+
+    Returns:
+        The rows, best first; empty if the faces are not those of the official test set, or nothing is published.
+    """
+    if _FACES.get(data, {}).get(subset) != faces:
+        return []
+    theirs = _NORMALISERS.get(data, {}).get(normaliser, normaliser)
+    if data in _NORMALISERS and theirs == normaliser in _NORMALISERS[data].values():
+        return []  # the same word for another distance
+    named = "test" if data in _TEST_ONLY else subset
+    wanted = (_plain(_CONFIGS.get(data, data)), named, theirs, "NME")
+    rows = [row for row in _rows() if (_plain(row.data), row.subset, row.normaliser, row.metric) == wanted]
+    return sorted(rows, key=lambda row: row.value)
 
 
 @cache

@@ -2,17 +2,19 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from canthus.callbacks.drawing import contact_sheet
-from canthus.callbacks.evaluator import Evaluation
+from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.overlays import face_strips, save_picture
+from canthus.reporting.comparison import comparison_table
 from canthus.reporting.curves import ced_figure
 from canthus.reporting.summary import write_summary
 from canthus.reporting.tables import (
     Metrics,
+    MissingFaces,
     Prediction,
     read_metrics_json,
     rich_table,
@@ -22,13 +24,18 @@ from canthus.reporting.tables import (
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
-    from canthus.models.base import LandmarkModel
 
-__all__ = ["print_metrics", "write_results"]
+__all__ = ["print_results", "write_results"]
 
 
 def write_results(
-    folder: Path, result: Evaluation, data: "FaceDataModule", model: "LandmarkModel", *, overlays: int = 24
+    folder: Path,
+    result: Evaluation,
+    data: "FaceDataModule",
+    model: str,
+    *,
+    overlays: int = 24,
+    missing: MissingFaces | None = None,
 ) -> Metrics:
     """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md.
 
@@ -36,8 +43,9 @@ def write_results(
         folder: of the run or evaluation.
         result: of the evaluator.
         data: whose faces were evaluated.
-        model: that was evaluated.
+        model: name of what was evaluated.
         overlays: pictures of single faces, from the best to the worst, evenly by rank.
+        missing: faces without an estimate, and what was done about them; None if there are none.
 
     Returns:
         What metrics.json says.
@@ -45,18 +53,20 @@ def write_results(
     table = result.table
     regions = {
         name: values.nanmean(0).tolist()
-        for name, values in table.region_nme(data.scheme).items()
+        for name, values in table.select(table.found).region_nme(data.scheme).items()
         if not values.isnan().all()
     }
     write_metrics_json(
         folder / "metrics.json",
-        model=model.name,
+        model=model,
         data=str(data.name),
         split=result.split,
+        scheme=data.scheme.name,
         normaliser=table.normaliser,
         threshold=result.threshold,
-        subsets=result.summaries(),
+        subsets=result.report(),
         regions=regions,
+        missing=missing,
     )
     write_predictions(folder / "predictions.csv", _rows(result, data))
     curves = {f"stage {stage + 1}": table.nme[:, stage].cpu() for stage in range(table.nme.shape[1])}
@@ -67,9 +77,10 @@ def write_results(
         folder / "ced.png",
         threshold=result.threshold,
         normaliser=table.normaliser,
-        title=f"{model.name} on {data.name} {result.split}, {len(table)} faces",
+        title=f"{model} on {data.name} {result.split}, {len(table)} faces",
     )
     _draw(folder / "overlays", result, data, overlays)
+    (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier evaluation
     write_summary(folder, overlays="overlays/faces")
     return read_metrics_json(folder / "metrics.json")
 
@@ -108,10 +119,12 @@ def _draw(folder: Path, result: Evaluation, data: "FaceDataModule", count: int) 
         save_picture(folder / "faces.png", contact_sheet(strips, columns=2))
 
 
-def print_metrics(metrics: Metrics, folder: Path) -> None:
-    """Show the table of subsets and say where the rest is."""
+def print_results(metrics: Metrics, folder: Path, comparison: dict[str, Any] | None = None) -> None:
+    """Show the table of subsets, what a comparison gave, and say where the rest is."""
     from rich.console import Console
 
     console = Console()
     console.print(rich_table(metrics))
+    if comparison:
+        console.print(comparison_table(comparison))
     console.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True, highlight=False)

@@ -7,12 +7,22 @@ from typing import Any
 from urllib.parse import quote
 
 from canthus.files import replacing
+from canthus.reporting.comparison import comparison_text
+from canthus.reporting.published import published_beside
 from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
 
 __all__ = ["write_summary"]
 
 PICTURES = (".png", ".jpg", ".jpeg")
-RECORDS = ("config.yaml", "metrics.csv", "metrics.json", "predictions.csv", "provenance.json", "train.log")
+RECORDS = (
+    "config.yaml",
+    "metrics.csv",
+    "metrics.json",
+    "predictions.csv",
+    "comparison.json",
+    "provenance.json",
+    "train.log",
+)
 LONGEST = 200
 """Provenance values beyond this many characters, such as package lists, are left to the file itself."""
 
@@ -37,7 +47,8 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     if not source.is_file():
         raise FileNotFoundError(f"{source} does not exist; evaluate the run first: canthus-eval run={run_folder}")
     metrics = read_metrics_json(source)
-    sections = [_head(run_folder, metrics), _subsets(metrics), _regions(metrics)]
+    sections = [_head(run_folder, metrics), _subsets(metrics), _more_errors(metrics), comparison_text(run_folder)]
+    sections += [_regions(metrics), _published(metrics)]
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
     sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
@@ -65,7 +76,40 @@ def _subsets(metrics: Metrics) -> str:
     return (
         "## Subsets\n\n"
         f"NME in % of `{metrics['normaliser']}` after each stage; AUC (exact) and failure rate of the last stage "
-        f"at {metrics['threshold']:g} %.\n\n{markdown_table(rows, columns)}"
+        f"at {metrics['threshold']:g} %. {_about_missing(metrics)}\n\n{markdown_table(rows, columns)}"
+    )
+
+
+def _about_missing(metrics: Metrics) -> str:
+    """What happened to faces without an estimate, and how sure the means are."""
+    text = "The interval is of the last stage's mean, by bootstrap over faces."
+    missing = metrics.get("missing")
+    if missing is None:
+        return text
+    count = len(missing["faces"])
+    if missing["treated"] == "skip":
+        return f"{text} {count} faces without an estimate were left out of everything."
+    return f"{text} {count} faces have no estimate: they are failures in AUC and FR, and NME is over the others."
+
+
+def _more_errors(metrics: Metrics) -> str:
+    """NME of the last stage under the other normalisers, a column each, and of the visible points."""
+    subsets = metrics["subsets"]
+    others = list(dict.fromkeys(name for subset in subsets.values() for name in subset.get("other_normalisers", {})))
+    visible = any("visible_only" in subset for subset in subsets.values())
+    if not others and not visible:
+        return ""
+    first = metrics["normaliser"]
+    columns = ["subset", f"NME % of {first}", *(f"NME % of {name}" for name in others)]
+    columns += [f"visible points, % of {first}"] if visible else []
+    rows: list[list[object]] = []
+    for name, subset in subsets.items():
+        row: list[object] = [name, subset["nme"]]
+        row += [subset["other_normalisers"][other]["nme"] for other in others]
+        row += [subset["visible_only"]["nme"] if "visible_only" in subset else None] if visible else []
+        rows.append(row)
+    return (
+        f"## Other measures\n\nLast stage. Columns do not compare with each other.\n\n{markdown_table(rows, columns)}"
     )
 
 
@@ -80,6 +124,43 @@ def _regions(metrics: Metrics) -> str:
     table = markdown_table(rows, ["region", *(f"NME {name}" for name in stages)])
     first = next(iter(metrics["subsets"]), "")
     return f"## Regions\n\nNME in % of `{metrics['normaliser']}`, subset `{first}`.\n\n{table}"
+
+
+def _published(metrics: Metrics) -> str:
+    """What the literature says about the same faces, a table per normaliser; empty where it says nothing."""
+    if metrics.get("split") != "test":
+        return ""
+    names = [metrics["normaliser"]]
+    names += [name for subset in metrics["subsets"].values() for name in subset.get("other_normalisers", {})]
+    tables = [_published_under(metrics, name) for name in dict.fromkeys(names)]
+    if not any(tables):
+        return ""
+    about = (
+        "NME of the official test faces; face boxes, training data and choice of the epoch differ between papers. "
+        "Status: own, in the authors' own repository; secondary, in another's table; reimplementation; computed, from "
+        "published predictions; recalled, from memory."
+    )
+    return f"## Published on these faces\n\n{about}\n\n" + "\n".join(table for table in tables if table)
+
+
+def _published_under(metrics: Metrics, normaliser: str) -> str:
+    """One normaliser: this evaluation first, then a row per method and source, a column per subset."""
+    ours: dict[str, float | None] = {}
+    methods: dict[tuple[str, int, str, str], dict[str, float]] = {}
+    for name, subset in metrics["subsets"].items():
+        found = published_beside(metrics["data"], name, normaliser, subset["faces"])
+        if found:
+            same = normaliser == metrics["normaliser"]
+            ours[name] = subset["nme"] if same else subset["other_normalisers"][normaliser]["nme"]
+        for row in found:
+            methods.setdefault((row.method, row.year, row.source, row.status), {})[name] = row.value
+    if not ours:
+        return ""
+    rows: list[list[object]] = [[f"**{metrics['model']}**", "-", *ours.values(), "this evaluation", "-"]]
+    for (method, year, source, status), values in methods.items():
+        rows.append([method, str(year), *(values.get(name) for name in ours), source, status])
+    columns = ["method", "year", *ours, "source", "status"]
+    return f"### In % of {normaliser}\n\n{markdown_table(rows, columns)}"
 
 
 def _overlays(run_folder: Path, overlays: str, shown: int) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # rich is needed by the console only
 
 __all__ = [
     "Metrics",
+    "MissingFaces",
     "Prediction",
     "SubsetMetrics",
     "markdown_table",
@@ -63,25 +64,53 @@ class Prediction:
     landmarks: ArrayLike
 
 
-class SubsetMetrics(TypedDict):
-    """Numbers of one subset of faces: percent, except the count ``faces``.
+class VisibleMetrics(TypedDict):
+    """NME of the last stage over the visible points alone, percent, and the number of faces that have any."""
 
-    ``nme_initial`` is the error of the shape that the cascade started from, the floor to leave behind.
+    faces: int
+    nme: float | None
+
+
+class NormaliserMetrics(TypedDict):
+    """NME under another normaliser than the one of the file, percent of that one."""
+
+    nme: float | None
+    nme_per_stage: list[float | None]
+
+
+class SubsetMetrics(TypedDict):
+    """Numbers of one subset of faces: percent, except counts of faces.
+
+    ``missing`` counts the faces without an estimate: they are failures in ``auc`` and ``failure_rate``, and every NME
+    is over the others (None if there are no others). ``nme_interval`` is the 95 % bootstrap interval of ``nme`` over
+    faces. ``nme_initial`` is the error of the shape that the cascade started from, the floor to leave behind.
+    ``visible_only`` is there where some points are labelled as occluded.
     """
 
     faces: int
-    nme: float
-    nme_per_stage: list[float]
+    nme: float | None
+    nme_per_stage: list[float | None]
     auc: float
     failure_rate: float
+    missing: NotRequired[int]
+    nme_interval: NotRequired[list[float]]
     nme_initial: NotRequired[float]
+    visible_only: NotRequired[VisibleMetrics]
+    other_normalisers: NotRequired[dict[str, NormaliserMetrics]]
+
+
+class MissingFaces(TypedDict):
+    """Faces of the split without an estimate: ``treated`` as ``failure`` (counted as such) or ``skip`` (left out)."""
+
+    treated: str
+    faces: list[str]
 
 
 class Metrics(TypedDict):
     """``metrics.json``. NME, AUC and failure rate are percent, ``threshold`` too.
 
-    ``split`` is ``val`` or ``test``; ``regions`` maps a landmark region to its NME per stage over the first subset;
-    ``stages`` names the stages.
+    ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``regions`` maps a landmark region to its NME
+    per stage over the first subset; ``stages`` names the stages.
     """
 
     model: str
@@ -90,6 +119,8 @@ class Metrics(TypedDict):
     threshold: float
     subsets: dict[str, SubsetMetrics]
     split: NotRequired[str]
+    scheme: NotRequired[str]
+    missing: NotRequired[MissingFaces]
     regions: NotRequired[dict[str, list[float]]]
     stages: NotRequired[list[str]]
 
@@ -175,9 +206,7 @@ def write_metrics_json(
     normaliser: str,
     threshold: float,
     subsets: Mapping[str, Mapping[str, Any]],
-    split: str | None = None,
-    regions: Mapping[str, Sequence[float]] | None = None,
-    stages: Sequence[str] | None = None,
+    **others: Any,
 ) -> Path:
     """Write ``metrics.json`` as `Metrics` describes it. Array and tensor scalars are welcome as numbers.
 
@@ -188,9 +217,7 @@ def write_metrics_json(
         normaliser: what the errors are divided by.
         threshold: of AUC and failure rate, percent.
         subsets: subset name to the fields of `SubsetMetrics`, the most general subset first.
-        split: which faces of the data set.
-        regions: region name to its NME per stage, percent.
-        stages: names of the stages, coarse to fine.
+        **others: further keys of `Metrics`; those that are None are left out.
 
     Returns:
         ``path``.
@@ -205,9 +232,7 @@ def write_metrics_json(
         "threshold": threshold,
         "subsets": subsets,
     }
-    content |= {} if split is None else {"split": split}
-    content |= {} if regions is None else {"regions": regions}
-    content |= {} if stages is None else {"stages": stages}
+    content |= {key: value for key, value in others.items() if value is not None}
     metrics = _checked(_plain(content, str(path)), path)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -228,17 +253,30 @@ def read_metrics_json(path: Path) -> Metrics:
 
 
 def subset_table(metrics: Metrics) -> tuple[list[str], list[list[object]]]:
-    """Column names and a row per subset: faces, NME at the start and per stage, AUC and failure rate, percent."""
-    counts = [len(subset["nme_per_stage"]) for subset in metrics["subsets"].values()]
+    """Column names and a row per subset: faces, NME at the start and per stage, its interval, AUC and failure rate."""
+    subsets = metrics["subsets"]
+    counts = [len(subset["nme_per_stage"]) for subset in subsets.values()]
     stages = metrics.get("stages") or [f"stage {i + 1}" for i in range(max(counts, default=0))]
     threshold = f"{metrics['threshold']:g}"
-    start = ["NME start"] if any("nme_initial" in subset for subset in metrics["subsets"].values()) else []
-    columns = ["subset", "faces", *start, *(f"NME {name}" for name in stages), f"AUC@{threshold}", f"FR@{threshold}"]
+    missing = ["missing"] if any("missing" in subset for subset in subsets.values()) else []
+    start = ["NME start"] if any("nme_initial" in subset for subset in subsets.values()) else []
+    sure = ["95 % interval"] if any("nme_interval" in subset for subset in subsets.values()) else []
+    columns = ["subset", "faces", *missing, *start, *(f"NME {name}" for name in stages), *sure]
+    columns += [f"AUC@{threshold}", f"FR@{threshold}"]
     rows: list[list[object]] = []
-    for name, subset in metrics["subsets"].items():
-        begin = [subset.get("nme_initial")] if start else []
-        rows.append([name, subset["faces"], *begin, *subset["nme_per_stage"], subset["auc"], subset["failure_rate"]])
+    for name, subset in subsets.items():
+        row: list[object] = [name, subset["faces"]]
+        row += [subset.get("missing", 0)] if missing else []
+        row += [subset.get("nme_initial")] if start else []
+        row += subset["nme_per_stage"]
+        row += [interval_text(subset.get("nme_interval"))] if sure else []
+        rows.append([*row, subset["auc"], subset["failure_rate"]])
     return columns, rows
+
+
+def interval_text(interval: Sequence[float] | None) -> str | None:
+    """``3.95 to 4.31``."""
+    return None if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
 def data_name(metrics: Metrics) -> str:

@@ -1,0 +1,119 @@
+"""What one pass over a split found, and the numbers that reports show of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from canthus.data.face import OCCLUDED, DataError
+from canthus.metrics import FaceTable, bootstrap_interval, normaliser_names
+from canthus.schemes import Scheme
+
+__all__ = ["Evaluation", "other_normalisers"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Errors of every face of a split.
+
+    Attributes:
+        split: ``val`` or ``test``.
+        table: every face once.
+        subsets: name -> table of its faces; ``full`` first.
+        threshold: of failure rate and AUC, percent of the normaliser.
+        initial: subset -> (N,) NME of the shape that the cascade started from (for most methods the mean shape in the
+            face box: the baseline that a model must leave behind); empty if the method starts from nothing.
+        others: further normaliser -> subset -> table of the same faces under it.
+    """
+
+    split: str
+    table: FaceTable
+    subsets: Mapping[str, FaceTable]
+    threshold: float
+    initial: Mapping[str, Tensor]
+    others: Mapping[str, Mapping[str, FaceTable]]
+
+    @classmethod
+    def of(
+        cls,
+        split: str,
+        table: FaceTable,
+        members: Mapping[str, Tensor],
+        scheme: Scheme,
+        *,
+        threshold: float,
+        normalisers: Sequence[str] = (),
+        initial: Tensor | None = None,
+    ) -> "Evaluation":
+        """Divide a table into subsets and measure it under further normalisers.
+
+        Args:
+            split: ``val`` or ``test``.
+            table: of its faces.
+            members: subset -> (M,) bool over the whole split, by index.
+            scheme: of the landmarks.
+            threshold: percent of the table's normaliser.
+            normalisers: further ones.
+            initial: (N,) NME of the starting shape.
+
+        Raises:
+            DataError: a further normaliser that some face does not allow.
+        """
+        masks = {"full": torch.ones(len(table), dtype=torch.bool)}
+        for name, member in members.items():
+            mask = member[table.index.cpu()]
+            if mask.any():
+                masks[name] = mask
+        others = {}
+        for normaliser in normalisers:
+            try:
+                whole = table.under(normaliser, scheme)
+            except ValueError as error:
+                raise DataError(f"normalisers={normaliser}: {error}") from error
+            others[normaliser] = {name: whole.select(mask) for name, mask in masks.items()}
+        begins = {} if initial is None else {name: initial[mask.to(initial.device)] for name, mask in masks.items()}
+        subsets = {name: table.select(mask) for name, mask in masks.items()}
+        return cls(split, table, subsets, threshold, begins, others)
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """NME, AUC and failure rate per subset: what is logged after every pass."""
+        summaries = {name: table.summary(self.threshold) for name, table in self.subsets.items()}
+        for name, nme in self.initial.items():
+            summaries[name]["nme_initial"] = nme.nanmean().item()
+        return summaries
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """The ``subsets`` of metrics.json: the summaries with intervals, visible points and further normalisers."""
+        report = self.summaries()
+        for name, table in self.subsets.items():
+            found = table.select(table.found)
+            if interval := bootstrap_interval(found.nme[:, -1].cpu().numpy()):
+                report[name]["nme_interval"] = list(interval)
+            if bool((table.visibility == OCCLUDED).any()):
+                nme = found.visible_nme()[:, -1]
+                seen = int((~nme.isnan()).sum())
+                report[name]["visible_only"] = {"faces": seen, "nme": nme.nanmean().item() if seen else None}
+            for normaliser, tables in self.others.items():
+                numbers = tables[name].summary(self.threshold)
+                chosen = {key: numbers[key] for key in ("nme", "nme_per_stage")}
+                report[name].setdefault("other_normalisers", {})[normaliser] = chosen
+        return report
+
+
+def other_normalisers(wanted: str | Sequence[str] | None, normaliser: str, scheme: Scheme) -> tuple[str, ...]:
+    """Further normalisers as a user names them: a list, one name, or ``all`` that the scheme has.
+
+    Raises:
+        DataError: a name that the scheme does not have.
+    """
+    known = normaliser_names(scheme)
+    names = known if wanted == "all" else (wanted,) if isinstance(wanted, str) else tuple(wanted or ())
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"normalisers={name}: scheme {scheme.name!r} has no such normaliser; choose from {', '.join(known)}, "
+                "or write normalisers=all"
+            )
+    return tuple(dict.fromkeys(name for name in names if name != normaliser))

@@ -1,0 +1,202 @@
+"""Face detection: WIDER FACE's average precision, FDDB's ROC curves, and COCO's AP through torchmetrics.
+
+Legend: D detections and G labels of one photograph. Boxes are float ``xyxy``; ellipses are two radii, the angle of the
+first in radians, and the centre. Precisions, recalls and rates are in percent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops import box_iou
+
+from canthus.metrics.ellipse import box_ellipse_iou
+
+__all__ = ["DetectedFaces", "FDDBCurve", "coco_average_precision", "fddb_roc", "wider_average_precision"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedFaces:
+    """Detections and labels of one photograph.
+
+    Attributes:
+        boxes: (D, 4) ``xyxy``.
+        scores: (D,), higher is surer.
+        labels: (G, 4) boxes ``xyxy``, or (G, 5) ellipses.
+        ignored: (G,) labels that count neither when found nor when missed; none when absent.
+    """
+
+    boxes: Array
+    scores: Array
+    labels: Array
+    ignored: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            ValueError: shapes that do not belong together, or scores that are not numbers.
+        """
+        d, g = len(self.boxes), len(self.labels)
+        if self.boxes.shape != (d, 4) or self.scores.shape != (d,) or self.labels.shape not in ((g, 4), (g, 5)):
+            raise ValueError(
+                f"boxes {self.boxes.shape}, scores {self.scores.shape} and labels {self.labels.shape} do not have the "
+                "shapes (D, 4), (D,) and (G, 4) or (G, 5)"
+            )
+        if np.isnan(self.scores).any() or (self.ignored is not None and self.ignored.shape != (g,)):
+            raise ValueError("every detection needs a score that is a number, and ignored must be (G,)")
+
+
+def wider_average_precision(
+    photographs: Sequence[DetectedFaces], *, iou: float = 0.5, thresholds: int = 1000
+) -> tuple[float, float]:
+    """Average precision as WIDER FACE's evaluation computes it (Yang et al., CVPR 2016).
+
+    In the order of scores, a detection belongs to the label that it overlaps most, if by ``iou`` or more. A second one
+    of a taken label is false, one of an ignored label does not count. Scores are spread to [0, 1] over the whole run
+    and cut at ``thresholds`` places; the area is that under the envelope of precision. Widths count both border pixels.
+
+    Returns:
+        AP, and recall over all detections, percent.
+
+    Raises:
+        ValueError: no label that counts, or labels that are ellipses.
+    """
+    kept = sum(int((~_ignored(photograph)).sum()) for photograph in photographs)
+    if not kept:
+        raise ValueError("no label counts, so there is nothing to find; check the photographs and what is ignored")
+    scores = np.concatenate([photograph.scores for photograph in photographs])
+    found, counted = (np.concatenate(parts) for parts in zip(*(_matched(p, iou) for p in photographs), strict=True))
+    if not len(scores):
+        return 0.0, 0.0
+    spread = (scores - scores.min()) / (np.ptp(scores) or 1.0)
+    order = np.argsort(-spread, kind="stable")
+    true, proposed = np.cumsum(found[order]), np.cumsum(counted[order])
+    cuts = 1 - np.arange(1, thresholds + 1) / thresholds
+    ends = np.searchsorted(-spread[order], -cuts, side="right") - 1
+    ends = ends[ends >= 0]
+    recall, precision = true[ends] / kept, true[ends] / np.maximum(proposed[ends], 1)
+    area = _area_under_envelope(recall, precision)
+    return 100 * area, 100 * float(true[-1]) / kept
+
+
+@dataclass(frozen=True, eq=False)
+class FDDBCurve:
+    """FDDB's two ROC curves, a point per distinct score, from the surest on.
+
+    Attributes:
+        false_positives: (M,) in all photographs together.
+        discrete: (M,) percent of the faces found with an overlap above one half.
+        continuous: (M,) percent: the overlaps of matched faces themselves.
+    """
+
+    false_positives: Array
+    discrete: Array
+    continuous: Array
+
+    def at(self, false_positives: int) -> tuple[float, float]:
+        """Discrete and continuous rate at no more than so many false positives (1000 and 2000 are quoted)."""
+        within = np.flatnonzero(self.false_positives <= false_positives)
+        return (float(self.discrete[within[-1]]), float(self.continuous[within[-1]])) if within.size else (0.0, 0.0)
+
+
+def fddb_roc(photographs: Sequence[DetectedFaces]) -> FDDBCurve:
+    """ROC curves of FDDB (Jain and Learned-Miller, 2010, section 5), over all folds together.
+
+    At every score, the detections above it and the labels of a photograph are matched one to one so that the sum of
+    overlaps is largest. Labels may be ellipses; their overlaps are exact areas, where FDDB's program counts pixels.
+
+    Raises:
+        ValueError: no faces.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    faces = sum(len(photograph.labels) for photograph in photographs)
+    if not faces:
+        raise ValueError("there are no labelled faces; check the folds")
+    steps: list[tuple[float, float, float, float]] = []  # score, and what it adds to the three sums
+    for photograph in photographs:
+        order = np.argsort(-photograph.scores, kind="stable")
+        overlap, before = _overlap(photograph)[order], np.zeros(3)
+        for count, row in enumerate(order, 1):
+            pairs = overlap[:count][linear_sum_assignment(overlap[:count], maximize=True)]
+            discrete = float((pairs > 0.5).sum())
+            now = np.array([count - discrete, discrete, pairs.sum()])
+            steps.append((float(photograph.scores[row]), *(now - before)))
+            before = now
+    table = np.array(sorted(steps, key=lambda step: -step[0])).reshape(-1, 4)
+    sums = np.cumsum(table[:, 1:], axis=0)
+    last = np.flatnonzero(np.append(table[1:, 0] != table[:-1, 0], True)) if len(table) else np.array([], dtype=int)
+    return FDDBCurve(sums[last, 0], 100 * sums[last, 1] / faces, 100 * sums[last, 2] / faces)
+
+
+def coco_average_precision(photographs: Sequence[DetectedFaces]) -> dict[str, float]:
+    """COCO's AP and average recall through torchmetrics, percent: ``map`` (0.50 to 0.95), ``map_50``, ``mar_100``, ...
+
+    Ignored labels are COCO's crowds.
+
+    Raises:
+        ValueError: labels that are ellipses.
+    """
+    from torchmetrics.detection import MeanAveragePrecision
+
+    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools")
+    for photograph in photographs:
+        _check_boxes(photograph)
+        boxes, labels = (torch.from_numpy(values).float() for values in (photograph.boxes, photograph.labels))
+        scores = torch.from_numpy(photograph.scores).float()
+        found: dict[str, Any] = {"boxes": boxes, "scores": scores, "labels": torch.zeros(len(boxes), dtype=torch.long)}
+        crowd = torch.from_numpy(_ignored(photograph)).long()
+        metric.update([found], [{"boxes": labels, "labels": torch.zeros_like(crowd), "iscrowd": crowd}])
+    values = {name: float(value) for name, value in metric.compute().items() if value.numel() == 1}
+    return {name: 100 * value for name, value in values.items() if name.startswith(("map", "mar")) and value >= 0}
+
+
+def _matched(photograph: DetectedFaces, iou: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per detection whether it is true, and whether it counts, in the order of the detections."""
+    _check_boxes(photograph)
+    found, counted = np.zeros(len(photograph.boxes), dtype=np.int64), np.ones(len(photograph.boxes), dtype=np.int64)
+    if not len(photograph.labels):
+        return found, counted
+    # both border pixels belong to a box
+    grown = [np.concatenate([boxes[:, :2], boxes[:, 2:] + 1], 1) for boxes in (photograph.boxes, photograph.labels)]
+    overlap = box_iou(*(torch.from_numpy(boxes) for boxes in grown)).numpy()
+    ignored, taken = _ignored(photograph), set()
+    for row in np.argsort(-photograph.scores, kind="stable"):
+        best = int(overlap[row].argmax())
+        if overlap[row, best] >= iou:
+            if ignored[best]:
+                counted[row] = 0
+            elif best not in taken:
+                found[row] = 1
+                taken.add(best)
+    return found, counted
+
+
+def _area_under_envelope(recall: Array, precision: Array) -> float:
+    recall, precision = np.concatenate([[0.0], recall, [1.0]]), np.concatenate([[0.0], precision, [0.0]])
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall) * envelope[1:]).sum())
+
+
+def _overlap(photograph: DetectedFaces) -> Array:
+    """(D, G) intersection over union of the detections with boxes or ellipses."""
+    if photograph.labels.shape[1] == 5:
+        pairs = [[box_ellipse_iou(box, ellipse) for ellipse in photograph.labels] for box in photograph.boxes]
+        return np.array(pairs, dtype=np.float64).reshape(len(photograph.boxes), len(photograph.labels))
+    overlap: Array = box_iou(torch.from_numpy(photograph.boxes), torch.from_numpy(photograph.labels)).numpy()
+    return overlap
+
+
+def _ignored(photograph: DetectedFaces) -> NDArray[np.bool_]:
+    return photograph.ignored if photograph.ignored is not None else np.zeros(len(photograph.labels), dtype=np.bool_)
+
+
+def _check_boxes(photograph: DetectedFaces) -> None:
+    if photograph.labels.shape[1] != 4:
+        raise ValueError("this measure wants labels that are boxes; take the boxes around ellipses, or fddb_roc")
