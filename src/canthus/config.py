@@ -80,6 +80,7 @@ class EvalConfig:
     threshold: float | None = None
     output: str = MISSING
     overlays: int = 24
+    corruptions: Any = None
     trust: bool = False
     seed: int = 0
 

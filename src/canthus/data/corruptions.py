@@ -8,7 +8,7 @@ not depend on the severity: from 1 to 5 the same occluder grows and the same lig
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,11 +24,18 @@ from canthus.data.augment import shrink_and_enlarge
 from canthus.data.batch import Batch
 from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, DataError, Face
 
-__all__ = ["DIFFICULTIES", "SEVERITIES", "Corruption", "difficulty", "face_keys"]
+__all__ = ["DIFFICULTIES", "SEVERITIES", "Corruption", "difficulty", "face_keys", "in_training"]
 
 DIFFICULTIES = ("occlusion", "low_resolution", "lighting", "blur")
 """Named like the attributes by which data sets slice their faces."""
 SEVERITIES = (1, 2, 3, 4, 5)
+AUGMENTED_BY = {
+    "occlusion": ("occlusion",),
+    "low_resolution": ("low_resolution",),
+    "lighting": ("brightness", "contrast", "gamma"),
+    "blur": ("blur",),
+}
+"""Settings of `canthus.data.augment.Augmentation` that train each difficulty."""
 GREY = 0.5
 TEXTURE = 12
 """Grains on a side of a textured occluder."""
@@ -48,6 +55,12 @@ def difficulty(name: Any) -> str:
         near = difflib.get_close_matches(str(name), DIFFICULTIES, n=1, cutoff=0.0)[0]
         raise DataError(f"there is no corruption {name!r}; did you mean {near!r}? There are: {', '.join(DIFFICULTIES)}")
     return str(name)
+
+
+def in_training(augmentation: Mapping[str, Any] | None) -> list[str]:
+    """Difficulties that an augmentation's settings show to the model, and which are therefore not unseen."""
+    settings = augmentation or {}
+    return [name for name, keys in AUGMENTED_BY.items() if any(settings.get(key) for key in keys)]
 
 
 def face_keys(faces: Iterable[Face]) -> list[str]:

@@ -260,6 +260,10 @@ class FaceDataModule(lightning.LightningDataModule):
             shown["image"] = scale_pixels(shown["image"], self.input.scaling)
         return shown
 
+    def inputs(self, split: str, indices: list[int]) -> Batch:
+        """Network inputs of chosen faces as evaluation shows them, on the host."""
+        return self.to_input(self._views[split].batch(indices, copy=False), split, augment=False)
+
     def _warped(self, batch: Batch, to_store: Tensor, split: str, scaling: str) -> Tensor:
         """Network inputs from the rows in the batch, on its device, or from the memory map, on the host."""
         if batch["image"].numel():

@@ -7,12 +7,21 @@ from typing import Any
 from urllib.parse import quote
 
 from canthus.files import replacing
+from canthus.reporting.corruptions import corruptions_section
 from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
 
 __all__ = ["write_summary"]
 
 PICTURES = (".png", ".jpg", ".jpeg")
-RECORDS = ("config.yaml", "metrics.csv", "metrics.json", "predictions.csv", "provenance.json", "train.log")
+RECORDS = (
+    "config.yaml",
+    "metrics.csv",
+    "metrics.json",
+    "predictions.csv",
+    "corruptions.csv",
+    "provenance.json",
+    "train.log",
+)
 LONGEST = 200
 """Provenance values beyond this many characters, such as package lists, are left to the file itself."""
 
@@ -40,7 +49,7 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     sections = [_head(run_folder, metrics), _subsets(metrics), _regions(metrics)]
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
-    sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
+    sections += [corruptions_section(run_folder), _overlays(run_folder, overlays, shown), _provenance(run_folder)]
     path = run_folder / "summary.md"
     with replacing(path) as temporary:
         temporary.write_text("\n".join(section for section in sections if section), encoding="utf-8")
