@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_difficulties", "evaluate_corrupted", "forget_corruptions"]
 
-SHOWN = 3
+SHOWN = 4
 """Faces on the contact sheet."""
 
 

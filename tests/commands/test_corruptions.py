@@ -128,23 +128,3 @@ def test_refusals(arguments, message, trained: Path, run_command, tmp_path: Path
     logs = "".join(log.read_text() for log in tmp_path.rglob("evaluate.log")) + capsys.readouterr().err
     assert message in logs
     assert not (tmp_path / "metrics.json").exists()
-
-
-def test_two_processes_find_the_same(suite: Path, trained: Path, tmp_path: Path) -> None:
-    """15 faces do not divide by 2, and every process must meet the corruptions of its own faces."""
-    import os
-    import subprocess
-    import sys
-
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    environment.pop("PL_GLOBAL_SEED", None)
-    words = ["-m", "canthus.evaluate", f"run={trained}", "trainer=ddp_sim", "corruptions=[occlusion]"]
-    done = subprocess.run(
-        [sys.executable, *words, f"output={tmp_path}"],
-        capture_output=True, text=True, env=environment, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (content_of(folder)["corruptions"]["occlusion"]["severities"] for folder in (suite, tmp_path))
-    for severity, level in one.items():
-        assert two[severity]["subsets"]["full"]["nme"] == pytest.approx(level["subsets"]["full"]["nme"], abs=1e-4)
-        assert two[severity]["nme_covered"] == pytest.approx(level["nme_covered"], abs=1e-4)

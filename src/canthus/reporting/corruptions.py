@@ -185,7 +185,7 @@ def print_corruptions(content: Mapping[str, Any]) -> None:
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left")
     for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value).replace("_", " ") for value in row))
     Console().print(table)
 
 
