@@ -83,6 +83,7 @@ class EvalConfig:
     output: str = MISSING
     overlays: int = 24
     compare: str | None = None
+    corruptions: Any = None
     trust: bool = False
     seed: int = 0
 

@@ -10,6 +10,8 @@ from canthus import command_line, config
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from canthus.callbacks import Evaluation
+
 
 def evaluate(cfg: DictConfig) -> float:
     """Evaluate a run.
@@ -27,7 +29,9 @@ def evaluate(cfg: DictConfig) -> float:
 
     from canthus import runtime
     from canthus.callbacks import Evaluator
+    from canthus.data.corruptions import in_training
     from canthus.reporting import check_comparable, print_results, write_comparison, write_results
+    from canthus.robustness import chosen_difficulties, evaluate_corrupted, forget_corruptions
 
     run = Path(cfg.run)
     for group in ("data", "trainer"):  # before anything that imports what they name
@@ -44,6 +48,9 @@ def evaluate(cfg: DictConfig) -> float:
         cfg.normalisers = trained.get("normalisers") if cfg.normalisers is None else cfg.normalisers
         cfg.threshold = cfg.threshold or trained.threshold
         cfg.seed = trained.seed
+    difficulties = chosen_difficulties(cfg.corruptions)
+    if difficulties and cfg.data.get("corruption"):
+        raise config.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")
     output = Path(cfg.output)
     if output.resolve() == run.resolve():
         raise config.ConfigError(f"output={output} is the run itself, whose records would be lost; name another folder")
@@ -64,10 +71,23 @@ def evaluate(cfg: DictConfig) -> float:
         if evaluator.result is None:
             raise config.ConfigError(f"split={split} of this data holds no face; choose another split, or other data")
         if trainer.is_global_zero:
+            forget_corruptions(output)
             metrics = write_results(output, evaluator.result, data, model.name, overlays=cfg.overlays)
             comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
             print_results(metrics, output, comparison)
-        return float(evaluator.result.summaries()["full"]["nme"])
+        clean = evaluator.result
+        if difficulties:
+            if trainer.progress_bar_callback:
+                trainer.progress_bar_callback.disable()  # one bar for all passes instead of one each
+
+            def again() -> Evaluation:
+                run_split(model, data, verbose=False)
+                assert evaluator.result is not None
+                return evaluator.result
+
+            context = {"model": model.name, "in_training": in_training(trained.data.get("augmentation"))}
+            evaluate_corrupted(difficulties, clean, again, data, output, write=trainer.is_global_zero, **context)
+        return float(clean.summaries()["full"]["nme"])
 
 
 def _register_run() -> None:

@@ -35,6 +35,20 @@ def test_evaluation_is_the_same_on_one_and_two_processes(trained: Path, tmp_path
             assert two["subsets"][name][key] == pytest.approx(value, abs=1e-4), (name, key)
 
 
+def test_corrupted_faces_are_the_same_on_one_and_two_processes(trained: Path, tmp_path: Path) -> None:
+    """Every process must meet the corruptions of its own faces; after each pass the processes go on together."""
+    found = []
+    for name, trainer in (("one", "cpu"), ("two", "ddp_sim")):
+        words = [f"run={trained}", f"trainer={trainer}", "corruptions=[occlusion]", f"output={tmp_path / name}"]
+        done = command("evaluate", *words)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(json.loads((tmp_path / name / "corruptions.json").read_text())["corruptions"]["occlusion"])
+    one, two = (entry["severities"] for entry in found)
+    for severity, level in one.items():
+        assert two[severity]["subsets"]["full"]["nme"] == pytest.approx(level["subsets"]["full"]["nme"], abs=1e-4)
+        assert two[severity]["nme_covered"] == pytest.approx(level["nme_covered"], abs=1e-4)
+
+
 def ranks_of(folder: Path, others: str = "train_ddp_process_1.log") -> list[tuple[str, str]]:
     """Learning rate and rank that each process of a job wrote into its log."""
     logs = [folder / "train.log", folder / others]

@@ -14,7 +14,7 @@ from torch.nn import functional
 from canthus.data.batch import Batch, InputSpec
 from canthus.geometry import affine, boxes
 
-__all__ = ["Augmentation", "input_to_store"]
+__all__ = ["Augmentation", "input_to_store", "permute_mirrored", "shrink_and_enlarge"]
 
 SHIFT_UNITS = ("box", "original_pixels")
 
@@ -196,9 +196,22 @@ class Augmentation:
         image = image.clone()
         for row in rows.tolist():
             factor = 2 + float(torch.rand((), generator=random)) * (self.low_resolution_factor - 2)
-            small = functional.interpolate(image[row : row + 1], size=max(round(size / factor), 4), mode="area")
-            image[row] = functional.interpolate(small, size=size, mode="bilinear", align_corners=False)[0]
+            image[row] = shrink_and_enlarge(image[row : row + 1], max(round(size / factor), 4), "bilinear")[0]
         return image
+
+
+def shrink_and_enlarge(image: Tensor, side: int, mode: str) -> Tensor:
+    """Average (B, C, H, H) pictures down to a side in pixels, by exact areas, and interpolate them back.
+
+    Torch's own ``area`` mode takes whole pixels, which moves what it shows by up to half a pixel where the sides do
+    not divide.
+    """
+    size = image.shape[-1]
+    edges = torch.arange(side + 1, device=image.device, dtype=image.dtype) * size / side
+    pixel = torch.arange(size, device=image.device, dtype=image.dtype)
+    overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
+    share = overlap.clamp(min=0) * side / size
+    return functional.interpolate(share @ image @ share.T, size=size, mode=mode, align_corners=False)
 
 
 def permute_mirrored(values: Tensor, mirrored: Tensor, permutation: Sequence[int]) -> Tensor:

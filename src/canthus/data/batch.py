@@ -10,7 +10,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-__all__ = ["SCALINGS", "Batch", "InputSpec", "pixel_levels", "scale_pixels"]
+__all__ = ["SCALINGS", "Batch", "InputSpec", "pixel_levels", "scale_pixels", "unscale_pixels"]
 
 SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
@@ -83,5 +83,16 @@ def scale_pixels(image: Tensor, scaling: str) -> Tensor:
     """Turn (B, C, H, W) pixels in [0, 1] into what the network's training expects (see `SCALINGS`)."""
     if scaling == "unit":
         return image
-    mean, deviation = (image.new_tensor(values)[:, None, None] for values in SCALINGS[scaling])
+    mean, deviation = _mean_and_deviation(image, scaling)
     return (image - mean) / deviation
+
+
+def unscale_pixels(image: Tensor, scaling: str) -> Tensor:
+    """Undo `scale_pixels`."""
+    mean, deviation = _mean_and_deviation(image, scaling)
+    return image * deviation + mean
+
+
+def _mean_and_deviation(image: Tensor, scaling: str) -> tuple[Tensor, Tensor]:
+    mean, deviation = (image.new_tensor(values)[:, None, None] for values in SCALINGS[scaling])
+    return mean, deviation

@@ -1,6 +1,7 @@
 """The one data module: faces from a reader, through the store, to network inputs on the device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
 from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
+from canthus.data.corruptions import Corruption, face_keys
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.labels import StoredLandmarks
 from canthus.data.split import hold_out
@@ -45,6 +47,10 @@ class FaceDataModule(lightning.LightningDataModule):
         subsets: name -> parts, for tables (``common: [helen/testset, lfpw/testset]``).
         batch_size: faces per optimiser step, over all devices and accumulated batches.
         augmentation: changes during training; none when absent.
+        corruption: difficulty of the validation and test faces, see `canthus.data.corruptions`; training faces are
+            never corrupted, what they meet is up to ``augmentation``.
+        severity: of the corruption, 1 to 5.
+        corruption_seed: of the corruption. Kept apart from the run's seed, so that all models meet the same pictures.
         extent: side of a stored crop, in face boxes.
         oversample: stored pixels per input pixel.
         cache: folder of the stores.
@@ -53,7 +59,8 @@ class FaceDataModule(lightning.LightningDataModule):
         seed: of shuffling and augmentation.
 
     Raises:
-        DataError: the reader's scheme does not reduce to ``scheme``, or a share is out of range.
+        DataError: the reader's scheme does not reduce to ``scheme``, a share is out of range, or there is no such
+            corruption or severity.
     """
 
     def __init__(
@@ -69,6 +76,9 @@ class FaceDataModule(lightning.LightningDataModule):
         subsets: Mapping[str, Sequence[str]] | None = None,
         batch_size: int = 64,
         augmentation: Augmentation | None = None,
+        corruption: str | None = None,
+        severity: int | None = None,
+        corruption_seed: int = 0,
         extent: float = 3.0,
         oversample: float = 1.5,
         cache: str | Path = ".cache/canthus",
@@ -86,6 +96,10 @@ class FaceDataModule(lightning.LightningDataModule):
         self.subsets = {key: tuple(parts) for key, parts in (subsets or {}).items()}
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.augmentation = augmentation
+        if corruption is None and severity is not None:
+            raise DataError(f"data.severity is {severity} but there is no data.corruption; name one")
+        self.corruption_seed = corruption_seed
+        self.corruption = None if corruption is None else Corruption(corruption, severity, corruption_seed)  # type: ignore[arg-type]  # it checks
         self.store_spec = StoreSpec.for_input(input, extent=extent, oversample=oversample)
         self.cache, self.max_broken = Path(cache).expanduser(), max_broken
         self._stores: dict[str, Store] = {}
@@ -199,7 +213,7 @@ class FaceDataModule(lightning.LightningDataModule):
     # -- on the device -----------------------------------------------------------------------------------------------
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Turn store rows into network inputs: augmented when training, plain otherwise."""
+        """Turn store rows into network inputs: augmented when training, plain or corrupted otherwise."""
         trainer = self.trainer
         training = trainer is not None and trainer.training
         split = "train" if training else ("test" if trainer is not None and trainer.testing else "val")
@@ -222,24 +236,33 @@ class FaceDataModule(lightning.LightningDataModule):
             drawn, mirrored = self.augmentation.draw(batch, self.input, self._random)
             perturbation = drawn.to(device)
         to_store = input_to_store(batch["box"], self.input, perturbation)
-        if augment and self.augmentation and self.augmentation.changes_pixels:
-            unit = self.augmentation.change_pixels(self._warped(batch, to_store, split, "unit"), self._random)
-            image = scale_pixels(unit, self.input.scaling)
-        else:
-            image = self._warped(batch, to_store, split, self.input.scaling)
+        augmentation = self.augmentation if augment and self.augmentation and self.augmentation.changes_pixels else None
+        corruption = None if split == "train" else self.corruption
+        unit = augmentation is not None or corruption is not None  # their pixels are scaled afterwards
         to_input = affine.invert(to_store)
         landmarks, visibility = affine.apply(to_input, batch["landmarks"]), batch["visibility"]
         if mirrored is not None:
             landmarks = permute_mirrored(landmarks, mirrored, self.scheme.flip)
             visibility = permute_mirrored(visibility, mirrored, self.scheme.flip)
-        return Batch(
-            image=image,
+        shown = Batch(
+            image=self._warped(batch, to_store, split, "unit" if unit else self.input.scaling),
             landmarks=landmarks,
             visibility=visibility,
             box=boxes.box_of_points(affine.apply(to_input, boxes.corners(batch["box"]))),
             to_original=affine.compose(batch["to_original"], to_store),
             index=batch["index"],
         )
+        if augmentation is not None:
+            shown["image"] = augmentation.change_pixels(shown["image"], self._random)
+        if corruption is not None:
+            shown = corruption(shown, self._views[split].keys(batch["index"].tolist()))
+        if unit:
+            shown["image"] = scale_pixels(shown["image"], self.input.scaling)
+        return shown
+
+    def inputs(self, split: str, indices: list[int]) -> Batch:
+        """Network inputs of chosen faces as evaluation shows them, on the host."""
+        return self.to_input(self._views[split].batch(indices, copy=False), split, augment=False)
 
     def _warped(self, batch: Batch, to_store: Tensor, split: str, scaling: str) -> Tensor:
         """Network inputs from the rows in the batch, on its device, or from the memory map, on the host."""
@@ -295,6 +318,14 @@ class FaceView(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """One batch at once: the loader then neither indexes nor collates face by face."""
         return self.batch(indices, copy=self.copy_rows)
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return face_keys(self.store.faces)
+
+    def keys(self, indices: list[int]) -> list[str]:
+        """What the faces of some indices are called in every run."""
+        return [self._keys[row] for row in self.rows[indices]]
 
     def batch(self, indices: list[int], *, copy: bool) -> Batch:
         """The faces of some indices, with or without their crops."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from canthus.files import replacing
 
-__all__ = ["ced_figure", "ced_steps"]
+__all__ = ["ced_figure", "ced_steps", "words"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")
 """Okabe and Ito's palette without its yellow, which is lost on white."""
@@ -82,7 +82,7 @@ def ced_figure(
             linestyle=DASHES[i % len(DASHES)],
             linewidth=1.8,
         )
-    axes.set(xlim=(0, limit), ylim=(0, 1.005), xlabel=f"NME in % of {_words(normaliser)}", ylabel="faces", title=title)
+    axes.set(xlim=(0, limit), ylim=(0, 1.005), xlabel=f"NME in % of {words(normaliser)}", ylabel="faces", title=title)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_yticks(np.linspace(0, 1, 11))
     axes.grid(color="0.9", linewidth=0.8)
@@ -121,6 +121,6 @@ def _auc_and_failures(nme: ArrayLike, threshold: float) -> tuple[float, float]:
     return float(area_under_curve(errors, threshold)), float(failure_rate(errors, threshold))
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
     """A normaliser's key as prose: ``inter_ocular`` to ``inter-ocular distance``, ``face_box`` to ``face box``."""
     return f"{name.replace('_', '-')} distance" if name.startswith("inter_") else name.replace("_", " ")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from canthus.files import replacing
 from canthus.reporting.comparison import comparison_text
+from canthus.reporting.corruptions import corruptions_section
 from canthus.reporting.published import published_beside
 from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
 
@@ -20,6 +21,7 @@ RECORDS = (
     "metrics.json",
     "predictions.csv",
     "comparison.json",
+    "corruptions.csv",
     "provenance.json",
     "train.log",
 )
@@ -51,7 +53,7 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     sections += [_regions(metrics), _published(metrics)]
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
-    sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
+    sections += [corruptions_section(run_folder), _overlays(run_folder, overlays, shown), _provenance(run_folder)]
     path = run_folder / "summary.md"
     with replacing(path) as temporary:
         temporary.write_text("\n".join(section for section in sections if section), encoding="utf-8")

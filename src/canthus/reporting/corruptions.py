@@ -1,0 +1,195 @@
+"""What a corruption suite found: one record per severity of each difficulty, its two files and its tables."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from canthus.files import replacing
+from canthus.reporting.tables import markdown_table
+
+__all__ = ["Cell", "corruptions_section", "corruptions_summary", "write_corruptions"]
+
+FILE, TABLE = "corruptions.json", "corruptions.csv"
+CURVES, FACES = "corruptions.png", "corruptions_faces.png"
+MEASURES = ("faces", "nme", "auc", "failure_rate")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pass over the faces.
+
+    Attributes:
+        corruption: difficulty; ``clean`` for none.
+        severity: 1 to 5; 0 for none.
+        subsets: subset name to its numbers, as in ``metrics.json``; ``full`` first.
+        nme_covered: percent, mean over faces of the points that the occluder covers; None without any.
+        nme_uncovered: percent, the same of the points that are seen; None where nothing is covered.
+    """
+
+    corruption: str
+    severity: int
+    subsets: Mapping[str, Mapping[str, Any]]
+    nme_covered: float | None = None
+    nme_uncovered: float | None = None
+
+
+def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> dict[str, Any]:
+    """What ``corruptions.json`` says.
+
+    The mean corruption error is the plain mean of the NME over severities, then over difficulties. ImageNet-C's number
+    of that name is divided by the errors of a fixed network, which landmarks do not have; the yardstick here is the
+    model's own clean error: ``relative = (NME_c - NME_clean) / NME_clean``, percent.
+
+    Args:
+        clean: of the unchanged faces.
+        cells: at least one, in the order of the tables.
+        **context: model, data, split, normaliser, threshold and whatever else the tables name.
+    """
+    base = float(clean.subsets["full"]["nme"])
+    corruptions: dict[str, Any] = {}
+    for cell in cells:
+        entry = corruptions.setdefault(cell.corruption, {"severities": {}})
+        entry["severities"][str(cell.severity)] = {"subsets": _measures(cell)} | {
+            key: value
+            for key, value in (("nme_covered", cell.nme_covered), ("nme_uncovered", cell.nme_uncovered))
+            if value is not None
+        }
+    for entry in corruptions.values():
+        errors = [level["subsets"]["full"]["nme"] for level in entry["severities"].values()]
+        entry["mean_nme"] = sum(errors) / len(errors)
+        entry["relative"] = 100 * (entry["mean_nme"] - base) / base
+    worst = max(cells, key=lambda cell: cell.subsets["full"]["nme"])
+    mean = sum(entry["mean_nme"] for entry in corruptions.values()) / len(corruptions)
+    return {
+        **context,
+        "clean": {"subsets": _measures(clean)},
+        "corruptions": corruptions,
+        "mean_corruption_error": mean,
+        "relative_corruption_error": 100 * (mean - base) / base,
+        "worst": {
+            "corruption": worst.corruption,
+            "severity": worst.severity,
+            "nme": float(worst.subsets["full"]["nme"]),
+        },
+    }
+
+
+def _measures(cell: Cell) -> dict[str, dict[str, float]]:
+    return {name: {key: subset[key] for key in MEASURES} for name, subset in cell.subsets.items()}
+
+
+def write_corruptions(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write ``corruptions.json`` and ``corruptions.csv``, a row per subset of each pass; severity 0 is clean.
+
+    Raises:
+        ValueError: a number that is NaN or infinite.
+    """
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(
+            f"{folder / FILE}: an error is not finite; does the model diverge on corrupted faces?"
+        ) from error
+    with replacing(folder / FILE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    with replacing(folder / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        columns = ["corruption", "severity", "subset", "normaliser", "threshold", *MEASURES, "relative"]
+        writer = csv.DictWriter(file, [*columns, "nme_covered", "nme_uncovered"], restval="")
+        writer.writeheader()
+        writer.writerows(_rows(content))
+
+
+def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    clean = content["clean"]["subsets"]
+    passes = [("clean", "0", content["clean"])]
+    passes += [
+        (name, severity, level)
+        for name, entry in content["corruptions"].items()
+        for severity, level in entry["severities"].items()
+    ]
+    for name, severity, level in passes:
+        for subset, numbers in level["subsets"].items():
+            base = clean[subset]["nme"]
+            row = {"corruption": name, "severity": severity, "subset": subset}
+            row |= {"normaliser": content["normaliser"], "threshold": content["threshold"]} | numbers
+            row |= {"relative": 100 * (numbers["nme"] - base) / base}
+            row |= {key: level[key] for key in ("nme_covered", "nme_uncovered") if subset == "full" and key in level}
+            yield {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
+
+
+def severity_table(content: Mapping[str, Any], measure: str) -> tuple[list[str], list[list[object]]]:
+    """Columns and a row per difficulty: the clean value, one per severity and their mean; for NME also the relative."""
+    clean = content["clean"]["subsets"]["full"][measure]
+    entries = content["corruptions"]
+    severities = list(next(iter(entries.values()))["severities"])
+    columns = ["corruption", "clean", *severities, "mean", *(["vs clean, %"] if measure == "nme" else [])]
+    rows: list[list[object]] = []
+    for name, entry in entries.items():
+        values = [level["subsets"]["full"][measure] for level in entry["severities"].values()]
+        more = [entry["relative"]] if measure == "nme" else []
+        rows.append([name, clean, *values, sum(values) / len(values), *more])
+    return columns, rows
+
+
+def corruptions_section(folder: Path) -> str:
+    """The part of summary.md about a folder's suite, empty without one.
+
+    Raises:
+        ValueError: a damaged ``corruptions.json``.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return ""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error}); evaluate with corruptions= again") from error
+    worst, seen = content["worst"], content["in_training"]
+    parts = [
+        "## Corruptions\n",
+        f"NME in % of `{content['normaliser']}`, last stage, all faces, by severity. {_headline(content)} The worst: "
+        f"{worst['corruption']} {worst['severity']} with {worst['nme']:.2f}. "
+        + (f"Training shows {', '.join(seen)}, so these are not unseen." if seen else "Training shows none of them.")
+        + "\n",
+        _markdown(content, "nme"),
+        f"Failure rate at {content['threshold']:g} %:\n",
+        _markdown(content, "failure_rate"),
+    ]
+    covered = [
+        [int(severity), level["nme_covered"], level.get("nme_uncovered")]
+        for severity, level in content["corruptions"].get("occlusion", {"severities": {}})["severities"].items()
+        if "nme_covered" in level
+    ]
+    if covered:
+        parts += ["Under occlusion, points beneath the occluder and points in view:\n"]
+        parts += [markdown_table(covered, ["severity", "NME covered", "NME in view"])]
+    parts += [f"![{name}]({name})\n" for name in (CURVES, FACES) if (folder / name).is_file()]
+    return "\n".join(parts)
+
+
+def _markdown(content: Mapping[str, Any], measure: str) -> str:
+    columns, rows = severity_table(content, measure)
+    return markdown_table(rows, columns)
+
+
+def print_corruptions(content: Mapping[str, Any]) -> None:
+    """Show the table on the console."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns, rows = severity_table(content, "nme")
+    table = Table(title=f"NME in % of {content['normaliser']} by severity", caption=_headline(content))
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value).replace("_", " ") for value in row))
+    Console().print(table)
+
+
+def _headline(content: Mapping[str, Any]) -> str:
+    clean = content["clean"]["subsets"]["full"]["nme"]
+    mean, relative = content["mean_corruption_error"], content["relative_corruption_error"]
+    return f"Mean corruption error {mean:.2f}, {relative:+.1f} % against {clean:.2f} on clean faces."
