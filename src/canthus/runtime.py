@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from canthus.config import ConfigError, nodes_of
+from canthus.faults import exit_status
 from canthus.files import replacing
 from canthus.models.base import LandmarkModel
 
@@ -43,6 +44,8 @@ PACKAGES = (
     "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "numpy",
     "opencv-python-headless",
 )  # fmt: skip
+RESERVE = 4096
+"""Blanks behind the record of a running process, so that a full disk has room for how it ended."""
 
 
 def hush() -> None:
@@ -120,10 +123,10 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
     try:
         yield record
     except BaseException as error:
-        record["status"] = _how_it_ended(error)
+        record |= {"status": _how_it_ended(error), "exit_status": exit_status(error)}
         raise
     else:
-        record["status"] = "finished"
+        record |= {"status": "finished", "exit_status": 0}
     finally:
         record["seconds"] = round(time.monotonic() - begin, 1)
         try:
@@ -162,14 +165,23 @@ def _earlier(folder: Path) -> list[dict[str, Any]]:
 
 @rank_zero_only
 def _save_config(folder: Path, cfg: DictConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    with replacing(folder / "config.yaml") as temporary:
+        OmegaConf.save(cfg, temporary, resolve=True)
 
 
 @rank_zero_only
 def _save_record(folder: Path, record: dict[str, Any]) -> None:
-    with replacing(folder / "provenance.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1))
+    path, text = folder / "provenance.json", json.dumps(record, indent=1)
+    running = record["status"] == "running"
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text + " " * RESERVE * running)
+    except OSError:
+        size = path.stat().st_size if path.is_file() else 0
+        if running or size < len(text.encode()):
+            raise
+        with path.open("r+") as file:  # into the space that the first record has kept
+            file.write(text.ljust(size))
 
 
 def _code_version() -> dict[str, Any]:

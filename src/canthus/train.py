@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from canthus import runtime, tracking
+    from canthus import faults, runtime, tracking
     from canthus.callbacks import Evaluator
     from canthus.reporting import print_metrics, write_results
     from canthus.resume import checkpoint_to_continue
@@ -39,7 +39,12 @@ def train(cfg: DictConfig) -> float | None:
     folder = Path(cfg.paths.output_dir)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
     runtime.hush()
-    with runtime.recorded(folder, cfg) as record, runtime.one_job_of_a_sweep(cfg.resume), tracking.one_run():
+    with (
+        faults.explained(folder),
+        runtime.recorded(folder, cfg) as record,
+        runtime.one_job_of_a_sweep(cfg.resume),
+        tracking.one_run(),
+    ):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = instantiate(cfg.model)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
@@ -53,12 +58,13 @@ def train(cfg: DictConfig) -> float | None:
         loggers = [instantiate(n, **tracking.identified(n, folder, group), _convert_="all") for n in nodes]
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-        if cfg.init_from:
+        if cfg.init_from and last is None:
             source = Path(cfg.init_from)
             path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
             model.load_state_dict(runtime.load_weights(path))
             model.train_stages(range(model.num_stages))  # not only those that the source had reached
         trainer = instantiate(cfg.trainer, callbacks=list(callbacks.values()), logger=loggers)
+        trainer.strategy.checkpoint_io = faults.CheckpointFiles()
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
         evaluator = next((callback for callback in callbacks.values() if isinstance(callback, Evaluator)), None)
