@@ -103,10 +103,12 @@ def _status(run: Path) -> str | None:
 
 
 def _in_first_epoch(run: Path) -> bool:
-    """Whether nothing says that a checkpoint was ever written: metrics.csv has no row beyond the first epoch's."""
+    """Whether last.ckpt was never written: there is no other, or only the best of the first epoch."""
+    if _status(run) == "finished":
+        return False
     metrics = run / "metrics.csv"
     rows = len(metrics.read_text().splitlines()) - 1 if metrics.is_file() else 0
-    return rows <= 1 and _status(run) != "finished"
+    return rows <= 1 if rows else not any((run / "checkpoints").glob("*.ckpt"))
 
 
 def _refuse_changes(run: Path, cfg: DictConfig) -> None:

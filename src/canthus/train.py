@@ -27,7 +27,6 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
 
     from canthus import faults, runtime, tracking
     from canthus.callbacks import Evaluator
@@ -53,17 +52,14 @@ def train(cfg: DictConfig) -> float | None:
         callbacks = {
             name: instantiate(node, _convert_="all") for name, node in (cfg.callbacks or {}).items() if node is not None
         }
-        nodes = [node for node in (cfg.logger or {}).values() if node is not None]
         group = folder.parent.name if HydraConfig.get().mode == RunMode.MULTIRUN else cfg.task_name
-        loggers = [instantiate(n, **tracking.identified(n, folder, group), _convert_="all") for n in nodes]
-        for logger in loggers:
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        loggers, panels = tracking.open_loggers(cfg, folder, group, last)
         if cfg.init_from and last is None:
             source = Path(cfg.init_from)
             path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
             model.load_state_dict(runtime.load_weights(path))
             model.train_stages(range(model.num_stages))  # not only those that the source had reached
-        trainer = instantiate(cfg.trainer, callbacks=list(callbacks.values()), logger=loggers)
+        trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels], logger=loggers)
         trainer.strategy.checkpoint_io = faults.CheckpointFiles()
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
@@ -79,7 +75,9 @@ def train(cfg: DictConfig) -> float | None:
             record["selected_on"] = f"{best.monitor} of held-out photographs"
             trainer.validate(model, data, **chosen, verbose=False)
             if trainer.is_global_zero and evaluator.result:
-                print_metrics(write_results(folder, evaluator.result, data, model), folder)
+                metrics = write_results(folder, evaluator.result, data, model)
+                tracking.show_results(loggers, panels, folder, metrics, trainer.global_step - 1)
+                print_metrics(metrics, folder)
         else:
             record["selected_on"] = "nothing: the last epoch"
             log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")
