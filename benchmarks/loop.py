@@ -43,6 +43,7 @@ class Times:
 
     @contextmanager
     def measured(self, steps: int) -> Iterator[None]:
+        """Time the block and divide by its steps."""
         cpu, wall = time.process_time(), time.perf_counter()
         yield
         self.cpu.append(1000 * (time.process_time() - cpu) / steps)
@@ -61,12 +62,14 @@ class SideBySide(lightning.Callback):
         self._watch: Any = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin with equal weights."""
         self.twin.load_state_dict(pl_module.state_dict())
         self.twin.train_stages([0])
         self.twin.train()
         self.optimizer = self.twin.configure_optimizers()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock."""
         if trainer.current_epoch % 2:
             self._bare_epoch(trainer)
         EpochSeed(self.seed).on_train_epoch_start(trainer, pl_module)
@@ -76,6 +79,7 @@ class SideBySide(lightning.Callback):
         self._watch.__enter__()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop it before anything that happens once an epoch."""
         self._watch.__exit__(None, None, None)
         if trainer.current_epoch % 2 == 0:
             self._bare_epoch(trainer)

@@ -41,8 +41,8 @@ __all__ = [
 
 log = getLogger(__name__)
 PACKAGES = (
-    "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "numpy",
-    "opencv-python-headless",
+    "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "timm", "numpy",
+    "scipy", "opencv-python-headless", "wandb",
 )  # fmt: skip
 RESERVE = 4096
 """Blanks behind the record of a running process, so that a full disk has room for how it ended."""
@@ -108,7 +108,7 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
     begin = time.monotonic()
     record: dict[str, Any] = {
         "status": "running",
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],  # not where somebody keeps the program
         "seed": cfg.get("seed"),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "process": os.getpid(),
@@ -208,8 +208,32 @@ def _package_version(name: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"system": platform.platform(), "processors": os.cpu_count(), "gpus": devices}
+    """What numbers and times depend on; no names of hosts or people."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),  # sums are taken in another order with another number
+        "memory_gb": _memory(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "cuda": torch.version.cuda,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
 
 
 def load_config(run: Path) -> DictConfig:
