@@ -36,6 +36,7 @@ format: env
 benchmarks: env ## side by side with what the field uses; see benchmarks/README.md
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/loop.py
 
 wheel: env
 	$(BIN)/python -m build --quiet

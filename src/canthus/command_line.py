@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, Node, OmegaConf
 
 from canthus import processes, sweeps
-from canthus.config import ConfigError, accepted_arguments, conf_path, register_schemas, suggest
+from canthus.config import ConfigError, RunError, accepted_arguments, conf_path, register_schemas, suggest
 
 __all__ = ["argument", "fail", "launch"]
 
@@ -74,7 +74,7 @@ def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]
             getLogger("canthus").error("%s", reason)
             if "HYDRA_FULL_ERROR" in os.environ:
                 raise
-            sys.exit(2)
+            sys.exit(1 if isinstance(error, RunError) else 2)
 
     return run
 

@@ -17,6 +17,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 __all__ = [
     "ConfigError",
+    "RunError",
     "accepted_arguments",
     "check",
     "conf_path",
@@ -35,6 +36,10 @@ BETTER = {"auc": True, "ap": True, "recall": True, "accuracy": True} | dict.from
 
 class ConfigError(ValueError):
     """A configuration that cannot work; the message names the key, the value and the remedy."""
+
+
+class RunError(RuntimeError):
+    """A run that something outside of it has stopped; the message says how to go on."""
 
 
 @dataclass

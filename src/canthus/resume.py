@@ -1,30 +1,52 @@
 """Continuing a run in its own folder: its config, its last checkpoint, and what may change."""
 
+import json
 import os
+import shlex
 from logging import getLogger
 from pathlib import Path
-from typing import Any
 
-import torch
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus.config import ConfigError, nodes_of
+from canthus.faults import last_epoch
 from canthus.runtime import load_config, load_weights
 
 __all__ = ["checkpoint_to_continue", "register_run"]
 
 log = getLogger(__name__)
 
-MAY_CHANGE = ("resume", "sweep.resume", "sweep.first_job", "trainer.max_epochs")
+MAY_CHANGE = {
+    "trainer.max_epochs": ": the last training phase is stretched; a learning-rate schedule with a horizon keeps the "
+    "horizon that it began with",
+    "trainer.accumulate_grad_batches": ": the total batch stays; batch normalisation sees its parts",
+    "trainer.accelerator": "",
+    "trainer.devices": "",
+    "trainer.num_nodes": "",
+    "trainer.strategy": "",
+    "data.num_workers": "",
+    "data.root": "",
+}
+"""What may differ after a resume, and what that means: the length, and where and how the same batches run."""
+
+WITHOUT_EFFECT = ("resume", "sweep.", "paths.", "tags", "logger.", "callbacks.overlays.", "callbacks.progress.")
+"""Beginnings of keys that change no number."""
 
 
 def register_run(run: Path) -> None:
     """Make the saved config of a run Hydra's primary config ``resumed``.
 
     Raises:
-        ConfigError: not a run folder.
+        ConfigError: not a run folder, or of a run that was stopped before anything was saved.
     """
+    overrides = run / ".hydra" / "overrides.yaml"
+    if overrides.is_file() and not (run / "config.yaml").is_file():
+        words = shlex.join(map(str, OmegaConf.to_container(OmegaConf.load(overrides))))  # type: ignore[arg-type]
+        raise ConfigError(
+            f"{run} was stopped before it began, so there is nothing to resume: start it again with "
+            f"canthus-train {words} hydra.run.dir={run}"
+        )
     saved = load_config(run)
     before, now = str(saved.paths.output_dir), os.path.abspath(run)
     text = OmegaConf.to_yaml(saved).replace(before, now)  # the folder may have been moved
@@ -34,56 +56,80 @@ def register_run(run: Path) -> None:
     ConfigStore.instance().store(name="resumed", node=node)
 
 
-def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path:
+def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
     """The last checkpoint of a run, once it is known to be whole and to leave something to do.
 
     Args:
         run: run folder.
         cfg: config of the run, with what the command line changed.
 
+    Returns:
+        The checkpoint; None if the run was stopped before it wrote the first, and so begins again in its folder.
+
     Raises:
         ConfigError: missing or damaged checkpoint (the message names the newest intact one), or a finished run.
     """
     path = run / "checkpoints" / "last.ckpt"
+    for left_over in path.parent.glob(".*.tmp.ckpt"):  # of a process that was killed while it wrote
+        left_over.unlink()
+    _refuse_changes(run, cfg)
+    if not path.is_file() and _in_first_epoch(run):
+        log.warning("%s was stopped before its first checkpoint: it begins again, with its own config", run)
+        (run / "metrics.csv").unlink(missing_ok=True)
+        return None
     try:
         if not path.is_file():
             raise ConfigError(f"{path} does not exist")
         load_weights(path)
     except ConfigError as error:
         raise ConfigError(f"{error}; {_newest_intact(run, path)}") from error
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    done, planned = int(state["epoch"]) + 1, int(cfg.trainer.max_epochs)
-    if done >= planned:
+    epoch = last_epoch(path)
+    assert epoch is not None
+    done, planned = epoch + 1, int(cfg.trainer.max_epochs)
+    if done < planned:
+        log.info("continuing %s after epoch %d", run, epoch)
+    elif done == planned and _status(run) != "finished":
+        log.info("continuing %s: its %d epochs are done, what is missing is their evaluation", run, done)
+    else:
         raise ConfigError(f"{run} has finished its {done} epochs; to go on, add trainer.max_epochs=N with N > {done}")
-    _refuse_changes(run, cfg)
-    before = load_config(run).trainer.max_epochs
-    if planned != before:
-        log.warning(
-            "trainer.max_epochs changes from %s to %s: the last training phase is stretched; a learning-rate schedule "
-            "with a horizon keeps the horizon that it began with",
-            before,
-            planned,
-        )
-    log.info("continuing %s after epoch %d", run, done - 1)
     return path
 
 
+def _status(run: Path) -> str | None:
+    try:
+        return str(json.loads((run / "provenance.json").read_text())["status"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _in_first_epoch(run: Path) -> bool:
+    """Whether last.ckpt was never written: there is no other, or only the best of the first epoch."""
+    if _status(run) == "finished":
+        return False
+    metrics = run / "metrics.csv"
+    rows = len(metrics.read_text().splitlines()) - 1 if metrics.is_file() else 0
+    return rows <= 1 if rows else not any((run / "checkpoints").glob("*.ckpt"))
+
+
 def _refuse_changes(run: Path, cfg: DictConfig) -> None:
-    """Only the length may change: anything else would make the run something that no config describes."""
-    saved = {place: node._value() for place, node in nodes_of(load_config(run)) if not hasattr(node, "keys")}
-    for place, node in nodes_of(cfg):
-        if (
-            place in ("resume", "sweep.resume", "sweep.first_job", "trainer.max_epochs")
-            or hasattr(node, "keys")
-            or place not in saved
-        ):
+    """What would make the run something that no config describes is refused; what stays is explained."""
+    saved, here = load_config(run), os.path.abspath(run)
+    before, now = (
+        {place: node._value() for place, node in nodes_of(config) if isinstance(node, ValueNode)}
+        for config in (saved, cfg)
+    )
+    for place in sorted(before | now):
+        old, new = before.get(place), now.get(place)
+        if old == new or place.startswith(WITHOUT_EFFECT) or str(new).startswith(here):
             continue
-        now, before = OmegaConf.select(cfg, place), saved[place]
-        if now != before and not isinstance(now, ListConfig) and not str(now).startswith(os.path.abspath(run)):
+        if place.split(".")[0] not in saved:  # a key that canthus did not have then
+            continue
+        if place not in MAY_CHANGE:
             raise ConfigError(
-                f"{place} was {before} and is now {now}: a run resumes with its own config, in which only "
-                f"trainer.max_epochs may change; or start another run with init_from={run}"
+                f"{place} was {old} and is now {new}: a run resumes with its own config, in which only "
+                f"{', '.join(MAY_CHANGE)} may change; or start another run with init_from={run}"
             )
+        log.warning("%s changes from %s to %s%s", place, old, new, MAY_CHANGE[place])
 
 
 def _newest_intact(run: Path, damaged: Path) -> str:

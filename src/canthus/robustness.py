@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import Progress
 
 from canthus.callbacks.drawing import contact_sheet
-from canthus.callbacks.evaluator import Evaluation
+from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.overlays import save_picture
 from canthus.config import ConfigError
 from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, difficulty

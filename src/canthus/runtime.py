@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from canthus.config import ConfigError, nodes_of
+from canthus.faults import exit_status
 from canthus.files import replacing
 from canthus.models.base import LandmarkModel
 
@@ -40,9 +41,11 @@ __all__ = [
 
 log = getLogger(__name__)
 PACKAGES = (
-    "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "numpy",
-    "opencv-python-headless",
+    "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "timm", "numpy",
+    "scipy", "opencv-python-headless", "wandb",
 )  # fmt: skip
+RESERVE = 4096
+"""Blanks behind the record of a running process, so that a full disk has room for how it ended."""
 
 
 def hush() -> None:
@@ -105,7 +108,7 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
     begin = time.monotonic()
     record: dict[str, Any] = {
         "status": "running",
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],  # not where somebody keeps the program
         "seed": cfg.get("seed"),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "process": os.getpid(),
@@ -120,10 +123,10 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
     try:
         yield record
     except BaseException as error:
-        record["status"] = _how_it_ended(error)
+        record |= {"status": _how_it_ended(error), "exit_status": exit_status(error)}
         raise
     else:
-        record["status"] = "finished"
+        record |= {"status": "finished", "exit_status": 0}
     finally:
         record["seconds"] = round(time.monotonic() - begin, 1)
         try:
@@ -162,14 +165,23 @@ def _earlier(folder: Path) -> list[dict[str, Any]]:
 
 @rank_zero_only
 def _save_config(folder: Path, cfg: DictConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    with replacing(folder / "config.yaml") as temporary:
+        OmegaConf.save(cfg, temporary, resolve=True)
 
 
 @rank_zero_only
 def _save_record(folder: Path, record: dict[str, Any]) -> None:
-    with replacing(folder / "provenance.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1))
+    path, text = folder / "provenance.json", json.dumps(record, indent=1)
+    running = record["status"] == "running"
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text + " " * RESERVE * running)
+    except OSError:
+        size = path.stat().st_size if path.is_file() else 0
+        if running or size < len(text.encode()):
+            raise
+        with path.open("r+") as file:  # into the space that the first record has kept
+            file.write(text.ljust(size))
 
 
 def _code_version() -> dict[str, Any]:
@@ -196,8 +208,32 @@ def _package_version(name: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"system": platform.platform(), "processors": os.cpu_count(), "gpus": devices}
+    """What numbers and times depend on; no names of hosts or people."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),  # sums are taken in another order with another number
+        "memory_gb": _memory(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "cuda": torch.version.cuda,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
 
 
 def load_config(run: Path) -> DictConfig:

@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from canthus import processes
-from canthus.config import ConfigError, quoted
+from canthus.config import ConfigError, RunError, quoted
 from canthus.files import replacing
 
 __all__ = ["Job", "JobFailed", "jobs_of", "mendable", "overrides", "recorded", "resumed_arguments", "run_job"]
@@ -83,14 +83,14 @@ def jobs_of(sweep: Path) -> list[Job]:
 
 
 def mendable(error: Exception) -> str | None:
-    """The message of an error that the user can mend by another setting or other data; None for a fault."""
+    """The message of an error that the user can mend, at the settings, the data or the machine; None for a fault."""
     from hydra.errors import InstantiationException
 
     from canthus.data import DataError
 
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
         return str(error.__cause__)
-    return str(error) if isinstance(error, (ConfigError, DataError)) else None
+    return str(error) if isinstance(error, (ConfigError, DataError, RunError)) else None
 
 
 # -- one job ---------------------------------------------------------------------------------------------------------

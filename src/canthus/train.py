@@ -27,9 +27,8 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
 
-    from canthus import runtime, tracking
+    from canthus import faults, runtime, tracking
     from canthus.callbacks import Evaluator
     from canthus.reporting import print_results, write_results
     from canthus.resume import checkpoint_to_continue
@@ -39,7 +38,12 @@ def train(cfg: DictConfig) -> float | None:
     folder = Path(cfg.paths.output_dir)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
     runtime.hush()
-    with runtime.recorded(folder, cfg) as record, runtime.one_job_of_a_sweep(cfg.resume), tracking.one_run():
+    with (
+        faults.explained(folder),
+        runtime.recorded(folder, cfg) as record,
+        runtime.one_job_of_a_sweep(cfg.resume),
+        tracking.one_run(),
+    ):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = instantiate(cfg.model)
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
@@ -48,17 +52,15 @@ def train(cfg: DictConfig) -> float | None:
         callbacks = {
             name: instantiate(node, _convert_="all") for name, node in (cfg.callbacks or {}).items() if node is not None
         }
-        nodes = [node for node in (cfg.logger or {}).values() if node is not None]
         group = folder.parent.name if HydraConfig.get().mode == RunMode.MULTIRUN else cfg.task_name
-        loggers = [instantiate(n, **tracking.identified(n, folder, group), _convert_="all") for n in nodes]
-        for logger in loggers:
-            logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-        if cfg.init_from:
+        loggers, panels = tracking.open_loggers(cfg, folder, group, last)
+        if cfg.init_from and last is None:
             source = Path(cfg.init_from)
             path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
             model.load_state_dict(runtime.load_weights(path))
             model.train_stages(range(model.num_stages))  # not only those that the source had reached
-        trainer = instantiate(cfg.trainer, callbacks=list(callbacks.values()), logger=loggers)
+        trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels], logger=loggers)
+        trainer.strategy.checkpoint_io = faults.CheckpointFiles()
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
         evaluator = next((callback for callback in callbacks.values() if isinstance(callback, Evaluator)), None)
@@ -73,7 +75,9 @@ def train(cfg: DictConfig) -> float | None:
             record["selected_on"] = f"{best.monitor} of held-out photographs"
             trainer.validate(model, data, **chosen, verbose=False)
             if trainer.is_global_zero and evaluator.result:
-                print_results(write_results(folder, evaluator.result, data, model.name), folder)
+                metrics = write_results(folder, evaluator.result, data, model.name)
+                tracking.show_results(loggers, panels, folder, metrics, trainer.global_step - 1)
+                print_results(metrics, folder)
         else:
             record["selected_on"] = "nothing: the last epoch"
             log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")

@@ -1,7 +1,9 @@
 """A run that was killed and resumed ends with the weights of one that was not."""
 
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,25 @@ SETTINGS = [
     "data.resolution=128", "data.batch_size=6", "data.validation=0.25", "model.statistics_faces=32",
     "trainer.deterministic=true", "callbacks.overlays.every_n_epochs=100",
 ]  # fmt: skip
+
+
+STATEFUL = [
+    "model.scheduler={_target_:torch.optim.lr_scheduler.OneCycleLR,_partial_:true,max_lr:0.002}",
+    "trainer.precision=bf16-mixed",
+    "trainer.accumulate_grad_batches=2",
+    "+callbacks.average={_target_:lightning.pytorch.callbacks.EMAWeightAveraging,decay:0.9}",
+]
+"""A schedule that moves every step, low precision, gradients over two batches, and weights of a callback."""
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "provenance.json").read_text())
+
+
+def last_epoch(folder: Path) -> int | None:
+    from canthus import faults
+
+    return faults.last_epoch(folder / "checkpoints/last.ckpt")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -46,11 +67,28 @@ def wait_for_epoch(folder: Path, epoch: int, limit: float = 120) -> None:
     raise TimeoutError(f"epoch {epoch} was not reached")
 
 
+def wait_for(file: Path, limit: float = 120) -> None:
+    end = time.monotonic() + limit
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} did not come"
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="module")
 def whole(run_command, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert run_command("train", *SETTINGS, f"paths.cache={cache}", f"hydra.run.dir={folder}") == 0
     return folder
+
+
+def assert_equal_runs(folder: Path, whole: Path) -> None:
+    resumed, expected = weights(folder), weights(whole)
+    assert resumed.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, resumed[name]), name
+    assert (folder / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert record(folder)["status"] == "finished"
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads((whole / "metrics.json").read_text())
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 4])
@@ -61,30 +99,86 @@ def test_kill_and_resume(epoch: int, whole: Path, run_command, cache: Path, tmp_
     wait_for_epoch(folder, epoch)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert json.loads((folder / "provenance.json").read_text())["status"] == "running"
+    assert record(folder)["status"] == "running"
     assert run_command("train", f"resume={folder}") == 0
-    resumed, expected = weights(folder), weights(whole)
-    for name, value in expected.items():
-        assert torch.equal(value, resumed[name]), name
-    assert (folder / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    record = json.loads((folder / "provenance.json").read_text())
-    assert record["status"] == "finished"
-    assert [earlier["status"] for earlier in record["earlier"]] == ["running"]
+    assert_equal_runs(folder, whole)
+    assert [earlier["status"] for earlier in record(folder)["earlier"]] == ["running"]
 
 
-def test_sigterm_leaves_a_checkpoint_and_says_so(run_command, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["half", "after"])
+def test_kill_while_a_checkpoint_is_written(moment: str, whole: Path, run_command, cache: Path, tmp_path: Path) -> None:
+    """Half-way, and when it has taken its place but the epoch is not logged yet."""
     folder = tmp_path / "run"
-    process = start(cache, folder, "trainer.max_epochs=500")
-    wait_for_epoch(folder, 1)
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=60)
-    assert json.loads((folder / "provenance.json").read_text())["status"] == "terminated (SIGTERM)"
-    assert weights(folder)
+    start(cache, folder, f"+callbacks.bomb={{_target_:tests.commands.bombs.Kill,epoch:3,moment:{moment}}}").wait()
+    assert record(folder)["status"] == "running"
+    assert len(list((folder / "checkpoints").glob(".last.*"))) == (moment == "half")
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] == (2 if moment == "half" else 3)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("epoch: 3", "epoch: 99"))
+    assert run_command("train", f"resume={folder}") == 0
+    assert_equal_runs(folder, whole)
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_random_moments(run_command, cache: Path, tmp_path: Path) -> None:
+    """Ten of ten, spread over preparation, both stages and the evaluation, with everything that has a state."""
+    import random
+
+    whole = tmp_path / "whole"
+    times = []
+    for name in ("warm", "whole"):  # the first fills the store, as the killed ones find it
+        times.append(-time.monotonic())
+        process = start(cache, tmp_path / name, *STATEFUL)
+        wait_for(tmp_path / name / "config.yaml")
+        times[-1] = -time.monotonic()
+        assert process.wait() == 0
+        times[-1] += time.monotonic()
+    draw = random.Random(0)
+    for number in range(10):
+        folder = tmp_path / f"run{number}"
+        after = times[1] * (number + draw.random()) / 10
+        while True:
+            process = start(cache, folder, *STATEFUL)
+            wait_for(folder / "config.yaml")
+            time.sleep(after)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            if record(folder)["status"] == "running":
+                break
+            after *= 0.9  # the machine was quicker this time, and the run had finished
+            shutil.rmtree(folder)
+        rows = (folder / "metrics.csv").read_text().count("\n") - 1 if (folder / "metrics.csv").exists() else 0
+        print(f"killed after {after:.1f} s of {times[1]:.1f}: {rows} rows, last.ckpt of", last_epoch(folder))
+        assert run_command("train", f"resume={folder}") == 0
+        assert_equal_runs(folder, whole)
+
+
+def test_a_run_killed_before_it_began_names_the_command(run_command, tmp_path: Path, capsys) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/overrides.yaml").write_text("- data=w300\n- data.test_parts=[helen/testset]\n")
+    assert run_command("train", f"resume={tmp_path}") == 2
+    said = capsys.readouterr().err
+    assert f"canthus-train data=w300 'data.test_parts=[helen/testset]' hydra.run.dir={tmp_path}" in said
+
+
+def test_a_moved_run_keeps_its_best_score(whole: Path, run_command, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "moved")
+    assert run_command("train", f"resume={folder}", "trainer.max_epochs=7", "trainer.limit_train_batches=1") == 2
+    assert run_command("train", f"resume={folder}", "trainer.max_epochs=7") == 0
+    with (folder / "metrics.csv").open(newline="") as file:
+        errors = [float(row["val/nme_inter_ocular"]) for row in csv.DictReader(file)]
+    assert errors.index(min(errors)) != 6, "the last epoch must not be the best, or this shows nothing"
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["callbacks"]
+    best = next(value for key, value in state.items() if "monitor': 'val" in key)
+    assert float(best["best_model_score"]) == pytest.approx(min(errors), rel=1e-6)
+    assert best["best_model_path"] == str(folder / "checkpoints/best.ckpt")
+    kept = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
+    assert kept["epoch"] == errors.index(min(errors))
 
 
 def test_a_longer_training_is_allowed_and_explained(whole: Path, run_command, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(whole, tmp_path / "moved")
     assert run_command("train", f"resume={folder}") == 2
     assert "has finished its 6 epochs; to go on, add trainer.max_epochs=N" in (folder / "train.log").read_text()
@@ -95,8 +189,6 @@ def test_a_longer_training_is_allowed_and_explained(whole: Path, run_command, tm
 
 
 def test_a_damaged_checkpoint_names_the_newest_intact_one(whole: Path, run_command, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(whole, tmp_path / "damaged")
     last = folder / "checkpoints/last.ckpt"
     os.truncate(last, last.stat().st_size // 2)
@@ -108,8 +200,6 @@ def test_a_damaged_checkpoint_names_the_newest_intact_one(whole: Path, run_comma
 
 
 def test_only_the_length_may_change(whole: Path, run_command, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(whole, tmp_path / "changed")
     assert run_command("train", f"resume={folder}", "trainer.max_epochs=9", "data.batch_size=12") == 2
     assert "data.batch_size was 6 and is now 12" in (folder / "train.log").read_text()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
     assert record["status"] == "finished"
     assert torch.__version__.startswith(record["packages"]["torch"])
     assert record["seed"] == 0
+    assert record["exit_status"] == 0
+    assert record["seconds"] > 0
+    assert record["packages"].keys() >= {"canthus", "torch", "lightning", "timm", "wandb"}
+    assert isinstance(record["dirty"], bool)
+    assert len(record["commit"]) == 40
+    machine = record["machine"]
+    assert machine["processor"]
+    assert machine["processors"] == os.cpu_count()
+    assert machine["memory_gb"] > 0.1
+    assert machine["threads"] == torch.get_num_threads()
+    assert os.sep not in record["command"][0]
     assert "${" not in (trained / "config.yaml").read_text()
 
 
@@ -48,6 +60,25 @@ def test_same_seed_same_metrics_file(trained: Path, run_command, cache, tmp_path
     overrides = [line[2:] for line in (trained / ".hydra/overrides.yaml").read_text().splitlines()]
     assert run_command("train", *overrides, f"hydra.run.dir={tmp_path / 'again'}") == 0
     assert (tmp_path / "again/metrics.csv").read_text() == (trained / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize("change", ["data.num_workers=2", "trainer.accumulate_grad_batches=2", "seed=1"])
+def test_same_seed_same_metrics_file_in_other_set_ups(
+    change: str, trained: Path, run_command, cache, tmp_path: Path
+) -> None:
+    """Twice the same with workers and accumulation; workers alone change nothing, another seed does."""
+    overrides = [line[2:] for line in (trained / ".hydra/overrides.yaml").read_text().splitlines()]
+    overrides = [word for word in overrides if not word.startswith("trainer.max_epochs")] + ["trainer.max_epochs=2"]
+    files = []
+    for name in ("first", "second"):
+        assert run_command("train", *overrides, change, f"hydra.run.dir={tmp_path / name}") == 0
+        files.append((tmp_path / name / "metrics.csv").read_text())
+    assert files[0] == files[1]
+    loss = [line.split(",")[0:2] for line in files[0].splitlines()[1:]]
+    plain = tmp_path / "plain"
+    assert run_command("train", *overrides, f"hydra.run.dir={plain}") == 0
+    same = [line.split(",")[0:2] for line in (plain / "metrics.csv").read_text().splitlines()[1:]] == loss
+    assert same == (change == "data.num_workers=2")
 
 
 def test_a_failed_run_says_so(run_command, cache, tmp_path: Path) -> None:

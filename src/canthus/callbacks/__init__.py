@@ -1,5 +1,6 @@
 """Callbacks that every method shares."""
 
+from canthus.callbacks.checkpoint import Checkpoint
 from canthus.callbacks.evaluation import Evaluation, other_normalisers
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.metrics_file import MetricsFile
@@ -7,4 +8,13 @@ from canthus.callbacks.overlays import Overlays
 from canthus.callbacks.seeding import EpochSeed
 from canthus.callbacks.stages import StageSchedule
 
-__all__ = ["EpochSeed", "Evaluation", "Evaluator", "MetricsFile", "Overlays", "StageSchedule", "other_normalisers"]
+__all__ = [
+    "Checkpoint",
+    "EpochSeed",
+    "Evaluation",
+    "Evaluator",
+    "MetricsFile",
+    "Overlays",
+    "StageSchedule",
+    "other_normalisers",
+]

@@ -1,13 +1,14 @@
 """Pictures of what a model does to faces, stage by stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import lightning
 import numpy as np
+from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 
 from canthus.callbacks.drawing import contact_sheet, stage_strip
@@ -17,7 +18,7 @@ from canthus.callbacks.evaluator import Evaluator
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
 
-__all__ = ["Overlays", "face_strips", "save_picture"]
+__all__ = ["Overlays", "face_strips", "save_picture", "show_picture"]
 
 log = getLogger(__name__)
 
@@ -48,7 +49,9 @@ class Overlays(lightning.Callback):
         count = len(result.table.index)
         rows = np.unique(np.linspace(0, count - 1, min(self.faces, count)).round().astype(int))
         strips = [strip for _, strip in face_strips(result, trainer.datamodule, rows.tolist())]  # type: ignore[attr-defined]
-        save_picture(self.folder / f"epoch_{epoch:04d}.png", contact_sheet(strips, columns=2))
+        sheet = contact_sheet(strips, columns=2)
+        save_picture(self.folder / f"epoch_{epoch:04d}.png", sheet)
+        show_picture(trainer.loggers, "val/overlays", sheet, trainer.global_step - 1)
 
 
 def face_strips(
@@ -84,3 +87,13 @@ def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path} could not be written")
+
+
+def show_picture(loggers: Iterable[Logger], name: str, picture: NDArray[np.uint8], step: int) -> None:
+    """Hand an RGB picture to every logger that takes pictures: W&B and its like, and TensorBoard."""
+    for logger in loggers:
+        writer: Any = getattr(logger, "experiment", None)
+        if hasattr(logger, "log_image"):
+            logger.log_image(key=name, images=[picture], step=step)
+        elif hasattr(writer, "add_image"):
+            writer.add_image(name, picture, step, dataformats="HWC")

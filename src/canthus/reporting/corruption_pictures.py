@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.callbacks.drawing import stage_strip
-from canthus.callbacks.evaluator import Evaluation
+from canthus.callbacks.evaluation import Evaluation
 from canthus.data.batch import unscale_pixels
 from canthus.files import replacing
 from canthus.geometry import affine
