@@ -10,7 +10,7 @@ import torch
 from canthus.config import conf_path
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
-SMALL = {"dan": ["model.width=0.05", "model.statistics_faces=8"], "dcnn": []}
+SMALL = {"dan": ["model.width=0.05", "model.statistics_faces=8"], "dcnn": [], "fan_zhou": ["model.width=0.05"]}
 """What makes a model small, by the first word of an experiment's name."""
 
 
