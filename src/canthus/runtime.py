@@ -328,7 +328,7 @@ def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landma
         {key: value for key, value in cfg.model.items() if key not in ("optimizer", "scheduler")}
     )
     check_trust(OmegaConf.create({"model": settings}), run, trust=trust)
-    model = instantiate(settings, optimizer=None, scheduler=None)
+    model = instantiate(settings, optimizer=None, scheduler=None, _convert_="all")
     assert isinstance(model, LandmarkModel)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:

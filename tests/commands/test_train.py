@@ -11,6 +11,8 @@ import torch
 from canthus.config import conf_path
 
 EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
+SMALL = {"dan": ["model.width=0.05", "model.statistics_faces=8"], "dcnn": [], "fan_zhou": ["model.width=0.05"]}
+"""What makes a model small, by the first word of an experiment's name."""
 
 
 def test_a_run_folder_holds_everything(trained: Path) -> None:
@@ -114,7 +116,8 @@ def test_warm_start(trained: Path, run_command, cache, tmp_path: Path) -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs(experiment: str, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
     small = ["trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=1", "data.batch_size=4"]
-    small += ["data.validation=0.25", "model.width=0.05", "model.statistics_faces=8", f"paths.cache={cache}"]
+    small += ["trainer.check_val_every_n_epoch=1", "data.validation=0.25", f"paths.cache={cache}"]
+    small += SMALL["dan" if experiment == "demo" else experiment.split("_300w")[0]]
     data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
     folder = tmp_path / "run"
     assert run_command("train", f"experiment={experiment}", *small, *data, f"hydra.run.dir={folder}") == 0

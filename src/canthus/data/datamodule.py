@@ -294,6 +294,13 @@ class FaceDataModule(lightning.LightningDataModule):
         weight = (labels.visibility[view.rows] > 0)[..., None]
         return (points * weight).sum(0) / weight.sum(0)
 
+    def inputs(self, split: str) -> Iterator[Batch]:
+        """Every face of a split as unchanged network inputs, in order, on the host."""
+        view = self._views[split]
+        for begin in range(0, len(view), self.batch_size):
+            indices = list(range(len(view)))[begin : begin + self.batch_size]
+            yield self.to_input(view.batch(indices, copy=False), split, augment=False)
+
     def training_inputs(self, count: int) -> Iterator[Tensor]:
         """Augmented network inputs (B, C, H, W) of at least ``count`` faces, the same for the same seed."""
         self._random.manual_seed(_mix(self.seed, -1, 0))

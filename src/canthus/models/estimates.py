@@ -2,9 +2,30 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-__all__ = ["Estimates"]
+__all__ = ["Estimates", "Votes"]
+
+
+@dataclass
+class Votes:
+    """What the networks of one stage say, each for itself: more than one may place the same landmark.
+
+    Attributes:
+        points: (B, V, 2) votes, in the pixels of the batch's ``image``.
+        landmarks: (V,) int64, which landmark each vote is about.
+        unit: broadcastable to ``points``: how many pixels are 1 in a network's output (half the side of what it sees).
+    """
+
+    points: Tensor
+    landmarks: Tensor
+    unit: Tensor
+
+    def average(self, num_landmarks: int) -> Tensor:
+        """(B, K, 2) mean of the votes for each landmark; every landmark must have one."""
+        total = self.points.new_zeros(len(self.points), num_landmarks, 2).index_add(1, self.landmarks, self.points)
+        return total / torch.bincount(self.landmarks, minlength=num_landmarks)[:, None]
 
 
 @dataclass
@@ -13,6 +34,7 @@ class Estimates:
 
     Attributes:
         points: S tensors (B, K, 2), one per stage, coarse to fine, in the pixels of the batch's ``image``.
+        votes: S entries where the stages are many networks: what each of them said before the mean was taken.
         initial: (B, K, 2) what the first stage started from, if the method starts from a shape.
         scores: (B, K) confidence of the last stage's points, if the method gives one.
         heatmaps: (B, K, H, W) of the last stage, if the method makes them.
@@ -21,6 +43,7 @@ class Estimates:
     """
 
     points: list[Tensor]
+    votes: list[Votes] | None = None
     initial: Tensor | None = None
     scores: Tensor | None = None
     heatmaps: Tensor | None = None

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["normalised_point_loss", "pair_distance"]
+from canthus.models.estimates import Votes
+
+__all__ = ["normalised_point_loss", "pair_distance", "vote_loss"]
 
 
 def pair_distance(landmarks: Tensor, pair: tuple[Sequence[int], Sequence[int]]) -> Tensor:
@@ -40,3 +42,22 @@ def normalised_point_loss(
     # a face in profile has its pupils on one spot: at least a pixel, so that it does not rule the batch
     relative = per_face / pair_distance(landmarks, pair).clamp_min(1.0)
     return torch.where(measured, relative, 0).sum() / measured.sum().clamp_min(1)
+
+
+def vote_loss(votes: Votes, landmarks: Tensor, visibility: Tensor) -> Tensor:
+    """Mean squared distance of every network's votes from the truth, each in the unit of that network's output.
+
+    The squared error of the encoded targets, so the networks of a stage learn independently of each other.
+
+    Args:
+        votes: of one stage.
+        landmarks: (B, K, 2) truth.
+        visibility: (B, K); unlabelled points enter nothing.
+
+    Returns:
+        A scalar.
+    """
+    labelled = (visibility > 0)[:, votes.landmarks]
+    truth = torch.where(labelled[..., None], landmarks[:, votes.landmarks], votes.points.detach())
+    squared = ((votes.points - truth) / votes.unit).square().sum(-1)
+    return squared.sum() / labelled.sum().clamp_min(1)
