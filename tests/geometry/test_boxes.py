@@ -71,3 +71,25 @@ def test_a_face_without_labelled_points_has_no_box():
     visibility = torch.tensor([[2, 1], [0, 0]], dtype=torch.uint8)
     with pytest.raises(ValueError, match="at least one labelled point"):
         boxes.box_of_points(torch.zeros(2, 2, 2), visibility)
+
+
+def test_box_map_by_diagonal_is_the_fit_of_the_corners_by_frobenius_norms():
+    source, target = torch.tensor([[0.0, 0.0, 30.0, 40.0]]), torch.tensor([[100.0, 200.0, 124.0, 207.0]])
+    matrix = boxes.box_map(source, target, by="diagonal")
+    centred = [boxes.corners(box)[0] - boxes.centre(box) for box in (source, target)]
+    assert float(matrix[0, 0, 0]) == pytest.approx(float(centred[1].norm() / centred[0].norm()))
+    assert float(matrix[0, 0, 0]) == 0.5
+    mapped = affine.apply(matrix, boxes.centre(source)[:, None])[0]
+    assert mapped.tolist() == boxes.centre(target).tolist()
+    with pytest.raises(ValueError, match="'area'; one of sides, diagonal"):
+        boxes.box_map(source, target, by="area")
+
+
+@pytest.mark.parametrize("by", ["sides", "diagonal"])
+def test_a_shape_is_placed_in_a_box(by):
+    shape = torch.tensor([[3.0, 9.0], [1.0, 10.0], [2.0, 4.0], [7.0, 8.0]])
+    own = boxes.box_of_points(shape)
+    torch.testing.assert_close(boxes.shape_in_box(shape, own[None], by=by)[0], shape, atol=1e-6, rtol=0)
+    twice = torch.stack([2 * own, 2 * own + 50])
+    placed = boxes.shape_in_box(shape, twice, by=by)
+    torch.testing.assert_close(placed, torch.stack([2 * shape, 2 * shape + 50]), atol=1e-5, rtol=0)

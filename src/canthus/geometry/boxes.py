@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor
 
-__all__ = ["box_map", "box_of_points", "centre", "centred_box", "corners", "side"]
+from canthus.geometry import affine
+
+__all__ = ["box_map", "box_of_points", "centre", "centred_box", "corners", "shape_in_box", "side"]
+
+SCALES = ("sides", "diagonal")
 
 
 def centre(box: Tensor) -> Tensor:
@@ -44,20 +48,44 @@ def box_of_points(points: Tensor, visibility: Tensor | None = None) -> Tensor:
     )
 
 
-def box_map(source: Tensor, target: Tensor) -> Tensor:
-    """The upright similarity that places one box on another: centres meet, scale is the mean of both sides' ratios.
-
-    This is how DAN (and, with another norm, MDM) puts the mean shape into a detector box: aspect ratio is not matched.
+def box_map(source: Tensor, target: Tensor, *, by: str = "sides") -> Tensor:
+    """The upright similarity that places one box on another: centres meet, aspect ratio is not matched.
 
     Args:
         source: (B, 4).
         target: (B, 4) or (4,).
+        by: what sets the scale: ``sides``, the mean of both sides' ratios (DAN), or ``diagonal``, the ratio of the
+            diagonals, which is that of the corners' centred Frobenius norms (MDM: the least-squares fit of the corners
+            without rotation).
 
     Returns:
         (B, 2, 3) maps from source to target frame.
+
+    Raises:
+        ValueError: an unknown ``by``.
     """
+    if by not in SCALES:
+        raise ValueError(f"by is {by!r}; one of {', '.join(SCALES)}")
     source, target = torch.broadcast_tensors(source, target)
-    scale = ((target[..., 2:] - target[..., :2]) / (source[..., 2:] - source[..., :2])).mean(-1)
+    source_sides, target_sides = source[..., 2:] - source[..., :2], target[..., 2:] - target[..., :2]
+    if by == "sides":
+        scale = (target_sides / source_sides).mean(-1)
+    else:
+        scale = target_sides.norm(dim=-1) / source_sides.norm(dim=-1)
     linear = torch.eye(2, dtype=source.dtype, device=source.device) * scale[..., None, None]
     offset = centre(target) - scale[..., None] * centre(source)
     return torch.cat([linear, offset[..., None]], -1)
+
+
+def shape_in_box(shape: Tensor, box: Tensor, *, by: str = "sides") -> Tensor:
+    """Where a cascade starts: a reference shape whose tight box is placed on the face box.
+
+    Args:
+        shape: (K, 2).
+        box: (B, 4).
+        by: see `box_map`.
+
+    Returns:
+        (B, K, 2) in the frame of ``box``.
+    """
+    return affine.apply(box_map(box_of_points(shape), box, by=by), shape)

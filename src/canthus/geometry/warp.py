@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["warp", "warp_rows"]
+__all__ = ["pixel_grid", "resample", "warp", "warp_rows"]
 
 PADDING = {"border": cv2.BORDER_REPLICATE, "zeros": cv2.BORDER_CONSTANT}
 """Names of `grid_sample` and what OpenCV calls them."""
@@ -27,18 +27,37 @@ def warp(images: Tensor, matrices: Tensor, size: int, *, padding: str = "border"
     Returns:
         (B, C, size, size) in the dtype of ``images``. Gradients reach the pixels and the matrices.
     """
-    height, width = images.shape[-2:]
     # float32 coordinates: bfloat16 resolves half a pixel at most at these sizes
     with torch.autocast(images.device.type, enabled=False):
-        axis = torch.arange(size, device=images.device, dtype=torch.float32)
-        y, x = torch.meshgrid(axis, axis, indexing="ij")
-        pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
         m = matrices.float()
-        source = pixels @ m[..., :2].mT + m[..., None, :, 2]
+        source = pixel_grid(size, size, images.device).flatten(0, 1) @ m[..., :2].mT + m[..., None, :, 2]
+    return resample(images, source.unflatten(1, (size, size)), padding=padding)
+
+
+def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
+    """(height, width, 2) positions (x, y) of the pixels of a picture."""
+    rows, columns = (torch.arange(side, device=device, dtype=torch.float32) for side in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([x, y], -1)
+
+
+def resample(images: Tensor, points: Tensor, *, padding: str = "border") -> Tensor:
+    """Read pictures at any positions, bilinearly.
+
+    Args:
+        images: (B, C, H, W), float.
+        points: (B, H', W', 2) positions, pixels of ``images``.
+        padding: see `warp`.
+
+    Returns:
+        (B, C, H', W') in the dtype of ``images``. Gradients reach the pixels and the positions.
+    """
+    height, width = images.shape[-2:]
+    with torch.autocast(images.device.type, enabled=False):
         extent = torch.tensor([width - 1, height - 1], device=images.device, dtype=torch.float32)
-        grid = (2 * source / extent - 1).reshape(-1, size, size, 2)
-        warped = functional.grid_sample(images.float(), grid, padding_mode=padding, align_corners=True)
-    return warped.to(images.dtype)
+        grid = 2 * points.float() / extent - 1
+        sampled = functional.grid_sample(images.float(), grid, padding_mode=padding, align_corners=True)
+    return sampled.to(images.dtype)
 
 
 def warp_rows(

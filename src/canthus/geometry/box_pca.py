@@ -1,0 +1,57 @@
+"""How detector boxes lie about the true ones, to start training from boxes like those of a test."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from canthus.geometry import boxes
+
+__all__ = ["BoxPCA"]
+
+
+@dataclass(frozen=True)
+class BoxPCA:
+    """Gaussian of detector boxes relative to true boxes: MDM's box generator (menpo/mdm, data preparation).
+
+    A box is written relative to the true one: its centre taken away, divided by its width and height. MDM's principal
+    components are of the eight corner coordinates, which hold the same four numbers twice; these are of the four.
+
+    Attributes:
+        mean: (4,) mean relative box.
+        axes: (4, 4) principal components as rows, each as long as its standard deviation.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    @classmethod
+    def fit(cls, detected: Tensor, true: Tensor) -> "BoxPCA":
+        """Measure it on (N, 4) detector boxes of faces with (N, 4) true boxes.
+
+        Raises:
+            ValueError: fewer than two faces, or a true box without extent.
+        """
+        if len(detected) < 2:
+            raise ValueError(f"the variation of detector boxes needs at least 2 faces, not {len(detected)}")
+        centre, sides = _frame(true)
+        if not bool((sides > 0).all()):
+            raise ValueError("a true box without width or height")
+        relative = ((detected.double() - centre) / sides).cpu()
+        mean = relative.mean(0)
+        _, deviations, components = torch.linalg.svd((relative - mean) / (len(relative) - 1) ** 0.5, full_matrices=True)
+        lengths = torch.zeros(4, dtype=torch.float64)
+        lengths[: len(deviations)] = deviations
+        return cls(mean.float(), (lengths[:, None] * components).float())
+
+    def sample(self, true: Tensor, random: torch.Generator) -> Tensor:
+        """Draw a box for every true box: (B, 4) to (B, 4); ``random`` is a CPU generator."""
+        centre, sides = _frame(true)
+        weights = torch.randn(len(true), 4, generator=random)
+        relative = (self.mean.cpu() + weights @ self.axes.cpu()).to(true)
+        return (relative * sides + centre).to(true.dtype)
+
+
+def _frame(true: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre and sides, each twice, for both corners of a box."""
+    return boxes.centre(true).repeat(1, 2), (true[:, 2:] - true[:, :2]).repeat(1, 2)

@@ -1,0 +1,72 @@
+"""Patches around landmarks: all patches of a batch in one call of the sampler.
+
+Legend: B batch, N patches of a picture, C channels, h w rows and columns of a patch.
+"""
+
+import torch
+from torch import Tensor
+
+from canthus.geometry.warp import pixel_grid, resample
+
+__all__ = ["extract_patches", "region_maps", "warp_patches"]
+
+
+def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool = True) -> Tensor:
+    """Cut square patches at the scale of the picture, with black outside it.
+
+    Pixel ``size // 2`` of a patch lies on its centre, so at integer centres a patch is a slice of the picture; between
+    pixels it is interpolated (MDM's sampler rounds instead, and so shifts every patch by half a pixel on average).
+
+    Args:
+        image: (B, C, H, W), float.
+        centres: (B, N, 2), pixels.
+        size: side of a patch, pixels.
+        detach: cut the gradient from what a patch shows to where it lies, as MDM's sampler does.
+
+    Returns:
+        (B, N, C, size, size) in the dtype of ``image``.
+    """
+    upright = torch.eye(2, device=centres.device, dtype=torch.float32).expand(*centres.shape, 2)
+    maps = torch.cat([upright, centres.float()[..., None] - size // 2], -1)
+    return warp_patches(image, maps, (size, size), detach=detach)
+
+
+def region_maps(regions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps from patch pixels to picture pixels for patches that each fill a rectangle.
+
+    The rectangle is cut into h x w equal cells and a patch pixel lies in the middle of its cell, so the patch of a
+    mirrored rectangle is the mirrored patch.
+
+    Args:
+        regions: (..., 4) ``xyxy``, pixels.
+        size: (h, w) of the patches.
+
+    Returns:
+        (..., 2, 3) maps.
+    """
+    height, width = size
+    pitch = (regions[..., 2:] - regions[..., :2]) / regions.new_tensor([width, height])
+    return torch.cat([torch.diag_embed(pitch), (regions[..., :2] + pitch / 2)[..., None]], -1)
+
+
+def warp_patches(
+    image: Tensor, maps: Tensor, size: tuple[int, int], *, detach: bool = True, padding: str = "zeros"
+) -> Tensor:
+    """Resample patches of any position, scale and rotation.
+
+    Args:
+        image: (B, C, H, W), float.
+        maps: (B, N, 2, 3) maps from patch pixels to picture pixels.
+        size: (h, w) of the patches.
+        detach: see `extract_patches`.
+        padding: what lies outside the picture, ``zeros`` or ``border``.
+
+    Returns:
+        (B, N, C, h, w) in the dtype of ``image``.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        m = (maps.detach() if detach else maps).float()
+        points = pixel_grid(*size, image.device).flatten(0, 1) @ m[..., :2].mT + m[..., None, :, 2]
+    stacked = resample(image, points.reshape(len(image), -1, size[1], 2), padding=padding)
+    patches: Tensor = stacked.unflatten(2, (-1, size[0])).transpose(1, 2)
+    return patches
