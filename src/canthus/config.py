@@ -60,6 +60,7 @@ class EvalConfig:
     threshold: float | None = None
     output: str = MISSING
     overlays: int = 24
+    flip_average: bool | None = None
     trust: bool = False
     seed: int = 0
 
@@ -78,6 +79,7 @@ class PredictConfig:
     batch_size: int = 32
     device: str = "auto"
     overlays: bool = True
+    flip_average: bool | None = None
     trust: bool = False
 
 

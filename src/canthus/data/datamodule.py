@@ -258,6 +258,15 @@ class FaceDataModule(lightning.LightningDataModule):
         labels = view.landmarks
         return procrustes_mean(labels.points[view.rows], labels.visibility[view.rows], self.scheme.flip)
 
+    def training_labels(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Landmarks (N, K, 2), visibility (N, K) and face boxes (N, 4) of the training faces, photograph pixels."""
+        view = self._views["train"]
+        labels = view.landmarks
+        to_original, corners = labels.to_original[view.rows], boxes.corners(labels.box[view.rows])
+        points = affine.apply(to_original, labels.points[view.rows])
+        original_boxes = boxes.box_of_points(affine.apply(to_original, corners))
+        return points, labels.visibility[view.rows], original_boxes
+
     @property
     def reduced(self) -> bool:
         """Whether the batches have fewer points than the labels that face boxes come from."""
