@@ -41,7 +41,7 @@ def train(cfg: DictConfig) -> float | None:
     runtime.hush()
     with runtime.recorded(folder, cfg) as record, runtime.one_job_of_a_sweep(), tracking.one_run():
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-        model = instantiate(cfg.model)
+        model = instantiate(cfg.model, _convert_="all")
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
         if cfg.test:
             data.reader.faces(data.test_parts)  # a missing part should not wait until the training is over

@@ -90,6 +90,7 @@ class Step(nn.Module):
         self.from_features = nn.Linear(num_landmarks * (projection or features), hidden)
         self.from_memory = nn.Linear(hidden, hidden, bias=False) if memory else None
         self.output = nn.Linear(hidden, 2 * num_landmarks)
+        # the projection is not the released code's and keeps torch's initialisation: three layers at 0.01 hardly start
         for layer in (self.from_features, self.from_memory, self.output):
             if layer is not None:
                 _initialise(layer)
