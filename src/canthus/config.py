@@ -89,6 +89,7 @@ class EvalConfig:
     overlays: int = 24
     compare: str | None = None
     corruptions: Any = None
+    flip_average: bool | None = None
     trust: bool = False
     seed: int = 0
 
@@ -128,6 +129,7 @@ class PredictConfig:
     batch_size: int = 32
     device: str = "auto"
     overlays: bool = True
+    flip_average: bool | None = None
     trust: bool = False
 
 

@@ -60,6 +60,8 @@ def evaluate(cfg: DictConfig) -> float:
     with runtime.recorded(output, cfg):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
+        if cfg.flip_average is not None:
+            model.flip_average = cfg.flip_average
         data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
         evaluator = Evaluator(cfg.normaliser, cfg.threshold, cfg.normalisers or ())
         settings = OmegaConf.to_container(cfg.trainer, resolve=True)

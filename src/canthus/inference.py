@@ -73,7 +73,7 @@ class Predictor:
             maps = np.stack([self.spec.to_original(box) for box in some])
             crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
             batch = self._batch(crops, torch.from_numpy(maps), torch.from_numpy(some))
-            estimates = self.model.estimates(batch)
+            estimates = self.model.final_estimates(batch)
             points = affine.apply(batch["to_original"][:, None], torch.stack(estimates.points, 1).float())
             stages = points.cpu().double().numpy()
             scores = None if estimates.scores is None else estimates.scores.cpu().double().numpy()

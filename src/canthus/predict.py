@@ -47,6 +47,8 @@ def predict(cfg: DictConfig) -> None:
     sources = photographs.find_photographs(cfg.source)
     boxes = photographs.read_boxes(Path(cfg.boxes)) if cfg.boxes else None
     model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
+    if cfg.flip_average is not None:
+        model.flip_average = cfg.flip_average
     predictor = Predictor(
         model,
         extent=trained.data.extent,

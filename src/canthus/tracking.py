@@ -148,9 +148,10 @@ def show_results(loggers: Sequence[Logger], panels: Panels, folder: Path, metric
     trackers = [logger for logger in loggers if not isinstance(logger, MetricsFile)]
     full = metrics["subsets"]["full"]
     values = {f"best/nme_{metrics['normaliser']}": full["nme"]}
-    values |= {f"best/{name}": full[name] for name in ("auc", "failure_rate") if name in full}
+    values |= {f"best/{name}": full[name] for name in ("auc", "failure_rate")}
+    measured = {name: value for name, value in values.items() if value is not None}
     for logger in trackers:
-        logger.log_metrics(values, step)
+        logger.log_metrics(measured, step)
         _show_curves(logger, panels.curves)
     for name in PICTURES:
         if (folder / f"{name}.png").is_file():

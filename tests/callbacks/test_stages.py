@@ -85,3 +85,18 @@ def test_a_stage_that_the_model_does_not_have(make_data, make_model, make_traine
     model = make_model(stages=1)
     with pytest.raises(ValueError, match="has 1, counted from 0"):
         make_trainer(StageSchedule(PHASES)).fit(model, make_data(model))
+
+
+def test_methods_that_pretrain_do_so_first(make_model, make_trainer, monkeypatch) -> None:
+    model, schedule = make_model(), StageSchedule()
+    monkeypatch.setattr(type(model), "pretrains", True)
+    schedule.setup(make_trainer(max_epochs=10), model, "fit")
+    assert schedule.ends == [1, 5, 6, 10]
+    assert [phase.pretrain for phase in schedule.phases] == [True, False, True, False]
+    assert (model.trained_stages, model.pretraining, model.phase_begin, model.phase_epochs) == ([0], True, 0, 1)
+
+
+def test_pretraining_where_there_is_none(make_data, make_model, make_trainer) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="has no pretraining"):
+        make_trainer(StageSchedule([{"stages": [0], "pretrain": True}])).fit(model, make_data(model))

@@ -63,6 +63,23 @@ def test_a_failed_job_is_marked_stops_nothing_and_can_be_run_again(trained: Path
     assert [row["init_from"] for row in table(folder)] == [str(later)] * 2 + ["null"] * 2
 
 
+def test_a_killed_job_goes_on_from_its_checkpoint(cache: Path, tmp_path: Path) -> None:
+    arguments = ["-m", *SMALL, "seed=0,1", "trainer.max_epochs=2", f"paths.cache={cache}"]
+    assert sweep(*arguments, f"hydra.sweep.dir={tmp_path / 'whole'}").returncode == 0
+    folder = shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    job = Job.read(folder / "1")
+    assert job is not None
+    Job(job.number, job.overrides).write(folder / "1")  # still running, as after kill -9
+    begin = json.loads((folder / "sweep.json").read_text())["arguments"]
+    (folder / "sweep.json").write_text(json.dumps({"arguments": [a.replace("whole", "killed") for a in begin]}))
+    done = sweep("-m", f"sweep.resume={folder}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((folder / "1" / "provenance.json").read_text())
+    assert record["status"] == "finished"
+    assert [earlier["status"] for earlier in record["earlier"]] == ["finished"]
+    assert (folder / "1" / "metrics.csv").read_text() == (tmp_path / "whole/1/metrics.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [(["seed=5,6"], "a sweep resumes with its own settings"), (["hydra/launcher=basic"], None)],

@@ -10,9 +10,15 @@ import torch
 
 from canthus.config import conf_path
 
+TINY = {
+    "dan": ["model.width=0.05", "model.statistics_faces=8"],
+    "cfan": ["model.global_hidden=[8]", "model.local_hidden=[8]"],
+    "dcnn": [],
+    "fan_zhou": ["model.width=0.05"],
+    "mdm": ["model.patch=10", "model.channels=2", "model.hidden=8", "model.projection=4"],
+}
+"""What makes each model small enough to be run in a second."""
 EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
-SMALL = {"dan": ["model.width=0.05", "model.statistics_faces=8"], "dcnn": [], "fan_zhou": ["model.width=0.05"]}
-"""What makes a model small, by the first word of an experiment's name."""
 
 
 def test_a_run_folder_holds_everything(trained: Path) -> None:
@@ -113,17 +119,23 @@ def test_warm_start(trained: Path, run_command, cache, tmp_path: Path) -> None:
     assert torch.equal(before["network.first.fc1.weight"], after["network.first.fc1.weight"])
 
 
+def model_of(experiment: str) -> str:
+    """The model that an experiment overrides the default with."""
+    text = (Path(conf_path()) / "experiment" / f"{experiment}.yaml").read_text()
+    return next(model for model in TINY if f"override /model: {model}\n" in text)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs(experiment: str, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
     small = ["trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=1", "data.batch_size=4"]
     small += ["trainer.check_val_every_n_epoch=1", "data.validation=0.25", f"paths.cache={cache}"]
-    small += SMALL["dan" if experiment == "demo" else experiment.split("_300w")[0]]
+    small += TINY[model_of(experiment)]
     data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
     folder = tmp_path / "run"
     assert run_command("train", f"experiment={experiment}", *small, *data, f"hydra.run.dir={folder}") == 0
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["subsets"]["full"]["faces"] > 0
-    if experiment == "dan_300w":
+    if experiment in ("dan_300w", "cfan_300w", "mdm_300w"):
         tested = json.loads((folder / "evaluation/w300-test/metrics.json").read_text())
         assert {"full", "common", "challenging", "ibug"} <= set(tested["subsets"])
         assert tested["subsets"]["full"]["faces"] == 24

@@ -1,6 +1,7 @@
 """Callbacks that every method shares."""
 
 from canthus.callbacks.checkpoint import Checkpoint
+from canthus.callbacks.ema import EMA
 from canthus.callbacks.evaluation import Evaluation, other_normalisers
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.metrics_file import MetricsFile
@@ -9,6 +10,7 @@ from canthus.callbacks.seeding import EpochSeed
 from canthus.callbacks.stages import StageSchedule
 
 __all__ = [
+    "EMA",
     "Checkpoint",
     "EpochSeed",
     "Evaluation",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from logging import getLogger
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 
@@ -13,6 +13,18 @@ __all__ = ["StageSchedule"]
 log = getLogger(__name__)
 
 
+PRETRAINING_SHARE = 0.2
+"""Of a stage's epochs, where no phases are given."""
+
+
+class Phase(NamedTuple):
+    """Stages that train together, how long, and whether they are only pretrained."""
+
+    stages: list[int]
+    length: float
+    pretrain: bool = False
+
+
 class StageSchedule(lightning.Callback):
     """Trains the stages of a model in phases, each with a fresh optimiser and learning-rate schedule.
 
@@ -21,7 +33,8 @@ class StageSchedule(lightning.Callback):
 
     Args:
         phases: None: one stage after the other, equally long, if the method trains so (`LandmarkModel.stagewise`), all
-            at once otherwise. Or mappings with ``stages`` (numbers from 0 that train in this phase) and ``length``.
+            at once otherwise; a fifth of the time is for pretraining, if the method has one. Or mappings with
+            ``stages`` (numbers from 0 that train in this phase), ``length`` and, if the method pretrains, ``pretrain``.
             Lengths are epochs if they add up to ``trainer.max_epochs``; otherwise they are scaled to it.
 
     Raises:
@@ -30,7 +43,7 @@ class StageSchedule(lightning.Callback):
 
     def __init__(self, phases: Sequence[Mapping[str, Any]] | None = None) -> None:
         self._given = None if phases is None else [_checked(phase) for phase in phases]
-        self.phases: list[tuple[list[int], float]] = []
+        self.phases: list[Phase] = []
         self.phase = 0
         self.ends: list[int] = []
 
@@ -41,11 +54,11 @@ class StageSchedule(lightning.Callback):
         if not trainer.max_epochs or trainer.max_epochs < 1:
             raise ValueError(f"a stage schedule needs trainer.max_epochs, which is {trainer.max_epochs}")
         self.phases = _default(pl_module) if self._given is None else self._given
-        total = sum(length for _, length in self.phases)
+        total = sum(phase.length for phase in self.phases)
         passed = 0.0
         self.ends = []
-        for _, length in self.phases:
-            passed += length
+        for phase in self.phases:
+            passed += phase.length
             self.ends.append(round(passed / total * trainer.max_epochs))
         self.phase = next(number for number, end in enumerate(self.ends) if end > 0)
         self._apply(pl_module)
@@ -82,25 +95,30 @@ class StageSchedule(lightning.Callback):
     def _apply(self, model: lightning.LightningModule) -> None:
         if not isinstance(model, LandmarkModel):
             raise TypeError(f"a stage schedule drives a LandmarkModel, not {type(model).__name__}")
-        stages, _ = self.phases[self.phase]
+        stages, _, pretrain = self.phases[self.phase]
         begin = self.ends[self.phase - 1] if self.phase else 0
-        model.train_stages(stages, epochs=self.ends[self.phase] - begin)
+        model.train_stages(stages, epochs=self.ends[self.phase] - begin, begin=begin, pretrain=pretrain)
         model.train(model.training)  # finished stages may have a mode of their own
-        named = ", ".join(str(stage + 1) for stage in stages)
-        log.info("epochs %d to %d train stage %s", begin, self.ends[self.phase] - 1, named)
+        named, verb = ", ".join(str(stage + 1) for stage in stages), "pretrain" if pretrain else "train"
+        log.info("epochs %d to %d %s stage %s", begin, self.ends[self.phase] - 1, verb, named)
 
 
-def _default(model: lightning.LightningModule) -> list[tuple[list[int], float]]:
+def _default(model: lightning.LightningModule) -> list[Phase]:
     if not isinstance(model, LandmarkModel):
         raise TypeError(f"a stage schedule drives a LandmarkModel, not {type(model).__name__}")
     stages = list(range(model.num_stages))
-    return [([stage], 1.0) for stage in stages] if model.stagewise else [(stages, 1.0)]
+    groups = [[stage] for stage in stages] if model.stagewise else [stages]
+    if not model.pretrains:
+        return [Phase(group, 1.0) for group in groups]
+    shares = ((PRETRAINING_SHARE, True), (1 - PRETRAINING_SHARE, False))
+    return [Phase(group, share, pretrain) for group in groups for share, pretrain in shares]
 
 
-def _checked(phase: Mapping[str, Any]) -> tuple[list[int], float]:
-    unknown = set(phase) - {"stages", "length"}
+def _checked(phase: Mapping[str, Any]) -> Phase:
+    unknown = set(phase) - {"stages", "length", "pretrain"}
     if unknown or not phase.get("stages") or phase.get("length", 1) < 1:
         raise ValueError(
-            f"stage schedule phase {dict(phase)}: needs `stages`, a list of numbers from 0, and `length`, at least 1"
+            f"stage schedule phase {dict(phase)}: needs `stages`, a list of numbers from 0, and `length`, at least 1; "
+            "it may have `pretrain`, true or false"
         )
-    return list(phase["stages"]), float(phase.get("length", 1))
+    return Phase(list(phase["stages"]), float(phase.get("length", 1)), bool(phase.get("pretrain", False)))

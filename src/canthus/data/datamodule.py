@@ -260,7 +260,7 @@ class FaceDataModule(lightning.LightningDataModule):
             shown["image"] = scale_pixels(shown["image"], self.input.scaling)
         return shown
 
-    def inputs(self, split: str, indices: list[int]) -> Batch:
+    def inputs_of(self, split: str, indices: list[int]) -> Batch:
         """Network inputs of chosen faces as evaluation shows them, on the host."""
         return self.to_input(self._views[split].batch(indices, copy=False), split, augment=False)
 
@@ -281,6 +281,15 @@ class FaceDataModule(lightning.LightningDataModule):
         labels = view.landmarks
         return procrustes_mean(labels.points[view.rows], labels.visibility[view.rows], self.scheme.flip)
 
+    def training_labels(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Landmarks (N, K, 2), visibility (N, K) and face boxes (N, 4) of the training faces, photograph pixels."""
+        view = self._views["train"]
+        labels = view.landmarks
+        to_original, corners = labels.to_original[view.rows], boxes.corners(labels.box[view.rows])
+        points = affine.apply(to_original, labels.points[view.rows])
+        original_boxes = boxes.box_of_points(affine.apply(to_original, corners))
+        return points, labels.visibility[view.rows], original_boxes
+
     @property
     def reduced(self) -> bool:
         """Whether the batches have fewer points than the labels that face boxes come from."""
@@ -295,11 +304,10 @@ class FaceDataModule(lightning.LightningDataModule):
         return (points * weight).sum(0) / weight.sum(0)
 
     def inputs(self, split: str) -> Iterator[Batch]:
-        """Every face of a split as unchanged network inputs, in order, on the host."""
-        view = self._views[split]
-        for begin in range(0, len(view), self.batch_size):
-            indices = list(range(len(view)))[begin : begin + self.batch_size]
-            yield self.to_input(view.batch(indices, copy=False), split, augment=False)
+        """Every face of a split, likewise, in order."""
+        count = len(self._views[split])
+        for begin in range(0, count, self.batch_size):
+            yield self.inputs_of(split, list(range(begin, min(begin + self.batch_size, count))))
 
     def training_inputs(self, count: int) -> Iterator[Tensor]:
         """Augmented network inputs (B, C, H, W) of at least ``count`` faces, the same for the same seed."""

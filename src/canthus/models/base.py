@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from canthus.data.batch import Batch, InputSpec
 from canthus.models.estimates import Estimates
+from canthus.models.mirrored import average_with_mirrored, mirror_batch
 from canthus.schemes import Scheme, load_scheme
 
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ class LandmarkModel(lightning.LightningModule, ABC):
     initialised: Tensor
     name: ClassVar[str]
     """What tables call the method."""
-    stagewise: ClassVar[bool] = False
+    stagewise: bool = False
     """Whether the method trains one stage after the other."""
+    pretrains: ClassVar[bool] = False
+    """Whether the method pretrains a stage, with a loss of its own, before it trains it."""
     schemes: ClassVar[tuple[str, ...] | None] = None
     """Schemes that the method is defined for; None for any."""
 
@@ -69,7 +72,10 @@ class LandmarkModel(lightning.LightningModule, ABC):
             )
         self.num_stages = stages
         self._optimizer, self._scheduler = optimizer, scheduler
+        self.phase_begin = 0
         self.phase_epochs: int | None = None
+        self.pretraining = False
+        self.flip_average = False  # in evaluation and prediction; methods and commands may set it
         self.trained_stages: list[int] = list(range(stages))
         # a buffer, so that a checkpoint written in the middle of the schedule is evaluated as far as it was trained
         self.register_buffer("active_stages", torch.tensor(stages))
@@ -97,24 +103,39 @@ class LandmarkModel(lightning.LightningModule, ABC):
     def initialise(self, data: "FaceDataModule") -> None:
         """Take what the network needs from the training split (mean shape, pixel statistics) before training."""
 
+    def final_estimates(self, batch: Batch) -> Estimates:
+        """Estimates as evaluation and prediction want them: with ``flip_average``, averaged with the mirror image's."""
+        estimates = self.estimates(batch)
+        if not self.flip_average:
+            return estimates
+        mirrored = self.estimates(mirror_batch(batch, self.scheme))
+        return average_with_mirrored(estimates, mirrored, batch, self.scheme)
+
     # -- stages ------------------------------------------------------------------------------------------------------
 
-    def train_stages(self, stages: Sequence[int], epochs: int | None = None) -> None:
+    def train_stages(
+        self, stages: Sequence[int], epochs: int | None = None, *, begin: int = 0, pretrain: bool = False
+    ) -> None:
         """Choose the stages that train from now on; all up to the last of them are run.
 
         Args:
             stages: numbers from 0.
             epochs: length of this phase, for learning-rate schedules; the whole training when absent.
+            begin: first epoch of this phase.
+            pretrain: pretrain them, if the method does such a thing.
 
         Raises:
-            ValueError: a stage that the model does not have.
+            ValueError: a stage that the model does not have, or pretraining where there is none.
         """
         wrong = [stage for stage in stages if not 0 <= stage < self.num_stages]
         if wrong or not stages:
             raise ValueError(
                 f"cannot train stages {list(stages)}: {type(self).__name__} has {self.num_stages}, counted from 0"
             )
-        self.trained_stages, self.phase_epochs = sorted(stages), epochs
+        if pretrain and not self.pretrains:
+            raise ValueError(f"{type(self).__name__} has no pretraining; remove `pretrain` from the stage schedule")
+        self.trained_stages, self.pretraining = sorted(stages), pretrain
+        self.phase_begin, self.phase_epochs = begin, epochs
         self.active_stages.fill_(max(stages) + 1)
 
     @property
@@ -157,19 +178,19 @@ class LandmarkModel(lightning.LightningModule, ABC):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Estimates]:
         """Estimates for the evaluator callback."""
-        return {"estimates": self.estimates(batch)}
+        return {"estimates": self.final_estimates(batch)}
 
     test_step = validation_step
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Estimates:
         """Estimates."""
-        return self.estimates(batch)
+        return self.final_estimates(batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimise the stages that train now; called again whenever the stage schedule moves on."""
         parameters = [parameter for stage in self.trained_stages for parameter in self.stage_parameters(stage)]
-        optimizer = self._optimizer(parameters)
-        if self._scheduler is None:
+        optimizer = self._optimizer(list(dict.fromkeys(parameters)))  # stages may share weights
+        if self._scheduler is None or self.pretraining:  # a schedule's horizon is that of the training proper
             return optimizer
         accepted = inspect.signature(getattr(self._scheduler, "func", self._scheduler)).parameters
         given = getattr(self._scheduler, "keywords", {})

@@ -86,7 +86,7 @@ def input_tiles(
     """
     table = result.table
     chosen = list(rows)
-    batch = data.inputs(result.split, table.index[chosen].tolist())
+    batch = data.inputs_of(result.split, table.index[chosen].tolist())
     to_input = affine.invert(batch["to_original"])
     estimates = affine.apply(to_input, table.points[chosen, -1].cpu().float())
     pixels = unscale_pixels(batch["image"], data.input.scaling).clamp(0, 1).expand(-1, 3, -1, -1)

@@ -1,7 +1,7 @@
 """DAN as a LightningModule: stage-wise training, inter-pupil loss, statistics of the training faces."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -130,9 +130,9 @@ class DANModule(LandmarkModel):
         """The connection layer's dense part belongs to the stage it leads to."""
         return self.network.stage(stage).parameters()
 
-    def train_stages(self, stages: Sequence[int], epochs: int | None = None) -> None:
+    def train_stages(self, stages: Sequence[int], epochs: int | None = None, **phase: Any) -> None:
         """Choose the stages that train; one that begins may take over what the stage before has learnt."""
-        super().train_stages(stages, epochs)
+        super().train_stages(stages, epochs, **phase)
         for stage in self.trained_stages:
             if not self.begun[stage] and self.later_stages == "previous":
                 self.network.copy_stage(stage - 1, stage)
