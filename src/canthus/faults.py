@@ -147,10 +147,16 @@ def last_epoch(checkpoint: Path) -> int | None:
 
 
 def _how_to_go_on(folder: Path) -> str:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     epoch = last_epoch(folder / "checkpoints" / "last.ckpt")
+    command = f"canthus-train resume={folder}"
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        command = f"canthus-train -m sweep.resume={folder.parent}"
     if epoch is None:
-        return f"no epoch was finished: canthus-train resume={folder} begins again"
-    return f"last.ckpt is intact (epoch {epoch}): canthus-train resume={folder} goes on from it"
+        return f"no epoch was finished: {command} begins again"
+    return f"last.ckpt is intact (epoch {epoch}): {command} goes on from it"
 
 
 def _reason(error: Exception) -> str | None:
