@@ -62,6 +62,13 @@ def test_initialisation_is_the_released_codes() -> None:
     assert float(network.steps[0].from_features.weight.detach().std()) == pytest.approx(0.0088, abs=2e-4)  # 0.01, cut
 
 
+def test_convolutions_may_start_larger() -> None:
+    patches = torch.rand(2, 3, 3, 30, 30)
+    torch.manual_seed(0)
+    released, kaiming = (PatchEncoder(30, initialisation=name)(patches).std() for name in ("released", "kaiming"))
+    assert kaiming > 50 * released
+
+
 def test_without_an_output_every_step_stays_at_the_start() -> None:
     network = small()
     torch.nn.init.zeros_(network.steps[0].output.weight)
@@ -148,7 +155,14 @@ def test_a_projection_shortens_each_landmarks_features() -> None:
     assert len(network(torch.rand(1, 3, 40, 40), torch.rand(1, 68, 2) * 40, depth=2)) == 2
 
 
-@pytest.mark.parametrize(("options", "message"), [({"patch": 9}, "at least 10 pixels"), ({"steps": 0}, "steps=0")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch": 9}, "at least 10 pixels"),
+        ({"steps": 0}, "steps=0"),
+        ({"initialisation": "zero"}, "'zero'; one of released, kaiming"),
+    ],
+)
 def test_networks_that_make_no_sense(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MDM(5, **options)

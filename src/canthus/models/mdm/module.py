@@ -37,6 +37,7 @@ class MDMModule(LandmarkModel):
         hidden: see `MDM`.
         channels: see `MDM`.
         projection: see `MDM`.
+        initialisation: see `MDM`.
         unit: see `MDM`.
         independent: see `MDM`; the steps are then trained one after the other.
         size: side of the network input, pixels.
@@ -66,6 +67,7 @@ class MDMModule(LandmarkModel):
         hidden: int = HIDDEN,
         channels: int = CHANNELS,
         projection: int | None = None,
+        initialisation: str = "released",
         unit: float = 1.0,
         independent: bool = False,
         size: int = 256,
@@ -93,6 +95,7 @@ class MDMModule(LandmarkModel):
             hidden=hidden,
             channels=channels,
             projection=projection,
+            initialisation=initialisation,
             unit=unit,
             independent=independent,
         ).to(memory_format=torch.channels_last)
