@@ -5,6 +5,7 @@ Legend: B batch, N patches of a picture, C channels, h w rows and columns of a p
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from canthus.geometry.warp import pixel_grid, resample
 
@@ -26,9 +27,17 @@ def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool =
     Returns:
         (B, N, C, size, size) in the dtype of ``image``.
     """
-    upright = torch.eye(2, device=centres.device, dtype=torch.float32).expand(*centres.shape, 2)
-    maps = torch.cat([upright, centres.float()[..., None] - size // 2], -1)
-    return warp_patches(image, maps, (size, size), detach=detach)
+    corners = (centres.detach() if detach else centres).float() - size // 2
+    whole = corners.detach().floor()
+    share = (corners - whole).to(image.dtype)[..., None, None]  # of the next pixel, (B, N, 2, 1, 1)
+    extent = whole.new_tensor([image.shape[-1], image.shape[-2]])
+    # one pixel more than a patch on each side, so that a patch that lies wholly outside finds black, too
+    column, row = (whole.maximum(-whole.new_tensor(size + 1)).minimum(extent) + size + 1).long().unbind(-1)
+    windows = functional.pad(image, [size + 1] * 4).unfold(2, size + 1, 1).unfold(3, size + 1, 1)
+    picture = torch.arange(len(image), device=image.device)[:, None]
+    pixels = windows[picture, :, row, column]  # (B, N, C, size + 1, size + 1): slices, in one look-up
+    pixels = torch.lerp(pixels[..., :-1], pixels[..., 1:], share[:, :, :1])
+    return torch.lerp(pixels[..., :-1, :], pixels[..., 1:, :], share[:, :, 1:])
 
 
 def region_maps(regions: Tensor, size: tuple[int, int]) -> Tensor:

@@ -88,7 +88,8 @@ class FanZhouModule(LandmarkModel):
             dropout=dropout,
             levels=levels,
             anchors=self._eyes_and_mouth() if rectification == "eye_mouth" else None,
-        ).to(memory_format=torch.channels_last)
+        )
+        self.network.whole.to(memory_format=torch.channels_last)  # grouped convolutions are slower so
         self.rotation, self.scale = rotation, scale
         self.register_buffer("residuals", torch.zeros(RESIDUALS, count, 2))  # upright pixels
         self.register_buffer("measured", torch.tensor(False))
