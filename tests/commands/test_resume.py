@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -67,7 +68,7 @@ def wait_for_epoch(folder: Path, epoch: int, limit: float = 120) -> None:
     raise TimeoutError(f"epoch {epoch} was not reached")
 
 
-def wait_for(file: Path, limit: float = 120) -> None:
+def wait_for(file: Path, limit: float = 600) -> None:
     end = time.monotonic() + limit
     while not file.exists():
         assert time.monotonic() < end, f"{file} did not come"
@@ -120,39 +121,44 @@ def test_kill_while_a_checkpoint_is_written(moment: str, whole: Path, run_comman
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
+@pytest.fixture(scope="module")
+def whole_stateful(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The undisturbed run, and how many seconds it took once its folder had begun."""
+    parent = tmp_path_factory.mktemp("stateful")
+    seconds = 0.0
+    for name in ("warm", "whole"):  # the first fills the store, as the killed ones find it
+        process = start(cache, parent / name, *STATEFUL)
+        wait_for(parent / name / "config.yaml")
+        begin = time.monotonic()
+        assert process.wait() == 0
+        seconds = time.monotonic() - begin
+    return parent / "whole", seconds
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_ten_random_moments(run_command, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(10))
+def test_ten_random_moments(
+    number: int, whole_stateful: tuple[Path, float], run_command, cache: Path, tmp_path: Path
+) -> None:
     """Ten of ten, spread over preparation, both stages and the evaluation, with everything that has a state."""
-    import random
-
-    whole = tmp_path / "whole"
-    times = []
-    for name in ("warm", "whole"):  # the first fills the store, as the killed ones find it
-        times.append(-time.monotonic())
-        process = start(cache, tmp_path / name, *STATEFUL)
-        wait_for(tmp_path / name / "config.yaml")
-        times[-1] = -time.monotonic()
-        assert process.wait() == 0
-        times[-1] += time.monotonic()
-    draw = random.Random(0)
-    for number in range(10):
-        folder = tmp_path / f"run{number}"
-        after = times[1] * (number + draw.random()) / 10
-        while True:
-            process = start(cache, folder, *STATEFUL)
-            wait_for(folder / "config.yaml")
-            time.sleep(after)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            if record(folder)["status"] == "running":
-                break
-            after *= 0.9  # the machine was quicker this time, and the run had finished
-            shutil.rmtree(folder)
-        rows = (folder / "metrics.csv").read_text().count("\n") - 1 if (folder / "metrics.csv").exists() else 0
-        print(f"killed after {after:.1f} s of {times[1]:.1f}: {rows} rows, last.ckpt of", last_epoch(folder))
-        assert run_command("train", f"resume={folder}") == 0
-        assert_equal_runs(folder, whole)
+    whole, seconds = whole_stateful
+    after = seconds * (number + random.Random(number).random()) / 10
+    for attempt in range(20):
+        folder = tmp_path / f"run{attempt}"
+        process = start(cache, folder, *STATEFUL)
+        wait_for(folder / "config.yaml")
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if record(folder)["status"] == "running":
+            break
+        after *= 0.9  # the machine was quicker this time, and the run had finished
+    rows = (folder / "metrics.csv").read_text().count("\n") - 1 if (folder / "metrics.csv").exists() else 0
+    print(f"killed after {after:.1f} s of {seconds:.1f}: {rows} rows, last.ckpt of", last_epoch(folder))
+    assert run_command("train", f"resume={folder}") == 0
+    assert_equal_runs(folder, whole)
+    assert [earlier["status"] for earlier in record(folder)["earlier"]] == ["running"]
 
 
 def test_a_run_killed_before_it_began_names_the_command(run_command, tmp_path: Path, capsys) -> None:

@@ -90,4 +90,7 @@ def read_run(folder: Path) -> OfflineRun:
 
 def offline_runs(folder: Path) -> list[OfflineRun]:
     """Of a run folder, in the order in which they were made."""
+    import wandb
+
+    wandb.teardown()  # its service may still be writing; this waits for it
     return [read_run(found) for found in sorted((folder / "wandb").glob("offline-run-*"))]
