@@ -88,7 +88,7 @@ def _tent(side: int, like: Tensor) -> Tensor:
 class PatchSIFT(nn.Module):
     """kornia's SIFT on patches: linear votes for orientations, a Gaussian window, values clipped at 0.2.
 
-    About 50 times slower on a CPU than `DenseSIFT`: every patch has its own gradients and pooling.
+    Many times slower on a CPU than `DenseSIFT`: every patch has its own gradients and pooling.
     """
 
     def __init__(self) -> None:
