@@ -37,6 +37,7 @@ benchmarks: env ## side by side with what the field uses; see benchmarks/README.
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/patches.py
 
 wheel: env
 	$(BIN)/python -m build --quiet
