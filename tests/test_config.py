@@ -153,3 +153,24 @@ def test_config_module_does_not_import_torch() -> None:
 
     code = "import sys, canthus.train, canthus.evaluate, canthus.predict; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_other_primary_configs_are_refused() -> None:
+    assert "--config-dir DIR" in (problem("-m", "-cn", "train", "seed=0,1") or "")
+
+
+def test_glob_sweeps_are_left_to_hydra() -> None:
+    assert problem("-m", "experiment=glob(*_cpu)") is None
+
+
+def test_paths_are_checked() -> None:
+    with pytest.raises(config.ConfigError, match=r"unknown key 'paths.log_dri': did you mean 'log_dir'"):
+        config.check(composed("+paths.log_dri=/x"))
+
+
+def test_a_config_folder_of_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 5\n")
+    arguments, _ = preflight(["--config-dir", str(tmp_path), "experiment=mine"], "train")
+    assert arguments == [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"]
+    assert "no such folder" in (problem("--config-dir=/nowhere", "experiment=mine") or "")

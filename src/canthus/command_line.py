@@ -21,6 +21,13 @@ from canthus.config import ConfigError, RunError, accepted_arguments, conf_path,
 __all__ = ["argument", "fail", "launch"]
 
 
+PRINTING = (
+    "-c", "--cfg", "-i", "--info", "-h", "--help", "--hydra-help", "--version", "-sc", "--shell-completion", "-p",
+    "--package", "--resolve",
+)  # fmt: skip
+"""Options with which Hydra prints something and runs nothing."""
+
+
 def argument(key: str) -> str | None:
     """Value of ``key=value`` on the command line, before Hydra reads it; quotes of Hydra's grammar are taken off."""
     value = next((word.split("=", 1)[1] for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
@@ -101,11 +108,14 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
     # Hydra has no null choice, but people type it
     arguments = [f"{a[:-4]}none" if a in ("logger=null", "callbacks=null") else a for a in arguments]
     arguments = _with_searched_folder(arguments)
-    if any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments):
+    options = [word.partition("=")[0] for word in arguments if word.startswith("-")]
+    if set(options) & set(PRINTING):
         return arguments, None
+    for option in sorted(set(options) - {"-m", "--multirun", "-r", "--run"}):
+        raise ConfigError(f"{option} is no option here; configs of your own come in by --config-dir DIR")
     with initialize_config_dir(conf_path(), version_base="1.3"):
         try:
-            singles = {a: _first_choice(a) for a in arguments if not a.startswith("-")}
+            singles = {a: first for a in arguments if not a.startswith("-") and (first := _first_choice(a))}
             choices = [s for s in singles.values() if "." not in s.split("=", 1)[0] or s.startswith("hydra.searchpath")]
             base = compose(config_name, choices, return_hydra_config=True)
             added = {a: _add_if_argument(single, base) for a, single in singles.items()}
@@ -167,13 +177,16 @@ def _add_if_argument(override: str, base: DictConfig) -> str:
 
 
 def _first_choice(override: str) -> str:
-    """``a=1,2`` becomes ``a=1``: enough to check names."""
+    """``a=1,2`` becomes ``a=1``: enough to check names. Empty if only Hydra can tell the choices."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
 
     parsed = OverridesParser.create().parse_override(override)
     if not parsed.is_sweep_override():
         return override
     assert parsed.input_line is not None
+    if isinstance(parsed.value(), Glob):  # every config of a group: nothing to misspell
+        return ""
     discrete = parsed.is_discrete_sweep()
     first = next(iter(parsed.sweep_string_iterator())) if discrete else parsed.value().start  # type: ignore[union-attr]
     return f"{parsed.input_line.split('=', 1)[0]}={first}"

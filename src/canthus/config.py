@@ -8,7 +8,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,15 @@ class RunError(RuntimeError):
 
 
 @dataclass
+class PathsConfig:
+    """Keys of paths/default.yaml."""
+
+    log_dir: str = MISSING
+    cache: str = MISSING
+    output_dir: str = MISSING
+
+
+@dataclass
 class SweepConfig:
     """Key ``sweep`` of train.yaml."""
 
@@ -59,7 +68,7 @@ class TrainConfig:
     callbacks: Any = None
     logger: Any = None
     trainer: Any = MISSING
-    paths: Any = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
     task_name: str = MISSING
     tags: list[str] = field(default_factory=list)
     seed: int = 0
@@ -78,7 +87,7 @@ class EvalConfig:
 
     data: Any = MISSING
     trainer: Any = MISSING
-    paths: Any = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
     run: str = MISSING
     checkpoint: str = "best"
     split: str = "auto"
@@ -99,7 +108,7 @@ class ScoreConfig:
     """Keys of score.yaml."""
 
     data: Any = MISSING
-    paths: Any = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
     predictions: str = MISSING
     name: str | None = None
     scheme: str | None = None
@@ -138,7 +147,7 @@ class InspectConfig:
     """Keys of inspect.yaml."""
 
     data: Any = MISSING
-    paths: Any = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
     output: str = MISSING
     faces: int = 48
     seed: int = 0
@@ -216,10 +225,7 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
     Raises:
         ConfigError: naming the key, its place and the nearest known name.
     """
-    known = set(schema.__dataclass_fields__)  # type: ignore[attr-defined]
-    for key in map(str, cfg):
-        if key not in known:
-            raise ConfigError(f"unknown key '{key}': {suggest(key, known)}")
+    _check_keys(cfg, schema, "")
     nodes = list(nodes_of(cfg))
     missing = sorted(place for place, node in nodes if node is not None and node._is_missing())
     if missing:
@@ -233,6 +239,15 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
     for place, node in nodes:
         if _is_target(node):
             _check_arguments(place, node)
+
+
+def _check_keys(node: DictConfig, schema: type, place: str) -> None:
+    known: dict[str, Any] = {field.name: field.type for field in fields(schema)}
+    for key in map(str, node):
+        if key not in known:
+            raise ConfigError(f"unknown key '{place}{key}': {suggest(key, known)}")
+        if is_dataclass(known[key]):
+            _check_keys(node[key], known[key], f"{place}{key}.")
 
 
 def nodes_of(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,7 @@ from canthus.config import ConfigError, RunError
 from canthus.data.face import DataError
 from canthus.files import replacing
 
-__all__ = ["CheckpointFiles", "exit_status", "explained", "last_epoch"]
+__all__ = ["CheckpointFiles", "by_ctrl_c", "exit_status", "explained", "last_epoch"]
 
 log = getLogger(__name__)
 
@@ -107,7 +107,9 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         with _sigterm_raises():
             yield
-    except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns Ctrl-C into an exit
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not isinstance(error, SIGTERMException) and not by_ctrl_c(error):  # whoever exits has said why
+            raise
         by = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"
         _tell(f"stopped by {by}; {_how_to_go_on(folder)}")
         raise SystemExit(exit_status(error)) from None
@@ -128,12 +130,21 @@ def _tell(message: str) -> None:
     log.error("%s", message)
 
 
+def by_ctrl_c(error: BaseException) -> bool:
+    """Whether it was Ctrl-C, which Lightning turns into an exit."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+    )
+
+
 def exit_status(error: BaseException) -> int:
     """What the shell gets: 130 and 143 as for other programs, 2 for what the user can mend, 1 for faults."""
     if isinstance(error, SIGTERMException):
         return 128 + signal.SIGTERM
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+    if by_ctrl_c(error):
         return 128 + signal.SIGINT
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
     return 2 if isinstance(error, (ConfigError, DataError)) else 1
 
 

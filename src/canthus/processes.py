@@ -12,7 +12,7 @@ from typing import Any
 
 from canthus.config import ConfigError
 
-__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "started"]
+__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "requeued", "started"]
 
 TIME = "%Y-%m-%d_%H-%M-%S-%f"
 
@@ -22,8 +22,17 @@ def _torchrun() -> bool:
 
 
 def _slurm() -> bool:
-    """Whether srun started several tasks; a script around one task is an ordinary process."""
-    return "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    """Whether srun started several tasks; the batch script around them is an ordinary process."""
+    return _srun() and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def _srun() -> bool:
+    return "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" in os.environ
+
+
+def requeued() -> bool:
+    """Whether SLURM has started this job before, so that what its folder holds is its own."""
+    return _srun() and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
 def rank() -> int:
@@ -37,16 +46,15 @@ def rank() -> int:
 def started() -> str:
     """Name for the folder of a run or sweep: the time, or what all processes of a run started together agree on.
 
-    Under SLURM it is the job's number, so a job that is requeued finds its folder, and Lightning its checkpoint.
+    Under srun it is the numbers of job and step, so a job that is requeued finds its folder and checkpoint.
 
     Raises:
         ConfigError: torchrun offers no way to agree.
     """
     if _torchrun():
         return _agreed(datetime.now(UTC).astimezone().strftime(TIME))
-    if _slurm():
-        step = os.environ.get("SLURM_STEP_ID")
-        return f"slurm-{os.environ['SLURM_JOB_ID']}" + (f"-{step}" if step else "")
+    if _srun():
+        return f"slurm-{os.environ['SLURM_JOB_ID']}-{os.environ['SLURM_STEP_ID']}"
     return datetime.now(UTC).astimezone().strftime(TIME)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from logging import getLogger
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, ValueNode
 
+from canthus import processes
 from canthus.config import ConfigError, nodes_of
 from canthus.faults import last_epoch
 from canthus.runtime import load_config, load_weights
@@ -49,7 +51,8 @@ def register_run(run: Path) -> None:
         )
     saved = load_config(run)
     before, now = str(saved.paths.output_dir), os.path.abspath(run)
-    text = OmegaConf.to_yaml(saved).replace(before, now)  # the folder may have been moved
+    # the folder may have been moved
+    text = re.sub(rf"{re.escape(before)}(?=[/'\"\s])", lambda _: now, OmegaConf.to_yaml(saved))
     content = OmegaConf.to_container(OmegaConf.create(text))
     assert isinstance(content, dict)
     node = {"defaults": ["root_schema", "_self_", {"hydra": "default"}], **content}
@@ -70,8 +73,9 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
         ConfigError: missing or damaged checkpoint (the message names the newest intact one), or a finished run.
     """
     path = run / "checkpoints" / "last.ckpt"
-    for left_over in path.parent.glob(".*.tmp.ckpt"):  # of a process that was killed while it wrote
-        left_over.unlink()
+    if processes.rank() == 0:
+        for left_over in path.parent.glob(".*.tmp.ckpt"):  # of a process that was killed while it wrote
+            left_over.unlink(missing_ok=True)
     _refuse_changes(run, cfg)
     if not path.is_file() and _in_first_epoch(run):
         log.warning("%s was stopped before its first checkpoint: it begins again, with its own config", run)
@@ -120,7 +124,7 @@ def _refuse_changes(run: Path, cfg: DictConfig) -> None:
     )
     for place in sorted(before | now):
         old, new = before.get(place), now.get(place)
-        if old == new or place.startswith(WITHOUT_EFFECT) or str(new).startswith(here):
+        if old == new or place.startswith(WITHOUT_EFFECT) or f"{new}/".startswith(f"{here}/"):
             continue
         if place.split(".")[0] not in saved:  # a key that canthus did not have then
             continue

@@ -24,7 +24,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from canthus.config import ConfigError, nodes_of
-from canthus.faults import exit_status
+from canthus.data.face import Reader
+from canthus.faults import by_ctrl_c, exit_status
 from canthus.files import replacing
 from canthus.models.base import LandmarkModel
 
@@ -148,8 +149,10 @@ def _refresh_summary(folder: Path) -> None:
 def _how_it_ended(error: BaseException) -> str:
     if isinstance(error, SIGTERMException):
         return "terminated (SIGTERM)"
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):  # Lightning turns Ctrl-C into an exit
+    if by_ctrl_c(error):
         return "interrupted"
+    if isinstance(error, SystemExit):
+        return f"failed: exit with status {error.code}"
     return f"failed: {type(error).__name__}: {error}"
 
 
@@ -293,13 +296,20 @@ def check_trust(cfg: Any, run: Path, *, trust: bool) -> None:
     if trust:
         return
     for place, node in nodes_of(cfg):
-        if place.rpartition(".")[2] in ("_target_", "reader") and not _is_ours(str(node)):
-            raise ConfigError(f"{place}={node} is code from outside canthus; if you trust {run}, add trust=true")
+        leaf = place.rpartition(".")[2]
+        if leaf == "_args_" or (leaf in ("_target_", "reader") and not _is_harmless(str(node))):
+            raise ConfigError(
+                f"{place}={node} is code from outside canthus, or tells what to call; if you trust {run}, add trust=true"
+            )
 
 
-def _is_ours(target: str) -> bool:
-    """Whether a dotted path ends at something that canthus itself defines (not at a module that it imports)."""
-    if target == "lightning.Trainer":
+HARMLESS = ("lightning.Trainer", "canthus.data.face_data", "canthus.data.augment.Augmentation")
+"""What a run's config may build besides models and readers: callables that call nothing they are given."""
+
+
+def _is_harmless(target: str) -> bool:
+    """Whether a dotted path ends at a model or reader that canthus itself defines, or is one of `HARMLESS`."""
+    if target in HARMLESS:
         return True
     if not target.startswith("canthus."):
         return False
@@ -307,7 +317,11 @@ def _is_ours(target: str) -> bool:
         found = get_object(target)
     except (ImportError, AttributeError, ValueError):
         return False
-    return callable(found) and str(getattr(found, "__module__", "")).startswith("canthus.")
+    return (
+        isinstance(found, type)
+        and issubclass(found, (LandmarkModel, Reader))
+        and found.__module__.startswith("canthus.")
+    )
 
 
 def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:

@@ -5,7 +5,6 @@ started. Kept free of torch.
 """
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -82,7 +81,7 @@ def jobs_of(sweep: Path) -> list[Job]:
     return sorted((job for job in found if job), key=lambda job: job.number)
 
 
-def mendable(error: Exception) -> str | None:
+def mendable(error: BaseException) -> str | None:
     """The message of an error that the user can mend, at the settings, the data or the machine; None for a fault."""
     from hydra.errors import InstantiationException
 
@@ -108,7 +107,7 @@ def run_job(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         What the task returned; None if it failed.
 
     Raises:
-        JobFailed: a trial of a study raised an error, or its objective is not a number.
+        JobFailed: a trial of a study, or a job of another command than training, failed.
         ConfigError: the folder holds another job.
     """
     from hydra.core.hydra_config import HydraConfig
@@ -129,7 +128,7 @@ def run_job(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         if before and before.status == "finished":
             log.info("job %d is finished: not run again", job.number)
             return before.score
-        if (folder / "checkpoints" / "last.ckpt").is_file():
+        if list((folder / "checkpoints").glob("*.ckpt")):
             cfg.resume = str(folder)
     if hydra.launcher._target_.rpartition(".")[2] in ("JoblibLauncher", "LocalLauncher"):
         job.gpu = processes.pin_gpu(folder.parent)
@@ -137,15 +136,17 @@ def run_job(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     begin = time.monotonic()
     try:
         score = task(cfg)
-        if score is not None and not math.isfinite(score):
-            raise FloatingPointError(f"{job.objective} is {score}: the training diverged; lower the learning rate")
         job.status, job.score = "finished", score
         return score
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code in (130, 143):  # Ctrl-C and SIGTERM are meant for all jobs
+            job.status = "interrupted"
+            raise
         job.status = "failed"
         job.error = mendable(error) or f"{type(error).__name__}: {error}"
         log.error("job %d failed: %s", job.number, job.error, exc_info=mendable(error) is None)
-        if "n_trials" in hydra.sweeper:  # a study must hear of it; a grid goes on either way
+        # a study must hear of it, and so must Hydra where no table of the sweep tells the exit status
+        if "n_trials" in hydra.sweeper or "sweep" not in cfg:
             raise JobFailed(f"job {job.number}: {job.error}") from None
         return None
     except BaseException:
@@ -194,6 +195,10 @@ def overrides(cfg: DictConfig, folder: Path) -> list[str]:
     """
     added = [f"hydra.sweep.dir={quoted(str(folder))}"]
     sweeper = cfg.hydra.sweeper
+    if not cfg.sweep.resume and (folder / "sweep.json").exists():
+        raise ConfigError(
+            f"{folder} holds a sweep already; go on with it by sweep.resume={folder}, or name another one"
+        )
     if not cfg.sweep.resume or "n_trials" not in sweeper:
         return added
     jobs = jobs_of(folder)

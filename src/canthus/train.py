@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canthus import command_line, config, sweeps
+from canthus import command_line, config, processes, sweeps
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,6 +37,12 @@ def train(cfg: DictConfig) -> float | None:
     log = getLogger("canthus.train")
     config.check(cfg)
     folder = Path(cfg.paths.output_dir)
+    if not cfg.resume and list((folder / "checkpoints").glob("*.ckpt")):
+        if not processes.requeued():
+            raise config.ConfigError(
+                f"{folder} holds a run already; go on with it by resume={folder}, or name another hydra.run.dir"
+            )
+        cfg.resume = str(folder)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
     runtime.hush()
     with (
@@ -71,6 +78,8 @@ def train(cfg: DictConfig) -> float | None:
         score = None
         if best is not None and best.best_model_path:
             score = float(best.best_model_score)
+            if not math.isfinite(score):
+                raise config.RunError(f"{best.monitor} is {score}: the training diverged; lower model.optimizer.lr")
             chosen = {"ckpt_path": best.best_model_path, "weights_only": True}
             record["selected_on"] = f"{best.monitor} of held-out photographs"
             trainer.validate(model, data, **chosen, verbose=False)

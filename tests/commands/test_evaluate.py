@@ -80,6 +80,19 @@ def test_nested_code_from_outside_is_refused(place: str, trained: Path, run_comm
     assert "os.makedirs is code from outside canthus" in logs
 
 
+def test_what_canthus_would_call_for_others_is_refused(trained: Path, run_command, tmp_path: Path, capsys) -> None:
+    """A function of canthus that builds what it is told to is as good as code from outside."""
+    from omegaconf import OmegaConf
+
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = OmegaConf.load(copy / "config.yaml")
+    made = {"_target_": "canthus.data.make_reader", "_args_": ["subprocess.Popen", {"args": f"touch {tmp_path}/made"}]}
+    OmegaConf.update(config, "model.scheme", made, force_add=True)
+    OmegaConf.save(config, copy / "config.yaml")
+    assert run_command("evaluate", f"run={copy}") == 2
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_module_that_canthus_imports_is_not_canthus(trained: Path, run_command, tmp_path: Path) -> None:
     copy = shutil.copytree(trained, tmp_path / "copy")
     config = (copy / "config.yaml").read_text()

@@ -96,6 +96,17 @@ def test_only_the_launcher_may_change(arguments: list[str], words: str | None, t
         assert resumed_arguments(tmp_path, ["-m", *arguments])[:3] == ["-m", "seed=0,1", "hydra/launcher=basic"]
 
 
+def test_a_sweep_is_not_overwritten(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps({"arguments": ["-m", "seed=0,1"]}))
+    assert run_command("train", "-m", "seed=5,6", f"hydra.sweep.dir={tmp_path}") == 2
+    assert f"sweep.resume={tmp_path}" in capsys.readouterr().err
+
+
+def test_failures_of_other_commands_reach_the_exit_status(run_command, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command("inspect_data", "-m", "data=synthetic", "data.size=10", "data.test_parts=[nothing],[]") == 1
+
+
 def test_resuming_what_is_no_sweep(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("train", "-m", f"sweep.resume={tmp_path}") == 2
     assert "is not a sweep" in capsys.readouterr().err
@@ -139,8 +150,9 @@ def test_parallel_workers_take_a_gpu_each(cache: Path, tmp_path: Path, monkeypat
     """Four jobs on two workers, as on a machine with two GPUs (which a CPU run never opens)."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     folder = tmp_path / "sweep"
-    launcher = ["hydra/launcher=per_gpu", "+hydra.launcher.max_nbytes=null"]
-    done = sweep("-m", *SMALL, "seed=0,1,2,3", *launcher[:1], f"paths.cache={cache}", f"hydra.sweep.dir={folder}")
+    done = sweep(
+        "-m", *SMALL, "seed=0,1,2,3", "hydra/launcher=per_gpu", f"paths.cache={cache}", f"hydra.sweep.dir={folder}"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     jobs = [Job.read(folder / str(number)) for number in range(4)]
     assert {job.gpu for job in jobs if job} == {"0", "1"}

@@ -100,6 +100,15 @@ def test_a_failed_run_says_so(run_command, cache, tmp_path: Path) -> None:
     assert "lower data.batch_size" in (folder / "train.log").read_text()
 
 
+def test_a_run_is_not_overwritten(trained: Path, run_command, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "last.ckpt").write_bytes(b"of a week's training")
+    assert run_command("train", "data.size=30", f"hydra.run.dir={folder}") == 2
+    assert f"go on with it by resume={folder}" in (folder / "train.log").read_text()
+    assert (folder / "checkpoints" / "last.ckpt").read_bytes() == b"of a week's training"
+
+
 def test_without_validation_the_last_epoch_is_tested(run_command, cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     small = ["trainer=cpu", "trainer.max_epochs=2", "model.width=0.05", "data.size=30", "data.resolution=128"]
