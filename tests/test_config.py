@@ -62,10 +62,10 @@ def test_defaults_in_signatures_can_be_overridden_without_plus() -> None:
     config.register_schemas()
     arguments = ["model.width=0.5", "seed=3", "-m", "trainer.gradient_clip_val=1,2"]
     assert preflight(arguments, "train")[0][:-1] == [  # the last is the sweep's folder
-        "+model.width=0.5",
+        "++model.width=0.5",
         "seed=3",
         "-m",
-        "+trainer.gradient_clip_val=1,2",
+        "++trainer.gradient_clip_val=1,2",
     ]
 
 
@@ -174,3 +174,23 @@ def test_a_config_folder_of_the_users_own(tmp_path: Path) -> None:
     arguments, _ = preflight(["--config-dir", str(tmp_path), "experiment=mine"], "train")
     assert arguments == [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"]
     assert "no such folder" in (problem("--config-dir=/nowhere", "experiment=mine") or "")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainer.max_epochs=two", "trainer.max_epochs=two: it has to be a whole number"),
+        ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5: it has to be a whole number"),
+        ("+model.width=abc", "model.width=abc: it has to be a number"),
+        ("data.size=sixty", "data.size=sixty: it has to be a whole number"),
+        ("+data.augmentation.rotation=lots", "data.augmentation.rotation=lots: it has to be a number"),
+        ("+trainer.detect_anomaly=maybe", "trainer.detect_anomaly=maybe: it has to be true or false"),
+    ],
+)
+def test_values_of_another_kind_are_refused(override: str, words: str) -> None:
+    with pytest.raises(config.ConfigError, match=re.escape(words)):
+        config.check(composed(override))
+
+
+def test_a_key_may_be_given_twice() -> None:
+    assert problem("model.width=0.05", "model.width=0.06") is None

@@ -94,7 +94,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
         config_name: of the primary config.
 
     Returns:
-        The arguments, with a ``+`` before keys that stand in no config but in the signature of their ``_target_``
+        The arguments, with ``++`` before keys that stand in no config but in the signature of their ``_target_``
         (defaults live in signatures, and ``model.width=0.5`` should work), and the folder of the sweep, if it is one.
 
     Raises:
@@ -136,7 +136,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
             raise ConfigError(_explain(error, config_name)) from error
         finally:
             GlobalHydra.instance().clear()
-    words = [f"+{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments]
+    words = [f"++{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments]
     return [*words, *more, *processes.overrides(sweep=folder is not None)], folder
 
 
@@ -162,7 +162,7 @@ def _is_absent(cfg: DictConfig, key: str) -> bool:
 
 
 def _add_if_argument(override: str, base: DictConfig) -> str:
-    """Prefix ``+`` if the key is an argument of its node's target that the config leaves at its default."""
+    """Prefix ``++``, which may stand twice, if the key is an argument of its node's target that the config leaves out."""
     key = override.split("=", 1)[0]
     parent, _, leaf = key.rpartition(".")
     if not parent or key[0] in "+~":
@@ -173,7 +173,7 @@ def _add_if_argument(override: str, base: DictConfig) -> str:
     if not isinstance(node, DictConfig) or leaf in list(node.keys()) or "_target_" not in node:
         return override
     accepted, _ = accepted_arguments(parent, node)
-    return f"+{override}" if accepted is None or leaf in accepted else override
+    return f"++{override}" if accepted is None or leaf in accepted else override
 
 
 def _first_choice(override: str) -> str:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, ValueNode
 
 __all__ = [
     "ConfigError",
@@ -277,10 +278,45 @@ def _check_arguments(place: str, node: DictConfig) -> None:
             raise ConfigError(
                 f"unknown key '{place}.{key}': {node._target_} has no such argument; {suggest(key, accepted)}"
             )
+    parameters = _signature(node)
+    for key in sorted(given & set(parameters)):
+        wanted = _wanted_kind(node._get_node(key), parameters[key].annotation)
+        if wanted:
+            raise ConfigError(f"{place}.{key}={node[key]}: it has to be {wanted}")
     if not node.get("_partial_") and not node.get("_args_"):
         absent = sorted(required - given)
         if absent:
             raise ConfigError(f"{place} ({node._target_}) also needs: {', '.join(absent)}")
+
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _wanted_kind(node: Any, annotation: Any) -> str | None:
+    """What a plain value should be, if its parameter takes numbers or switches only and it is none."""
+    kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
+    kinds -= {type(None)}
+    value = node._value() if isinstance(node, ValueNode) and not node._is_interpolation() else None
+    if value is None or not kinds or not kinds <= KINDS.keys():
+        return None
+    if type(value) in kinds or (type(value) is int and float in kinds):
+        return None
+    return KINDS[float] if float in kinds else " or ".join(KINDS[kind] for kind in KINDS if kind in kinds)
+
+
+def _signature(node: DictConfig) -> dict[str, inspect.Parameter]:
+    """Parameters of a target; empty where there is no telling."""
+    from hydra.utils import get_method
+
+    if node._target_ == "canthus.data.face_data":
+        from canthus.data import data_options
+
+        reader, module = data_options(node.reader)
+        return {**reader, **module}
+    try:
+        return dict(inspect.signature(get_method(node._target_)).parameters)
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return {}
 
 
 def accepted_arguments(place: str, node: DictConfig) -> tuple[set[str] | None, set[str]]:

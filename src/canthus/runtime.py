@@ -299,7 +299,7 @@ def check_trust(cfg: Any, run: Path, *, trust: bool) -> None:
         leaf = place.rpartition(".")[2]
         if leaf == "_args_" or (leaf in ("_target_", "reader") and not _is_harmless(str(node))):
             raise ConfigError(
-                f"{place}={node} is code from outside canthus, or tells what to call; if you trust {run}, add trust=true"
+                f"{place}={node} is code from outside canthus, or says what to call; if you trust {run}: trust=true"
             )
 
 

@@ -36,6 +36,11 @@ def train(cfg: DictConfig) -> float | None:
 
     log = getLogger("canthus.train")
     config.check(cfg)
+    if cfg.data.get("corruption"):
+        raise config.ConfigError(
+            f"data.corruption={cfg.data.corruption} is for canthus-eval: here the best epoch would be chosen on corrupted"
+            " faces; data.augmentation changes those to train on"
+        )
     folder = Path(cfg.paths.output_dir)
     if not cfg.resume and list((folder / "checkpoints").glob("*.ckpt")):
         if not processes.requeued():

@@ -87,6 +87,8 @@ class FaceDataModule(lightning.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise DataError(f"data.batch_size is {batch_size}; it counts faces, at least 1")
         if not 0 <= validation < 1:
             raise DataError(f"data.validation is {validation}; the share held out lies in [0, 1)")
         self.input, self.name, self.scheme = input, name, load_scheme(scheme)
