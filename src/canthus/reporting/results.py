@@ -16,6 +16,7 @@ from canthus.reporting.tables import (
     Metrics,
     MissingFaces,
     Prediction,
+    data_name,
     read_metrics_json,
     rich_table,
     write_metrics_json,
@@ -56,18 +57,22 @@ def write_results(
         for name, values in table.select(table.found).region_nme(data.scheme).items()
         if not values.isnan().all()
     }
+    corruption = data.corruption
     write_metrics_json(
         folder / "metrics.json",
         model=model,
         data=str(data.name),
         split=result.split,
         scheme=data.scheme.name,
+        corruption=corruption.name if corruption else None,
+        severity=corruption.severity if corruption else None,
         normaliser=table.normaliser,
         threshold=result.threshold,
         subsets=result.report(),
         regions=regions,
         missing=missing,
     )
+    metrics = read_metrics_json(folder / "metrics.json")
     write_predictions(folder / "predictions.csv", _rows(result, data))
     curves = {f"stage {stage + 1}": table.nme[:, stage].cpu() for stage in range(table.nme.shape[1])}
     if result.initial:
@@ -77,12 +82,12 @@ def write_results(
         folder / "ced.png",
         threshold=result.threshold,
         normaliser=table.normaliser,
-        title=f"{model} on {data.name} {result.split}, {len(table)} faces",
+        title=f"{model} on {data_name(metrics)}, {len(table)} faces",
     )
     _draw(folder / "overlays", result, data, overlays)
     (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier evaluation
     write_summary(folder, overlays="overlays/faces")
-    return read_metrics_json(folder / "metrics.json")
+    return metrics
 
 
 def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:
