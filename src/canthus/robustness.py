@@ -121,6 +121,7 @@ def _by_cover(clean: FaceTable, corrupted: FaceTable) -> tuple[float | None, flo
 
     Points that were hidden before belong to neither.
     """
+    clean, corrupted = clean.select(corrupted.found), corrupted.select(corrupted.found)
     covered = (clean.visibility == VISIBLE) & (corrupted.visibility == OCCLUDED)
     if not bool(covered.any()):
         return None, None

@@ -46,7 +46,8 @@ def write_results(
         data: whose faces were evaluated.
         model: name of what was evaluated.
         overlays: pictures of single faces, from the best to the worst, evenly by rank.
-        missing: faces without an estimate, and what was done about them; None if there are none.
+        missing: faces without an estimate, and what was done about them; by default those on which the model diverged,
+            counted as failures.
 
     Returns:
         What metrics.json says.
@@ -70,7 +71,7 @@ def write_results(
         threshold=result.threshold,
         subsets=result.report(),
         regions=regions,
-        missing=missing,
+        missing=missing or _lost(result, data),
     )
     metrics = read_metrics_json(folder / "metrics.json")
     write_predictions(folder / "predictions.csv", _rows(result, data))
@@ -88,6 +89,13 @@ def write_results(
     (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier evaluation
     write_summary(folder, overlays="overlays/faces")
     return metrics
+
+
+def _lost(result: Evaluation, data: "FaceDataModule") -> MissingFaces | None:
+    """Faces with an estimate that is not finite, None without any."""
+    faces = data.faces(result.split)
+    names = [str(faces[index].image) for index in result.table.index[~result.table.found].tolist()]
+    return MissingFaces(treated="failure", faces=names) if names else None
 
 
 def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:
