@@ -57,6 +57,7 @@ def test_every_difficulty_and_severity_is_there(suite: Path) -> None:
         assert all(level["subsets"]["full"]["faces"] == 15 for level in entry["severities"].values())
         assert entry["mean_nme"] == pytest.approx(sum(errors) / 5)
         means.append(entry["mean_nme"])
+        assert all(("already_smaller" in level) == (name == "low_resolution") for level in entry["severities"].values())
         assert ("nme_covered" in entry["severities"]["5"]) == (name == "occlusion")
     clean = content["clean"]["subsets"]["full"]["nme"]
     assert content["mean_corruption_error"] == pytest.approx(sum(means) / 4)
