@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from canthus.config import ConfigError
-from canthus.data import Face
+from canthus.data import DataError, Face
 from canthus.matching import match_faces, place_predictions
 from canthus.predictions import PredictedFace, Predictions
 from canthus.schemes import load_scheme
@@ -78,3 +78,16 @@ def test_a_larger_scheme_is_reduced():
 def test_predictions_of_other_photographs():
     with pytest.raises(ConfigError, match=r"name none of the 1 photographs: .* such as z\.jpg, the data such as /d/a"):
         place([face(0)], {"z.jpg": [predicted(0)]})
+
+
+@pytest.mark.parametrize("box", [False, True])
+def test_a_neighbour_that_touches_is_not_the_face(box):
+    """The tool found the right face only; its box also covers 1/19 of the left one's union."""
+    assert match_faces([face(0)], [predicted(9, box)]) == [None]
+    assert match_faces([face(0), face(10)], [predicted(9, box)]) == [None, 0]
+    assert match_faces([face(0)], [predicted(8, box)]) == [0]  # 1/9
+
+
+def test_one_photograph_under_two_names():
+    with pytest.raises(DataError, match=r"call /d/a\.jpg both a\.jpg and /d/a; keep one name"):
+        place([face(0), face(100)], {"a.jpg": [predicted(0)], "/d/a": [predicted(100)]})

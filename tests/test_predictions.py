@@ -142,3 +142,24 @@ def test_a_name_of_two_photographs_is_refused():
 
 def test_the_same_name_in_another_part_is_another_photograph():
     assert PhotographNames([TEST], ROOT).find("lfpw/trainset/image_1.png") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("setB/0001.jpg", None),  # of a folder that is not there: not the root's own 0001.jpg
+        ("/home/other/setB/0001.jpg", None),
+        ("/home/other/300w/setB/0001.jpg", None),
+        ("/home/other/300w/0001.jpg", ROOT / "0001.jpg"),
+        ("300w/0001", ROOT / "0001.jpg"),
+        ("0001.jpg", ROOT / "0001.jpg"),
+        (str(ROOT / "0001.jpg"), ROOT / "0001.jpg"),
+    ],
+)
+def test_a_foreign_folder_is_another_photograph(name, image):
+    assert PhotographNames([ROOT / "0001.jpg", TEST], ROOT).find(name) == image
+
+
+def test_one_path_below_the_root_for_two_photographs():
+    with pytest.raises(DataError, match="is the end of 2 photographs"):
+        PhotographNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/home/other/300w/0001")

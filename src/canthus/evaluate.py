@@ -20,7 +20,7 @@ def evaluate(cfg: DictConfig) -> float:
         cfg: composed from eval.yaml.
 
     Returns:
-        NME of the last stage over all faces, percent.
+        NME of the last stage over all faces with a finite estimate, percent; infinite if there are none.
     """
     import lightning
     from hydra.core.hydra_config import HydraConfig
@@ -89,7 +89,8 @@ def evaluate(cfg: DictConfig) -> float:
 
             context = {"model": model.name, "in_training": in_training(trained.data.get("augmentation"))}
             evaluate_corrupted(difficulties, clean, again, data, output, write=trainer.is_global_zero, **context)
-        return float(clean.summaries()["full"]["nme"])
+        nme = clean.summaries()["full"]["nme"]
+        return float("inf") if nme is None else float(nme)
 
 
 def _register_run() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
 from canthus.config import ConfigError
-from canthus.data import Face
+from canthus.data import DataError, Face
 from canthus.data.face import VISIBLE
 from canthus.predictions import PhotographNames, PredictedFace, Predictions
 from canthus.schemes import Scheme, reduce_landmarks
@@ -18,6 +18,10 @@ from canthus.schemes import Scheme, reduce_landmarks
 __all__ = ["match_faces", "place_predictions"]
 
 log = getLogger(__name__)
+
+LEAST_OVERLAP = 0.1
+"""Intersection over union from which a prediction can be of a face. Neighbours in a crowd touch by a few percent; a box
+of the face itself, even one twice too wide and twice too high, reaches 0.25."""
 
 
 def place_predictions(
@@ -37,19 +41,24 @@ def place_predictions(
 
     Raises:
         ConfigError: the predictions name none of the photographs.
-        DataError: a name that several photographs have.
+        DataError: a name that several photographs have, or a photograph under two names.
     """
     photographs: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
         photographs.setdefault(face.image, []).append(row)
     names, elsewhere = PhotographNames(photographs, root), []
+    called: dict[Path, str] = {}
     there: dict[Path, list[PredictedFace]] = {}
     for name, predicted in predictions.faces.items():
         image = names.find(name)
         if image is None:
             elsewhere.append(name)
+        elif image in there:
+            raise DataError(
+                f"the predictions call {image} both {called[image]} and {name}; keep one name for all its faces"
+            )
         else:
-            there.setdefault(image, []).extend(predicted)
+            called[image], there[image] = name, predicted
     if not there:
         raise ConfigError(
             f"the predictions name none of the {len(photographs)} photographs: they have names such as {elsewhere[0]}, "
@@ -71,7 +80,11 @@ def place_predictions(
                 points[row] = reduced[match].points
         unused += len(reduced) - sum(match is not None for match in matches)
     if unused:
-        log.warning("%d predicted faces overlap no labelled face that was left for them, and do not count", unused)
+        log.warning(
+            "%d predicted faces overlap no labelled face that was left for them by %g, and do not count",
+            unused,
+            LEAST_OVERLAP,
+        )
     return points
 
 
@@ -79,7 +92,8 @@ def match_faces(faces: Sequence[Face], predicted: Sequence[PredictedFace]) -> li
     """Assign predicted faces to labelled faces one to one, so that the sum of their overlaps is largest.
 
     A prediction that comes with a box is compared with the face box, one without by the tight box of its points with
-    that of the labelled points. Faces that overlap nothing stay alone: the tool found somebody else.
+    that of the labelled points. Faces without an overlap of `LEAST_OVERLAP` stay alone: the tool found somebody
+    else.
 
     Args:
         faces: of one photograph.
@@ -97,6 +111,7 @@ def match_faces(faces: Sequence[Face], predicted: Sequence[PredictedFace]) -> li
         box = prediction.box if prediction.box is not None else _box(prediction.points)
         with_boxes = given if prediction.box is not None else tight
         overlap[:, column] = box_iou(with_boxes, torch.from_numpy(box)[None])[:, 0].nan_to_num().numpy()
+    overlap[overlap < LEAST_OVERLAP] = 0  # before the assignment, so that neighbours that touch do not steer it
     assigned: list[int | None] = [None] * len(faces)
     for row, column in zip(*linear_sum_assignment(overlap, maximize=True), strict=True):
         if overlap[row, column] > 0:

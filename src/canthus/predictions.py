@@ -191,16 +191,19 @@ class PhotographNames:
 
     Args:
         images: the photographs.
-        root: of the data set, if it has one: names may begin above it, on any machine.
+        root: of the data set, if it has one. Names may begin above it, on any machine, where a folder of the root's
+            name comes before the path inside it; any other folder there is that of another photograph.
     """
 
     def __init__(self, images: Iterable[Path], root: Path | None) -> None:
         self._tails: dict[str, set[Path]] = {}
-        self._whole: dict[str, Path] = {}
+        self._inside: dict[str, set[Path]] = {}
+        self._roots = set() if root is None else {root.name, root.resolve().name}
         for image in images:
-            inside = image.relative_to(root) if root is not None and image.is_relative_to(root) else image
-            for form in (inside, inside.with_suffix("")):
-                self._whole[form.as_posix()] = image
+            if root is not None and image.is_relative_to(root):
+                inside = image.relative_to(root)
+                for form in (inside, inside.with_suffix("")):
+                    self._inside.setdefault(form.as_posix(), set()).add(image)
             for form in (image, image.with_suffix("")):
                 for tail in _tails(form.as_posix()):
                     self._tails.setdefault(tail, set()).add(image)
@@ -214,16 +217,22 @@ class PhotographNames:
         plain = name.strip().replace("\\", "/").removeprefix("./")
         without = str(PurePosixPath(plain).with_suffix("")) if plain.lower().endswith(IMAGE_SUFFIXES) else plain
         for form in dict.fromkeys((plain, without)):
-            found = self._tails.get(form, set())
+            found = self._tails.get(form) or self._below_root(form)
             if len(found) > 1:
                 some = ", ".join(str(path) for path in sorted(found)[:3])
                 raise DataError(f"{name} is the end of {len(found)} photographs ({some}); give more of the path")
             if found:
                 return next(iter(found))
-            for tail in _tails(form):
-                if tail in self._whole:
-                    return self._whole[tail]
         return None
+
+    def _below_root(self, path: str) -> set[Path]:
+        """Photographs that a path means which leads through a root on another machine."""
+        folders = path.split("/")
+        for place, folder in enumerate(folders[:-1], 1):
+            found = self._inside.get("/".join(folders[place:])) if folder in self._roots else None
+            if found:
+                return found
+        return set()
 
 
 def _tails(path: str) -> Iterator[str]:

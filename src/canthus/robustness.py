@@ -11,8 +11,10 @@ from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.overlays import save_picture
 from canthus.config import ConfigError
+from canthus.data.augment import input_to_store
 from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, difficulty
 from canthus.data.face import OCCLUDED, VISIBLE
+from canthus.geometry import affine, boxes
 from canthus.metrics import FaceTable, nme_per_face, point_errors
 from canthus.reporting.corruption_pictures import input_tiles, severity_figure
 from canthus.reporting.corruptions import (
@@ -86,7 +88,8 @@ def evaluate_corrupted(
                 data.corruption = Corruption(name, severity, data.corruption_seed)
                 result = evaluate()
                 covered, in_view = _by_cover(clean.table, result.table)
-                cells.append(Cell(name, severity, result.summaries(), covered, in_view))
+                small = _already_smaller(data.corruption, result.table, data)
+                cells.append(Cell(name, severity, result.summaries(), covered, in_view, small))
                 if write:
                     tiles.append(input_tiles(data, result, rows, f"{name.replace('_', ' ')} {severity}"))
                 progress.advance(passes)
@@ -116,11 +119,21 @@ def forget_corruptions(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def _already_smaller(corruption: Corruption, table: FaceTable, data: "FaceDataModule") -> int | None:
+    """Faces that a corruption can take nothing from; None if it changes all."""
+    original = table.box.cpu().float()
+    to_input = affine.invert(input_to_store(original, data.input))  # upright, whatever the store's frame
+    shown = boxes.box_of_points(affine.apply(to_input, boxes.corners(original)))
+    small = corruption.already_smaller(shown, data.input.size, original)
+    return None if small is None else int(small.sum())
+
+
 def _by_cover(clean: FaceTable, corrupted: FaceTable) -> tuple[float | None, float | None]:
     """NME of the last stage at points that the occluder covers and at those in view, percent; None if it covers none.
 
     Points that were hidden before belong to neither.
     """
+    clean, corrupted = clean.select(corrupted.found), corrupted.select(corrupted.found)
     covered = (clean.visibility == VISIBLE) & (corrupted.visibility == OCCLUDED)
     if not bool(covered.any()):
         return None, None

@@ -143,7 +143,6 @@ def _measure(data: FaceDataModule, cfg: DictConfig, faces: Sequence[Face], point
         "landmarks": np.stack([face.landmarks for face in faces]),
         "visibility": np.stack([face.visibility for face in faces]),
         "box": np.stack([face.box for face in faces]),
-        "found": np.isfinite(points).all((1, 2)),
     }
     try:
         table = FaceTable.build(

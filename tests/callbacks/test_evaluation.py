@@ -23,7 +23,7 @@ def face_table(n: int = 9, *, occluded: bool = False, found: torch.Tensor | None
     if found is not None:
         points[~found] = torch.nan
     box = torch.tensor([50.0, 60.0, 150.0, 180.0], dtype=torch.float64).expand(n, 4)
-    return FaceTable.build(torch.arange(n), points, landmarks, visibility, box, "inter_ocular", SCHEME, found)
+    return FaceTable.build(torch.arange(n), points, landmarks, visibility, box, "inter_ocular", SCHEME)
 
 
 def evaluation(table: FaceTable, **options) -> Evaluation:

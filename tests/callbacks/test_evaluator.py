@@ -83,3 +83,24 @@ def test_another_normaliser_changes_the_name(make_data, make_model, make_trainer
 def test_an_unknown_normaliser_lists_the_known(make_data, make_model, make_trainer) -> None:
     with pytest.raises(ValueError, match="inter_ocular"):
         evaluated(make_data, make_model, make_trainer, evaluator=Evaluator("eyes"))
+
+
+def test_a_face_on_which_the_model_diverges_is_reported(make_data, make_model, make_trainer, tmp_path) -> None:
+    """The files are written and say how many; what checkpoints are chosen by is infinite."""
+    from canthus.reporting import write_results
+
+    class Diverging(Evaluator):
+        def _add(self, outputs, batch) -> None:
+            outputs["estimates"].points[-1][batch["index"] == 3] = float("nan")
+            super()._add(outputs, batch)
+
+    result, data, trainer, _ = evaluated(make_data, make_model, make_trainer, evaluator=Diverging())
+    assert trainer.callback_metrics["val/nme_inter_ocular"].item() == float("inf")
+    metrics = write_results(tmp_path, result, data, "dan", overlays=2)
+    full = metrics["subsets"]["full"]
+    found = result.table.found
+    assert (full["faces"], full["missing"], int(found.sum())) == (12, 1, 11)
+    assert full["nme"] == pytest.approx(result.table.nme[found, -1].mean().item())
+    assert full["nme_initial"] == pytest.approx(result.initial["full"][found].mean().item())
+    assert metrics["missing"] == {"treated": "failure", "faces": [str(data.faces("val")[3].image)]}
+    assert "1 faces have no estimate" in (tmp_path / "summary.md").read_text()

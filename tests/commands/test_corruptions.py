@@ -57,6 +57,7 @@ def test_every_difficulty_and_severity_is_there(suite: Path) -> None:
         assert all(level["subsets"]["full"]["faces"] == 15 for level in entry["severities"].values())
         assert entry["mean_nme"] == pytest.approx(sum(errors) / 5)
         means.append(entry["mean_nme"])
+        assert all(("already_smaller" in level) == (name == "low_resolution") for level in entry["severities"].values())
         assert ("nme_covered" in entry["severities"]["5"]) == (name == "occlusion")
     clean = content["clean"]["subsets"]["full"]["nme"]
     assert content["mean_corruption_error"] == pytest.approx(sum(means) / 4)
@@ -96,7 +97,11 @@ def test_one_cell_by_itself_is_the_same(suite: Path, trained: Path, run_command,
     """Another batch size, another process, no suite around it: the faces meet the same blurs."""
     arguments = ["data.corruption=blur", "data.severity=4", "data.batch_size=7", f"output={tmp_path}"]
     assert run_command("evaluate", f"run={trained}", *arguments) == 0
-    alone = json.loads((tmp_path / "metrics.json").read_text())["subsets"]["full"]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["corruption"], metrics["severity"]) == ("blur", 4)
+    assert "val under blur 4" in (tmp_path / "summary.md").read_text().splitlines()[0]
+    assert "corruption" not in json.loads((suite / "metrics.json").read_text())
+    alone = metrics["subsets"]["full"]
     cell = content_of(suite)["corruptions"]["blur"]["severities"]["4"]["subsets"]["full"]
     assert alone["nme"] == pytest.approx(cell["nme"], abs=1e-4)
     assert alone["nme"] != pytest.approx(content_of(suite)["clean"]["subsets"]["full"]["nme"], abs=1e-4)

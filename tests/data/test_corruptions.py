@@ -362,3 +362,12 @@ def test_real_faces_under_every_difficulty(real_data, tmp_path):
             assert torch.equal(batch["landmarks"], clean["landmarks"])
         assert changes == sorted(changes)
         assert changes[-1] > 2 * changes[0]
+
+
+def test_faces_too_small_for_a_severity_are_known():
+    """Severity 3 leaves 16 pixels between the eyes, 0.63 of the face's size: faces of 25.4 pixels."""
+    box, originals = torch.tensor(BOX)[None].repeat(3, 1), torch.tensor([[0.0, 0, s, s] for s in (20, 25, 26)])
+    smaller = Corruption("low_resolution", 3).already_smaller
+    assert smaller(box, SIZE, originals).tolist() == [True, True, False]
+    assert smaller(box / 3, SIZE // 3, originals * 10).all()  # the input shows less than that
+    assert Corruption("blur", 3).already_smaller(box, SIZE, originals) is None

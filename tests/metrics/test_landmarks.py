@@ -288,7 +288,7 @@ def test_faces_without_an_estimate_fail_and_stay_out_of_the_mean():
     found = torch.tensor([True, False, True, True, False, True, True])
     batch["points"][~found] = math.nan
     options = {"normaliser": "inter_ocular", "scheme": load_scheme("68")}
-    result = FaceTable.build(**batch, **options, found=found)
+    result = FaceTable.build(**batch, **options)
     expected, kept = table(), table().select(found)
     numbers = result.summary(8.0)
     assert (numbers["faces"], numbers["missing"]) == (7, 2)
@@ -298,3 +298,20 @@ def test_faces_without_an_estimate_fail_and_stay_out_of_the_mean():
     assert numbers["auc"] == pytest.approx(kept.summary(8.0)["auc"] * 5 / 7)
     nothing = result.select(~found).summary(8.0)
     assert (nothing["nme"], nothing["nme_per_stage"], nothing["failure_rate"]) == (None, [None, None], 100.0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_face_with_one_point_that_is_not_finite_is_not_found(value):
+    """Even where the point is not labelled; the stage before keeps its error."""
+    batch = faces()
+    batch["points"][2, 1, 40, 0] = value
+    batch["visibility"][2, 40] = 0
+    result = FaceTable.build(**batch, normaliser="inter_ocular", scheme=load_scheme("68"))
+    assert result.found.tolist() == [i != 2 for i in range(7)]
+    assert result.nme[2, 0].isfinite()
+    assert result.nme[2, 1] == math.inf == result.under("box", load_scheme("68")).nme[2, 1]
+    numbers, others = result.summary(8.0), result.select(result.found).summary(8.0)
+    assert (numbers["faces"], numbers["missing"]) == (7, 1)
+    assert numbers["nme_per_stage"] == others["nme_per_stage"]
+    assert numbers["auc"] == pytest.approx(others["auc"] * 6 / 7)
+    assert numbers["failure_rate"] == pytest.approx((others["failure_rate"] * 6 + 100) / 7)

@@ -97,3 +97,21 @@ def test_a_folder_without_an_evaluation(tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"has no predictions\.csv; name a run folder"):
         check_comparable(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "message"),
+    [
+        ({}, {"corruption": "blur", "severity": 3}, "under blur 3 and those here under no corruption"),
+        (
+            {"corruption": "blur", "severity": 2},
+            {"corruption": "blur", "severity": 3},
+            "under blur 3 and those here under blur 2",
+        ),
+    ],
+)
+def test_faces_shown_otherwise_do_not_compare(here, there, message, tmp_path):
+    first, second = (evaluation(tmp_path / name, BASE, **each) for name, each in (("a", here), ("b", there)))
+    with pytest.raises(ConfigError, match=message):
+        write_comparison(first, second)
+    write_comparison(second, evaluation(tmp_path / "c", BASE, **there))

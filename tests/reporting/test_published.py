@@ -93,30 +93,41 @@ def test_unknown_names(arguments, message):
 
 
 def test_beside_an_evaluation_stand_the_same_faces_and_normaliser_only():
-    rows = published_beside("w300", "full", "inter_ocular", 689)
+    rows = published_beside("w300", "68", "full", "inter_ocular", 689)
     assert {(row.data, row.subset, row.normaliser, row.metric) for row in rows} == {
         ("300W", "full", "inter_ocular", "NME")
     }
     assert [row.value for row in rows] == sorted(row.value for row in rows)
-    assert published_beside("w300", "full", "inter_ocular", 135) == []  # iBUG alone is called full, too
-    assert published_beside("w300", "afw", "inter_ocular", 337) == []
-    assert published_beside("synthetic", "full", "inter_ocular", 689) == []
-    assert {row.subset for row in published_beside("cofw", "full", "inter_pupil", 507)} == {"test"}
+    assert published_beside("w300", "68", "full", "inter_ocular", 135) == []  # iBUG alone is called full, too
+    assert published_beside("w300", "68", "afw", "inter_ocular", 337) == []
+    assert published_beside("synthetic", "68", "full", "inter_ocular", 689) == []
+    assert {row.subset for row in published_beside("cofw", "29", "full", "inter_pupil", 507)} == {"test"}
+
+
+def test_fewer_points_are_another_error():
+    from canthus.reporting.published import _FACES, _SCHEMES
+
+    assert _FACES.keys() == _SCHEMES.keys()
+    assert published_beside("w300", "68", "full", "inter_ocular", 689)
+    assert published_beside("w300", "51", "full", "inter_ocular", 689) == []
+    assert published_beside("wflw", "68", "full", "inter_ocular", 2500) == []
 
 
 def test_one_word_for_two_distances_is_no_match():
     """AFLW-19's published box is the face box; canthus calls box that of the landmarks."""
-    assert published_beside("aflw19", "full", "box", 4386) == []
+    assert published_beside("aflw19", "19", "full", "box", 4386) == []
     for ours, theirs in (("face_box", "box"), ("face_box_diagonal", "diag")):
-        rows = published_beside("aflw19", "full", ours, 4386)
+        rows = published_beside("aflw19", "19", "full", ours, 4386)
         assert rows
         assert {row.normaliser for row in rows} == {theirs}
 
 
 def test_every_official_subset_has_numbers():
-    from canthus.reporting.published import _FACES
+    from canthus.reporting.published import _FACES, _SCHEMES
 
     found = {
-        (data, n): published_beside(data, n, "inter_ocular", k) for data in _FACES for n, k in _FACES[data].items()
+        (data, n): published_beside(data, _SCHEMES[data], n, "inter_ocular", k)
+        for data in _FACES
+        for n, k in _FACES[data].items()
     }
     assert {key for key, rows in found.items() if not rows} == {("cofw68", "full"), ("aflw19", "full")}

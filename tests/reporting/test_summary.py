@@ -70,7 +70,7 @@ def test_published_numbers_stand_beside_a_whole_test_set(tmp_path):
         "challenging": SUBSET | other | {"faces": 135},
         "odd": SUBSET | other,
     }
-    content = {"model": "dan", "data": "w300", "normaliser": "inter_ocular", "threshold": 8.0}
+    content = {"model": "dan", "data": "w300", "normaliser": "inter_ocular", "threshold": 8.0, "scheme": "68"}
     text = {}
     for split in ("test", "val"):
         write_metrics_json(tmp_path / split / "metrics.json", **content, subsets=subsets, split=split)
@@ -84,3 +84,24 @@ def test_published_numbers_stand_beside_a_whole_test_set(tmp_path):
     assert "| CFAN | 2014 | 7.69 | 16.78 |" in pupil
     assert "CFAN" not in ocular
     assert "odd" not in section
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_full", "beside"),
+    [
+        ({}, {}, {"full", "challenging"}),
+        ({"scheme": "51"}, {}, set()),
+        ({"corruption": "blur", "severity": 3}, {}, set()),
+        ({}, {"missing": 0}, {"full", "challenging"}),
+        ({}, {"missing": 2}, {"challenging"}),  # the full NME is over 687 faces then
+    ],
+)
+def test_nothing_published_beside_other_errors(changes, of_full, beside, tmp_path):
+    subsets = {"full": SUBSET | {"faces": 689} | of_full, "challenging": SUBSET | {"faces": 135}}
+    content = {"model": "dan", "data": "w300", "normaliser": "inter_ocular", "threshold": 8.0, "scheme": "68"}
+    write_metrics_json(tmp_path / "metrics.json", **content | changes, subsets=subsets, split="test")
+    text = write_summary(tmp_path).read_text(encoding="utf-8")
+    column = re.search(r"\| method \| year \| (.*) \| source", text)
+    assert (set(column[1].split(" | ")) if column else set()) == beside
+    corrupted = " under blur 3" if "corruption" in changes else ""
+    assert text.startswith(f"# dan on w300 test{corrupted}\n")

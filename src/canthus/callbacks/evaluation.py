@@ -81,7 +81,9 @@ class Evaluation:
         """NME, AUC and failure rate per subset: what is logged after every pass."""
         summaries = {name: table.summary(self.threshold) for name, table in self.subsets.items()}
         for name, nme in self.initial.items():
-            summaries[name]["nme_initial"] = nme.nanmean().item()
+            measured = nme[self.subsets[name].found]
+            if len(measured):
+                summaries[name]["nme_initial"] = measured.nanmean().item()
         return summaries
 
     def report(self) -> dict[str, dict[str, Any]]:

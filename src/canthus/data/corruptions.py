@@ -124,6 +124,23 @@ class Corruption:
         changed["image"] = _eight_bits(changed["image"])
         return changed
 
+    def already_smaller(self, boxes: Tensor, size: int, originals: Tensor) -> Tensor | None:
+        """Faces that this severity leaves as they are, or as good as: they never had more pixels than it keeps.
+
+        Args:
+            boxes: (B, 4) face boxes, pixels of the network's input.
+            size: side of the network's input.
+            originals: (B, 4) the same boxes, pixels of the photographs.
+
+        Returns:
+            (B,) bool; None for a difficulty that changes every face.
+        """
+        if self.name != "low_resolution":
+            return None
+        inter_ocular: float = _facts()["severities"][self.name]["inter_ocular"][self.severity - 1]
+        small: Tensor = _facts()["inter_ocular_share"] * _face_size(originals) <= inter_ocular
+        return small | (_shrunken_side(boxes, size, inter_ocular) >= size)
+
 
 def _occlude(batch: Batch, seeds: Sequence[int], area: float) -> Batch:
     image, landmarks, visibility, box = batch["image"], batch["landmarks"], batch["visibility"], batch["box"]
@@ -153,11 +170,16 @@ def _occlude(batch: Batch, seeds: Sequence[int], area: float) -> Batch:
 def _shrink(batch: Batch, seeds: Sequence[int], inter_ocular: float) -> Batch:
     image = batch["image"]
     size = image.shape[-1]
-    share = inter_ocular / (_facts()["inter_ocular_share"] * _face_size(batch["box"]))
-    for row, side in enumerate((size * share).round().int().tolist()):
+    for row, side in enumerate(_shrunken_side(batch["box"], size, inter_ocular).tolist()):
         if side < size:  # otherwise the network sees no more than that anyway
             image[row] = shrink_and_enlarge(image[row : row + 1], max(side, 1), "bicubic")[0]
     return batch
+
+
+def _shrunken_side(box: Tensor, size: int, inter_ocular: float) -> Tensor:
+    """(B,) sides, pixels, to which inputs shrink so that the eyes of a face are ``inter_ocular`` apart."""
+    share: Tensor = inter_ocular / (_facts()["inter_ocular_share"] * _face_size(box))
+    return (size * share).round().int()
 
 
 def _light(batch: Batch, seeds: Sequence[int], dark: float, bright: float) -> Batch:

@@ -24,7 +24,8 @@ class FaceTable:
         box: (N, 4) face boxes ``xyxy``, original-image pixels.
         distance: (N,) the normaliser, original-image pixels.
         nme: (N, S) percent of ``distance``, over labelled points; NaN for a face without any.
-        found: (N,) bool, False for faces that got no estimate at all; their points are NaN and their errors infinite.
+        found: (N,) bool, False for faces with a point that is not finite at some stage: no prediction, or a model that
+            diverged on them. From that stage on their errors are infinite.
         normaliser: name of the distance.
     """
 
@@ -48,12 +49,11 @@ class FaceTable:
         box: Tensor,
         normaliser: str,
         scheme: Scheme,
-        found: Tensor | None = None,
     ) -> "FaceTable":
         """Sort faces, drop repetitions (the first stays) and measure. Shapes as in the attributes.
 
         Samplers of distributed runs repeat faces until every process has the same number; without the repetitions
-        the numbers are those of a single process. Without ``found``, every face has an estimate.
+        the numbers are those of a single process.
 
         Raises:
             ValueError: a normaliser that the scheme does not have or some face does not allow.
@@ -65,9 +65,8 @@ class FaceTable:
         rows = order[fresh]
         index, points, landmarks = index[rows], points[rows], landmarks[rows]
         visibility, box = visibility[rows], box[rows]
-        found = torch.ones_like(index, dtype=torch.bool) if found is None else found[rows]
         distance = functional.normaliser_distance(landmarks, visibility, box, normaliser, scheme, index)
-        nme = functional.nme_per_face(functional.point_errors(points, landmarks), visibility, distance)
+        nme, found = _errors(points, landmarks, visibility, distance)
         return cls(index, points, landmarks, visibility, box, distance, nme, found, normaliser)
 
     def __len__(self) -> int:
@@ -117,7 +116,7 @@ class FaceTable:
         distance = functional.normaliser_distance(
             self.landmarks, self.visibility, self.box, normaliser, scheme, self.index
         )
-        nme = functional.nme_per_face(functional.point_errors(self.points, self.landmarks), self.visibility, distance)
+        nme, _ = _errors(self.points, self.landmarks, self.visibility, distance)
         return replace(self, distance=distance, nme=nme, normaliser=normaliser)
 
     def visible_nme(self) -> Tensor:
@@ -150,3 +149,11 @@ class FaceTable:
             "auc": functional.area_under_curve(last, threshold).item(),
             "failure_rate": functional.failure_rate(last, threshold).item(),
         }
+
+
+def _errors(points: Tensor, landmarks: Tensor, visibility: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """NME (N, S), infinite from the first stage with a point that is not finite, and (N,) which faces have none."""
+    nme = functional.nme_per_face(functional.point_errors(points, landmarks), visibility, distance)
+    # also where only unlabelled points are affected: no count may depend on which points a data set labels
+    lost = (~points.isfinite()).flatten(2).any(2).cumsum(1) > 0
+    return torch.where(lost & ~nme.isnan(), torch.inf, nme), ~lost[:, -1]

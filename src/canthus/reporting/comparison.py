@@ -14,6 +14,7 @@ from canthus.files import replacing
 from canthus.reporting.tables import (
     Metrics,
     Prediction,
+    corruption_name,
     interval_text,
     markdown_table,
     read_metrics_json,
@@ -60,7 +61,7 @@ def write_comparison(folder: Path, other: Path) -> dict[str, Any]:
         `canthus.metrics.PairedComparison`. Subsets are all faces, the parts and the attributes.
 
     Raises:
-        ConfigError: different normalisers, schemes or faces; the message says what differs.
+        ConfigError: different normalisers, schemes, corruptions or faces; the message says what differs.
     """
     from canthus.metrics import compare_paired
 
@@ -141,6 +142,12 @@ def _check_same_measure(other: Path, first: Metrics, second: Metrics) -> None:
                 f"compare={other}: its {key} is {theirs} and the one here {mine}; errors under different ones do not "
                 f"compare, evaluate both with the same {key}"
             )
+    mine, theirs = corruption_name(first), corruption_name(second)
+    if mine != theirs:
+        raise ConfigError(
+            f"compare={other}: its faces were shown under {theirs} and those here under {mine}; evaluate both with the "
+            "same data.corruption and data.severity"
+        )
 
 
 def _by_face(rows: Sequence[Prediction]) -> dict[Key, Prediction]:

@@ -15,6 +15,8 @@ __all__ = ["Cell", "corruptions_section", "corruptions_summary", "write_corrupti
 FILE, TABLE = "corruptions.json", "corruptions.csv"
 CURVES, FACES = "corruptions.png", "corruptions_faces.png"
 MEASURES = ("faces", "nme", "auc", "failure_rate")
+OF_CELL = ("nme_covered", "nme_uncovered", "already_smaller")
+"""Fields of a `Cell` that its record has where they are not None."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Cell:
         subsets: subset name to its numbers, as in ``metrics.json``; ``full`` first.
         nme_covered: percent, mean over faces of the points that the occluder covers; None without any.
         nme_uncovered: percent, the same of the points that are seen; None where nothing is covered.
+        already_smaller: faces that had no more pixels than low resolution leaves; None for other difficulties.
     """
 
     corruption: str
@@ -34,6 +37,7 @@ class Cell:
     subsets: Mapping[str, Mapping[str, Any]]
     nme_covered: float | None = None
     nme_uncovered: float | None = None
+    already_smaller: int | None = None
 
 
 def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> dict[str, Any]:
@@ -47,15 +51,21 @@ def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> d
         clean: of the unchanged faces.
         cells: at least one, in the order of the tables.
         **context: model, data, split, normaliser, threshold and whatever else the tables name.
+
+    Raises:
+        ValueError: a pass in which no face has a finite estimate.
     """
+    for cell in (clean, *cells):
+        if cell.subsets["full"]["nme"] is None:
+            raise ValueError(
+                f"{cell.corruption} {cell.severity}: no face has a finite estimate; does the model diverge on them?"
+            )
     base = float(clean.subsets["full"]["nme"])
     corruptions: dict[str, Any] = {}
     for cell in cells:
         entry = corruptions.setdefault(cell.corruption, {"severities": {}})
         entry["severities"][str(cell.severity)] = {"subsets": _measures(cell)} | {
-            key: value
-            for key, value in (("nme_covered", cell.nme_covered), ("nme_uncovered", cell.nme_uncovered))
-            if value is not None
+            key: getattr(cell, key) for key in OF_CELL if getattr(cell, key) is not None
         }
     for entry in corruptions.values():
         errors = [level["subsets"]["full"]["nme"] for level in entry["severities"].values()]
@@ -78,7 +88,12 @@ def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> d
 
 
 def _measures(cell: Cell) -> dict[str, dict[str, float]]:
-    return {name: {key: subset[key] for key in MEASURES} for name, subset in cell.subsets.items()}
+    """Without the subsets of which no face was found; ``missing`` where some were not."""
+    return {
+        name: {key: subset[key] for key in (*MEASURES, "missing") if key in subset}
+        for name, subset in cell.subsets.items()
+        if subset["nme"] is not None
+    }
 
 
 def write_corruptions(folder: Path, content: Mapping[str, Any]) -> None:
@@ -97,7 +112,7 @@ def write_corruptions(folder: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(text, encoding="utf-8")
     with replacing(folder / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         columns = ["corruption", "severity", "subset", "normaliser", "threshold", *MEASURES, "relative"]
-        writer = csv.DictWriter(file, [*columns, "nme_covered", "nme_uncovered"], restval="")
+        writer = csv.DictWriter(file, [*columns, *OF_CELL, "missing"], restval="")
         writer.writeheader()
         writer.writerows(_rows(content))
 
@@ -112,11 +127,11 @@ def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     ]
     for name, severity, level in passes:
         for subset, numbers in level["subsets"].items():
-            base = clean[subset]["nme"]
             row = {"corruption": name, "severity": severity, "subset": subset}
             row |= {"normaliser": content["normaliser"], "threshold": content["threshold"]} | numbers
-            row |= {"relative": 100 * (numbers["nme"] - base) / base}
-            row |= {key: level[key] for key in ("nme_covered", "nme_uncovered") if subset == "full" and key in level}
+            if subset in clean:
+                row |= {"relative": 100 * (numbers["nme"] / clean[subset]["nme"] - 1)}
+            row |= {key: level[key] for key in OF_CELL if subset == "full" and key in level}
             yield {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
 
 
@@ -155,6 +170,7 @@ def corruptions_section(folder: Path) -> str:
         + (f"Training shows {', '.join(seen)}, so these are not unseen." if seen else "Training shows none of them.")
         + "\n",
         _markdown(content, "nme"),
+        *_footnotes(content),
         f"Failure rate at {content['threshold']:g} %:\n",
         _markdown(content, "failure_rate"),
     ]
@@ -168,6 +184,28 @@ def corruptions_section(folder: Path) -> str:
         parts += [markdown_table(covered, ["severity", "NME covered", "NME in view"])]
     parts += [f"![{name}]({name})\n" for name in (CURVES, FACES) if (folder / name).is_file()]
     return "\n".join(parts)
+
+
+def _footnotes(content: Mapping[str, Any]) -> list[str]:
+    """Which entries of the table are not over all faces, or not over changed ones only."""
+    levels = [
+        (f"{name.replace('_', ' ')} {severity}", level)
+        for name, entry in content["corruptions"].items()
+        for severity, level in entry["severities"].items()
+    ]
+    small = [f"{level['already_smaller']} at {name}" for name, level in levels if level.get("already_smaller")]
+    notes = []
+    if small:
+        notes.append(
+            f"Faces that are no larger in their photograph or in the network's input, and so stay as they are: "
+            f"{', '.join(small)}; of {content['clean']['subsets']['full']['faces']}.\n"
+        )
+    levels.insert(0, ("clean", content["clean"]))
+    missing = [(name, level["subsets"]["full"].get("missing")) for name, level in levels]
+    lost = [f"{count} at {name}" for name, count in missing if count]
+    if lost:
+        notes.append(f"Faces without a finite estimate, failures that the NME leaves out: {', '.join(lost)}.\n")
+    return notes
 
 
 def _markdown(content: Mapping[str, Any], measure: str) -> str:

@@ -29,6 +29,9 @@ _FACES = {
 }
 """Data config -> subset -> faces of the official test set: published numbers are about these and no others."""
 
+_SCHEMES = {"w300": "68", "wflw": "98", "cofw": "29", "cofw68": "68", "aflw19": "19"}
+"""Data config -> landmark scheme of the published numbers: errors of fewer points are other errors."""
+
 _TEST_ONLY = ("cofw", "cofw68")
 """Data configs whose whole test set the literature calls ``test``."""
 
@@ -120,19 +123,21 @@ def published_results(
     return sorted(column, key=lambda row: -row.value if higher_is_better else row.value)
 
 
-def published_beside(data: str, subset: str, normaliser: str, faces: int) -> list[PublishedResult]:
-    """Published NME that an evaluation may stand beside: of the same faces, under the same normaliser.
+def published_beside(data: str, scheme: str, subset: str, normaliser: str, faces: int) -> list[PublishedResult]:
+    """Published NME that an evaluation may stand beside: of the same faces, points and normaliser.
 
     Args:
         data: data config of the evaluation.
+        scheme: of its landmarks.
         subset: of its test faces, as metrics.json calls it.
         normaliser: as metrics.json calls it.
         faces: in the subset.
 
     Returns:
-        The rows, best first; empty if the faces are not those of the official test set, or nothing is published.
+        The rows, best first; empty if the faces or points are not those of the official test set, or nothing is
+        published.
     """
-    if _FACES.get(data, {}).get(subset) != faces:
+    if _SCHEMES.get(data) != scheme or _FACES.get(data, {}).get(subset) != faces:
         return []
     theirs = _NORMALISERS.get(data, {}).get(normaliser, normaliser)
     if data in _NORMALISERS and theirs == normaliser in _NORMALISERS[data].values():

@@ -16,6 +16,7 @@ from canthus.reporting.tables import (
     Metrics,
     MissingFaces,
     Prediction,
+    data_name,
     read_metrics_json,
     rich_table,
     write_metrics_json,
@@ -45,7 +46,8 @@ def write_results(
         data: whose faces were evaluated.
         model: name of what was evaluated.
         overlays: pictures of single faces, from the best to the worst, evenly by rank.
-        missing: faces without an estimate, and what was done about them; None if there are none.
+        missing: faces without an estimate, and what was done about them; by default those on which the model diverged,
+            counted as failures.
 
     Returns:
         What metrics.json says.
@@ -56,18 +58,22 @@ def write_results(
         for name, values in table.select(table.found).region_nme(data.scheme).items()
         if not values.isnan().all()
     }
+    corruption = data.corruption
     write_metrics_json(
         folder / "metrics.json",
         model=model,
         data=str(data.name),
         split=result.split,
         scheme=data.scheme.name,
+        corruption=corruption.name if corruption else None,
+        severity=corruption.severity if corruption else None,
         normaliser=table.normaliser,
         threshold=result.threshold,
         subsets=result.report(),
         regions=regions,
-        missing=missing,
+        missing=missing or _lost(result, data),
     )
+    metrics = read_metrics_json(folder / "metrics.json")
     write_predictions(folder / "predictions.csv", _rows(result, data))
     curves = {f"stage {stage + 1}": table.nme[:, stage].cpu() for stage in range(table.nme.shape[1])}
     if result.initial:
@@ -77,12 +83,19 @@ def write_results(
         folder / "ced.png",
         threshold=result.threshold,
         normaliser=table.normaliser,
-        title=f"{model} on {data.name} {result.split}, {len(table)} faces",
+        title=f"{model} on {data_name(metrics)}, {len(table)} faces",
     )
     _draw(folder / "overlays", result, data, overlays)
     (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier evaluation
     write_summary(folder, overlays="overlays/faces")
-    return read_metrics_json(folder / "metrics.json")
+    return metrics
+
+
+def _lost(result: Evaluation, data: "FaceDataModule") -> MissingFaces | None:
+    """Faces with an estimate that is not finite, None without any."""
+    faces = data.faces(result.split)
+    names = [str(faces[index].image) for index in result.table.index[~result.table.found].tolist()]
+    return MissingFaces(treated="failure", faces=names) if names else None
 
 
 def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:

@@ -109,7 +109,8 @@ class MissingFaces(TypedDict):
 class Metrics(TypedDict):
     """``metrics.json``. NME, AUC and failure rate are percent, ``threshold`` too.
 
-    ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``regions`` maps a landmark region to its NME
+    ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``corruption`` and ``severity`` are there where
+    the faces were not shown as they are, see `canthus.data.corruptions`; ``regions`` maps a landmark region to its NME
     per stage over the first subset; ``stages`` names the stages.
     """
 
@@ -120,6 +121,8 @@ class Metrics(TypedDict):
     subsets: dict[str, SubsetMetrics]
     split: NotRequired[str]
     scheme: NotRequired[str]
+    corruption: NotRequired[str]
+    severity: NotRequired[int]
     missing: NotRequired[MissingFaces]
     regions: NotRequired[dict[str, list[float]]]
     stages: NotRequired[list[str]]
@@ -280,8 +283,16 @@ def interval_text(interval: Sequence[float] | None) -> str | None:
 
 
 def data_name(metrics: Metrics) -> str:
-    """Data set and, where known, split."""
-    return f"{metrics['data']} {metrics.get('split', '')}".strip()
+    """Data set and, where known, split; and what was done to its faces: ``w300 test under blur 3``."""
+    name = f"{metrics['data']} {metrics.get('split', '')}".strip()
+    return f"{name} under {corruption_name(metrics)}" if metrics.get("corruption") else name
+
+
+def corruption_name(metrics: Metrics) -> str:
+    """``blur 3``, or ``no corruption``."""
+    if not metrics.get("corruption"):
+        return "no corruption"
+    return f"{metrics['corruption']} {metrics['severity']}"
 
 
 def markdown_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:

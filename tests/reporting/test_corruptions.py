@@ -1,0 +1,41 @@
+import csv
+import json
+
+import pytest
+
+from canthus.reporting.corruptions import Cell, corruptions_section, corruptions_summary, write_corruptions
+
+CONTEXT = {"model": "dan", "data": "w300", "split": "test", "normaliser": "box", "threshold": 8.0, "in_training": []}
+
+
+def cell(name, severity, nme, **more):
+    return Cell(name, severity, {"full": {"faces": 9, "nme": nme, "auc": 50.0, "failure_rate": 1.0}}, **more)
+
+
+def written(folder, cells, clean=None):
+    write_corruptions(folder, corruptions_summary(clean or cell("clean", 0, 4.0), cells, **CONTEXT))
+    return json.loads((folder / "corruptions.json").read_text()), corruptions_section(folder)
+
+
+def test_faces_that_a_severity_cannot_shrink_are_counted_and_marked(tmp_path):
+    counts = dict(enumerate((5, 2, 0), 1))
+    cells = [cell("low_resolution", severity, 4.0, already_smaller=count) for severity, count in counts.items()]
+    content, text = written(tmp_path, cells)
+    severities = content["corruptions"]["low_resolution"]["severities"]
+    assert {int(key): level["already_smaller"] for key, level in severities.items()} == counts
+    assert "stay as they are: 5 at low resolution 1, 2 at low resolution 2; of 9." in text
+    with (tmp_path / "corruptions.csv").open(newline="") as file:
+        assert [row["already_smaller"] for row in csv.DictReader(file)] == ["", "5", "2", "0"]
+    _, text = written(tmp_path, [cell("blur", 1, 5.0)])
+    assert "stay as they are" not in text
+
+
+def test_faces_without_an_estimate_are_named(tmp_path):
+    lost = cell("blur", 1, 5.0)
+    lost.subsets["full"]["missing"] = 2
+    lost.subsets["pose"] = lost.subsets["full"] | {"nme": None}
+    content, text = written(tmp_path, [lost])
+    assert content["corruptions"]["blur"]["severities"]["1"]["subsets"].keys() == {"full"}
+    assert "2 at blur 1" in text
+    with pytest.raises(ValueError, match="blur 1: no face has a finite estimate"):
+        written(tmp_path, [cell("blur", 1, None)])
