@@ -162,7 +162,7 @@ def _is_absent(cfg: DictConfig, key: str) -> bool:
 
 
 def _add_if_argument(override: str, base: DictConfig) -> str:
-    """Prefix ``++``, which may stand twice, if the key is an argument of its node's target that the config leaves out."""
+    """Prefix ``++``, which may stand twice, if the key is an argument of its node's target, left out in the config."""
     key = override.split("=", 1)[0]
     parent, _, leaf = key.rpartition(".")
     if not parent or key[0] in "+~":

@@ -38,8 +38,8 @@ def train(cfg: DictConfig) -> float | None:
     config.check(cfg)
     if cfg.data.get("corruption"):
         raise config.ConfigError(
-            f"data.corruption={cfg.data.corruption} is for canthus-eval: here the best epoch would be chosen on corrupted"
-            " faces; data.augmentation changes those to train on"
+            f"data.corruption={cfg.data.corruption} is for canthus-eval; here the best epoch would be chosen on such "
+            "faces. data.augmentation changes those to train on"
         )
     folder = Path(cfg.paths.output_dir)
     if not cfg.resume and list((folder / "checkpoints").glob("*.ckpt")):
