@@ -18,9 +18,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from canthus.config import ConfigError, RunError
-from canthus.data.face import DataError
+from canthus.config import RunError
 from canthus.files import replacing
+from canthus.sweeps import mendable
 
 __all__ = ["CheckpointFiles", "by_ctrl_c", "exit_status", "explained", "last_epoch"]
 
@@ -113,9 +113,9 @@ def explained(folder: Path) -> Iterator[None]:
         by = "SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C"
         _tell(f"stopped by {by}; {_how_to_go_on(folder)}")
         raise SystemExit(exit_status(error)) from None
-    except (ConfigError, DataError):
-        raise
     except Exception as error:
+        if mendable(error):  # what the command says then is enough
+            raise
         reason = _reason(error)
         if reason is not None:
             raise RunError(f"{reason}; {_how_to_go_on(folder)}") from error
@@ -145,7 +145,7 @@ def exit_status(error: BaseException) -> int:
         return 128 + signal.SIGINT
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    return 2 if isinstance(error, (ConfigError, DataError)) else 1
+    return 2 if mendable(error) else 1
 
 
 def last_epoch(checkpoint: Path) -> int | None:

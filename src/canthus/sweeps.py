@@ -87,8 +87,10 @@ def mendable(error: BaseException) -> str | None:
 
     from canthus.data import DataError
 
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
-        return str(error.__cause__)
+    if isinstance(error, InstantiationException):
+        # Lightning's own kind, told by its name, because this module does without torch
+        wrong = isinstance(error.__cause__, ValueError) or type(error.__cause__).__name__ == "MisconfigurationException"
+        return str(error.__cause__) if wrong else None
     return str(error) if isinstance(error, (ConfigError, DataError, RunError)) else None
 
 

@@ -102,6 +102,14 @@ def test_an_unforeseen_error_also_says_how_to_go_on(run_command, cache: Path, tm
     assert "KeyError: 'a mistake in a model'; once that is mended, last.ckpt is intact (epoch 0)" in text
 
 
+def test_what_lightning_refuses_is_one_message(run_command, tmp_path: Path, capsys) -> None:
+    assert run_command("train", *SETTINGS, "trainer.accelerator=tpu", f"hydra.run.dir={tmp_path}") == 2
+    output = capsys.readouterr()
+    assert "Traceback" not in output.out + output.err
+    assert (tmp_path / "train.log").read_text().count("ERROR") == 1
+    assert record(tmp_path)["exit_status"] == 2
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path):
     """Mount a disk of so many megabytes."""
