@@ -55,6 +55,7 @@ def ranks_of(folder: Path, others: str = "train_ddp_process_1.log") -> list[tupl
     return [found for log in logs for found in re.findall(r"learning rate ([0-9.e-]+), rank (\d)", log.read_text())]
 
 
+@pytest.mark.slow
 def test_a_study_on_two_processes(cache: Path, tmp_path: Path) -> None:
     """Each process with a sampler of its own would train another learning rate, and average the gradients."""
     pytest.importorskip("optuna")
@@ -72,6 +73,7 @@ def test_a_study_on_two_processes(cache: Path, tmp_path: Path) -> None:
     assert len(rates) == 2
 
 
+@pytest.mark.slow
 def test_torchrun_processes_agree_on_a_folder(cache: Path, tmp_path: Path) -> None:
     arguments = [*SETTINGS, "trainer.max_epochs=1", f"paths.cache={cache}", f"paths.log_dir={tmp_path}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -84,6 +86,7 @@ def test_torchrun_processes_agree_on_a_folder(cache: Path, tmp_path: Path) -> No
     assert json.loads((folder / "provenance.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_slurm_tasks_share_the_folder_of_their_job(cache: Path, tmp_path: Path) -> None:
     """Two processes with the environment that srun gives them."""
     arguments = [*SETTINGS, "trainer.max_epochs=1", f"paths.cache={cache}", f"paths.log_dir={tmp_path}"]
@@ -113,6 +116,7 @@ def test_a_sweep_under_torchrun_is_refused(run_command, monkeypatch, capsys: pyt
     assert "-m under torchrun: every process would sweep by itself" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resume_on_two_processes(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "a run"
     arguments = [*SETTINGS, f"paths.cache={cache}"]

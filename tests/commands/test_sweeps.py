@@ -36,6 +36,7 @@ def statuses(folder: Path) -> list[str]:
     return [row["status"] for row in table(folder)]
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_marked_stops_nothing_and_can_be_run_again(trained: Path, cache: Path, tmp_path: Path) -> None:
     folder, later = tmp_path / "a sweep, with=signs", tmp_path / "later"
     grid = ["-m", *SMALL, f"init_from={later},null", "seed=0,1", f"paths.cache={cache}", f"hydra.sweep.dir='{folder}'"]
@@ -63,6 +64,7 @@ def test_a_failed_job_is_marked_stops_nothing_and_can_be_run_again(trained: Path
     assert [row["init_from"] for row in table(folder)] == [str(later)] * 2 + ["null"] * 2
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_from_its_checkpoint(cache: Path, tmp_path: Path) -> None:
     arguments = ["-m", *SMALL, "seed=0,1", "trainer.max_epochs=2", f"paths.cache={cache}"]
     assert sweep(*arguments, f"hydra.sweep.dir={tmp_path / 'whole'}").returncode == 0
@@ -112,6 +114,7 @@ def test_resuming_what_is_no_sweep(run_command, tmp_path: Path, capsys: pytest.C
     assert "is not a sweep" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_optuna_study_forgives_failures_and_goes_on(cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     folder = tmp_path / "study"
@@ -146,6 +149,7 @@ def test_the_direction_of_a_study_follows_the_metric(tmp_path: Path) -> None:
             assert (cfg.hydra.sweeper.direction, cfg.callbacks.best.mode) == (direction, mode)
 
 
+@pytest.mark.slow
 def test_parallel_workers_take_a_gpu_each(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four jobs on two workers, as on a machine with two GPUs (which a CPU run never opens)."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
@@ -161,6 +165,7 @@ def test_parallel_workers_take_a_gpu_each(cache: Path, tmp_path: Path, monkeypat
     assert set(pinned.values()) == {"0", "1"}
 
 
+@pytest.mark.slow
 def test_submitit_runs_the_same_jobs(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     launcher = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]

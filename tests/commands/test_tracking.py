@@ -105,6 +105,7 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_run(run_command, cache, tmp_pat
     assert {row[0] for row in table["data"]} == {0, 1}  # the chart has the epochs before, too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [None, "0123456789" * 4])
 def test_an_unreachable_server_never_stops_a_training(
     key: str | None, run_command, cache, tmp_path, quiet_wandb, monkeypatch: pytest.MonkeyPatch
