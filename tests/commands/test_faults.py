@@ -68,6 +68,7 @@ def test_the_remedy_for_too_little_memory_works(run_command, cache: Path, tmp_pa
     assert "trainer.gradient_clip_val was None and is now 1" in (folder / "train.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "epoch", "status", "ended", "words"),
     [
@@ -102,6 +103,7 @@ def test_an_unforeseen_error_also_says_how_to_go_on(run_command, cache: Path, tm
     assert "KeyError: 'a mistake in a model'; once that is mended, last.ckpt is intact (epoch 0)" in text
 
 
+@pytest.mark.slow
 def test_what_lightning_refuses_is_one_message(run_command, tmp_path: Path, capsys) -> None:
     assert run_command("train", *SETTINGS, "trainer.accelerator=tpu", f"hydra.run.dir={tmp_path}") == 2
     output = capsys.readouterr()
