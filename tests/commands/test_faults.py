@@ -37,7 +37,7 @@ def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("kind", "words"),
     [
         ("gpu", "out of memory (CUDA out of memory)"),
-        ("host", "out of memory ("),
+        ("host", "out of memory (DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
     ],
 )
 def test_out_of_memory(kind: str, words: str, run_command, cache: Path, tmp_path: Path) -> None:
