@@ -176,7 +176,8 @@ def _reason(error: Exception) -> str | None:
         return f"{error.filename or error}: {error.strerror}. Free some space"
     text = str(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in MEMORY):
-        short = text.splitlines()[0].split(". ")[0] if text else type(error).__name__
+        sentences = text.splitlines()[0].split(". ") if text else [type(error).__name__]
+        short = next((sentence for sentence in sentences if any(words in sentence for words in MEMORY)), sentences[0])
         return (
             f"out of memory ({short}). Resume with trainer.accumulate_grad_batches=2, which computes the same batch in "
             "two pieces, or start again with a smaller data.batch_size"

@@ -143,19 +143,19 @@ def test_ten_random_moments(
 ) -> None:
     """Ten of ten, spread over preparation, both stages and the evaluation, with everything that has a state."""
     whole, seconds = whole_stateful
-    after = seconds * (number + random.Random(number).random()) / 10
+    share = (number + random.Random(number).random()) / 10
     for attempt in range(20):
         folder = tmp_path / f"run{attempt}"
         process = start(cache, folder, *STATEFUL)
         wait_for(folder / "config.yaml")
-        time.sleep(after)
+        time.sleep(seconds * share)
         process.send_signal(signal.SIGKILL)
         process.wait()
         if record(folder)["status"] == "running":
             break
-        after *= 0.9  # the machine was quicker this time, and the run had finished
+        seconds = record(folder)["seconds"] * 0.9**attempt  # the machine was quicker this time
     rows = (folder / "metrics.csv").read_text().count("\n") - 1 if (folder / "metrics.csv").exists() else 0
-    print(f"killed after {after:.1f} s of {seconds:.1f}: {rows} rows, last.ckpt of", last_epoch(folder))
+    print(f"killed after {seconds * share:.1f} s of {seconds:.1f}: {rows} rows, last.ckpt of", last_epoch(folder))
     assert run_command("train", f"resume={folder}") == 0
     assert_equal_runs(folder, whole)
     assert [earlier["status"] for earlier in record(folder)["earlier"]] == ["running"]

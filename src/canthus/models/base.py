@@ -74,6 +74,7 @@ class LandmarkModel(lightning.LightningModule, ABC):
         self._optimizer, self._scheduler = optimizer, scheduler
         self.phase_begin = 0
         self.phase_epochs: int | None = None
+        self._sums: dict[str, tuple[Tensor | float, int]] = {}  # over the epoch: value times faces, faces
         self.pretraining = False
         self.flip_average = False  # in evaluation and prediction; methods and commands may set it
         self.trained_stages: list[int] = list(range(stages))
@@ -167,14 +168,25 @@ class LandmarkModel(lightning.LightningModule, ABC):
         estimates = self.estimates(batch)
         terms = self.losses(batch, estimates)
         loss = torch.stack(list(terms.values())).sum()
-        count = len(batch["index"])
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=count, sync_dist=True)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log("train/lr", rate, on_step=False, on_epoch=True, batch_size=count)
-        if len(terms) > 1:
-            named = {f"train/{name}": term.detach() for name, term in terms.items()}
-            self.log_dict(named, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        self._add(
+            {"loss": loss, "lr": torch.tensor(rate)} | (dict(terms) if len(terms) > 1 else {}), len(batch["index"])
+        )
+        if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True, logger=False)
         return {"loss": loss}
+
+    def _add(self, values: Mapping[str, Tensor], count: int) -> None:
+        """Sum over the epoch. Lightning's `log` does the same for two milliseconds a value and step."""
+        for name, value in values.items():
+            total, faces = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + value.detach().float() * count, faces + count)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means over the epoch's faces."""
+        for name, (total, faces) in self._sums.items():
+            self.log(f"train/{name}", total / faces, prog_bar=name == "loss", sync_dist=True)
+        self._sums.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Estimates]:
         """Estimates for the evaluator callback."""
