@@ -124,7 +124,7 @@ TRAIN, TEST, BLANK = (ROOT / p for p in ("lfpw/trainset/image_1.png", "lfpw/test
         ("testset/image_1", TEST),
         ("./testset/image_1.jpg", TEST),  # converted by the tool
         (r"lfpw\trainset\image_1.png", TRAIN),
-        ("/home/other/300w/lfpw/trainset/image_1.png", TRAIN),
+        ("/elsewhere/300w/lfpw/trainset/image_1.png", TRAIN),
         (str(TEST), TEST),
         ("a _01", BLANK),
         ("set/image_1.png", None),
@@ -148,9 +148,9 @@ def test_the_same_name_in_another_part_is_another_photograph():
     ("name", "image"),
     [
         ("setB/0001.jpg", None),  # of a folder that is not there: not the root's own 0001.jpg
-        ("/home/other/setB/0001.jpg", None),
-        ("/home/other/300w/setB/0001.jpg", None),
-        ("/home/other/300w/0001.jpg", ROOT / "0001.jpg"),
+        ("/elsewhere/setB/0001.jpg", None),
+        ("/elsewhere/300w/setB/0001.jpg", None),
+        ("/elsewhere/300w/0001.jpg", ROOT / "0001.jpg"),
         ("300w/0001", ROOT / "0001.jpg"),
         ("0001.jpg", ROOT / "0001.jpg"),
         (str(ROOT / "0001.jpg"), ROOT / "0001.jpg"),
@@ -162,4 +162,4 @@ def test_a_foreign_folder_is_another_photograph(name, image):
 
 def test_one_path_below_the_root_for_two_photographs():
     with pytest.raises(DataError, match="is the end of 2 photographs"):
-        PhotographNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/home/other/300w/0001")
+        PhotographNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/elsewhere/300w/0001")

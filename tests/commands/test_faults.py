@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,13 @@ def record(folder: Path) -> dict:
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "canthus.train", *arguments], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "canthus.train", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        # a shell that runs the tests in the background hands down that Ctrl-C is to be ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -68,7 +75,6 @@ def test_the_remedy_for_too_little_memory_works(run_command, cache: Path, tmp_pa
     assert "trainer.gradient_clip_val was None and is now 1" in (folder / "train.log").read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "epoch", "status", "ended", "words"),
     [
@@ -103,7 +109,6 @@ def test_an_unforeseen_error_also_says_how_to_go_on(run_command, cache: Path, tm
     assert "KeyError: 'a mistake in a model'; once that is mended, last.ckpt is intact (epoch 0)" in text
 
 
-@pytest.mark.slow
 def test_what_lightning_refuses_is_one_message(run_command, tmp_path: Path, capsys) -> None:
     absent = "mps" if torch.cuda.is_available() else "gpu"
     assert run_command("train", *SETTINGS, f"trainer.accelerator={absent}", f"hydra.run.dir={tmp_path}") == 2

@@ -138,10 +138,10 @@ class Oracle(LandmarkModel):
         return Estimates([batch["landmarks"] + self.offsets])
 
     def losses(self, batch, estimates):
-        raise NotImplementedError
+        return {}
 
     def stage_parameters(self, stage):
-        raise NotImplementedError
+        return iter(())
 
 
 @pytest.mark.parametrize("data", SETS)
