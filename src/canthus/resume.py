@@ -118,6 +118,7 @@ def _in_first_epoch(run: Path) -> bool:
 def _refuse_changes(run: Path, cfg: DictConfig) -> None:
     """What would make the run something that no config describes is refused; what stays is explained."""
     saved, here = load_config(run), os.path.abspath(run)
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]  # as the saved one is
     before, now = (
         {place: node._value() for place, node in nodes_of(config) if isinstance(node, ValueNode)}
         for config in (saved, cfg)
