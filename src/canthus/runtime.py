@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -279,6 +280,8 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         return dict(checkpoint["state_dict"])
     except Exception as error:  # torch raises whatever the damaged bytes lead to
         reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            reason = f"it holds pickled code ({code[1]}), which would run on loading; weights alone are accepted"
         raise ConfigError(f"checkpoint {path} cannot be loaded safely: {reason}") from error
 
 
