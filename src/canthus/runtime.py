@@ -285,6 +285,29 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ConfigError(f"checkpoint {path} cannot be loaded safely: {reason}") from error
 
 
+def warm_start(model: LandmarkModel, path: Path) -> None:
+    """Give a model the weights of a checkpoint.
+
+    Raises:
+        ConfigError: damaged file, or weights of another network; it names what does not fit.
+    """
+    weights, own = load_weights(path), model.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} has no place" for name in weights if name not in own]
+    wrong += [
+        f"{name} is {tuple(weights[name].shape)} there and {tuple(own[name].shape)} here"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ConfigError(
+            f"init_from: {path} holds another network ({'; '.join(wrong[:3])}{more}); give model=... and model.* as in "
+            "that run's config.yaml"
+        )
+    model.load_state_dict(weights)
+
+
 def check_trust(cfg: Any, run: Path, *, trust: bool) -> None:
     """Refuse a run's config that names code from outside canthus: whoever wrote it could run anything.
 

@@ -69,7 +69,7 @@ def train(cfg: DictConfig) -> float | None:
         if cfg.init_from and last is None:
             source = Path(cfg.init_from)
             path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
-            model.load_state_dict(runtime.load_weights(path))
+            runtime.warm_start(model, path)
             model.train_stages(range(model.num_stages))  # not only those that the source had reached
         trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels], logger=loggers)
         trainer.strategy.checkpoint_io = faults.CheckpointFiles()

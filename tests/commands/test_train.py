@@ -127,6 +127,12 @@ def test_warm_start(trained: Path, run_command, cache, tmp_path: Path) -> None:
     after = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(before["network.first.fc1.weight"], after["network.first.fc1.weight"])
 
+    folder = tmp_path / "wider"
+    assert run_command("train", *arguments, "model.width=0.1", f"hydra.run.dir={folder}") == 2
+    text = (folder / "train.log").read_text()
+    assert "best.ckpt holds another network (network.first." in text
+    assert "model.* as in that run's config.yaml" in text
+
 
 def model_of(experiment: str) -> str:
     """The model that an experiment overrides the default with."""
