@@ -1,0 +1,5 @@
+"""Multi-task Cascaded Convolutional Networks, Signal Processing Letters 2016."""
+
+from canthus.models.mtcnn.network import MTCNN
+
+__all__ = ["MTCNN"]
