@@ -1,4 +1,4 @@
-"""Training for a minute: MDM learns 16 faces by heart, and every stage of CFAN is better than the one before."""
+"""Training for a minute: networks learn a few faces by heart, and every stage is better than the one before."""
 
 import functools
 from pathlib import Path
@@ -9,6 +9,8 @@ import torch
 from canthus.data import face_data
 from canthus.models.base import LandmarkModel
 from canthus.models.cfan.module import CFANModule
+from canthus.models.dcnn.module import DCNNModule
+from canthus.models.fan_zhou.module import FanZhouModule
 from canthus.models.mdm.module import MDMModule
 
 pytestmark = pytest.mark.slow
@@ -18,7 +20,8 @@ ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 def one_batch(model: LandmarkModel, cache: Path, count: int) -> dict:
     torch.manual_seed(0)
     data = face_data(
-        model.input, "canthus.data.synthetic.Synthetic", name="synthetic", size=count, difficulty="easy",
+        model.input, scheme=model.scheme.name, reader="canthus.data.synthetic.Synthetic", name="synthetic",
+        size=count, difficulty="easy",
         batch_size=count, train_parts=["train"], validation=0, cache=cache, resolution=128,
     )  # fmt: skip
     data.prepare_data()
@@ -47,6 +50,31 @@ def errors(model: LandmarkModel, batch: dict) -> list[float]:
     with torch.no_grad():
         stages = model.estimates(batch).points
     return [float(((points - batch["landmarks"]).norm(dim=-1) / distance).mean()) for points in stages]
+
+
+def share_of_the_box(model: LandmarkModel, batch: dict) -> float:
+    """Error of the last stage, in widths of the face box."""
+    x1, _, x2, _ = model.input.reference_box
+    with torch.no_grad():
+        points = model.estimates(batch).points[-1]
+    return float((points - batch["landmarks"]).norm(dim=-1).mean()) / (x2 - x1)
+
+
+@pytest.mark.parametrize("networks", [("F1",), ("EN1", "NM1")])
+def test_dcnn_learns_32_faces_by_heart(networks: tuple[str, ...], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = DCNNModule(ADAM, levels=1, networks=networks)
+    batch = one_batch(model, tmp_path, 32)
+    fit(model, batch, 1000, 1e-3)
+    assert share_of_the_box(model, batch) < 0.002
+
+
+def test_fan_zhou_learns_32_faces_by_heart(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = FanZhouModule(ADAM, width=0.125, size=64, levels=1)
+    batch = one_batch(model, tmp_path, 32)
+    fit(model, batch, 400, 2e-3)
+    assert share_of_the_box(model, batch) < 0.002
 
 
 def small_mdm(box_noise: float) -> MDMModule:
