@@ -113,7 +113,7 @@ class FacePoseModule(LandmarkModel):
         rotation, translation = torch.cat(rotations), torch.cat(translations)
         if len(rotation) < 2:
             raise ValueError(
-                f"the points of {len(rotation)} of {self.statistics_faces} training faces give a pose; look at them with "
+                f"the points of {len(rotation)} of {self.statistics_faces} training faces give a pose; look at them: "
                 "canthus-data poses=pnp"
             )
         self.head.fit(rotation, translation)
