@@ -150,6 +150,7 @@ class InspectConfig:
     data: Any = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
     output: str = MISSING
+    poses: str | None = None
     faces: int = 48
     seed: int = 0
     limits: Any = MISSING

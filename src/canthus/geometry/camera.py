@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Camera", "placed"]
+from canthus.geometry.boxes import centred_box
+
+__all__ = ["CROP", "Camera", "crop_box", "placed"]
+
+CROP = 1.5
+"""Side of the picture in longer sides of the face box: a quarter is added on every side (section 2, released code)."""
 
 EDGE = 0.5
 """From the corner of a pixel to its centre."""
@@ -43,6 +48,11 @@ class Camera:
     def frame_of(self, pixels: Tensor) -> Tensor:
         """(..., 2) pixels to the picture's frame."""
         return pixels + EDGE
+
+
+def crop_box(size: float) -> tuple[float, float, float, float]:
+    """Where a square face box lies in the picture, pixels."""
+    return centred_box(size, 1 / CROP)
 
 
 def placed(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ def rotation_of_vector(vector: Tensor) -> Tensor:
     half = torch.sinc(angle / (2 * torch.pi))
     identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
     with torch.autocast(vector.device.type, enabled=False):
-        return identity + torch.sinc(angle / torch.pi) * cross + half.square() / 2 * (cross @ cross)
+        rotation: Tensor = identity + torch.sinc(angle / torch.pi) * cross + half.square() / 2 * (cross @ cross)
+        return rotation
 
 
 def vector_of_rotation(rotation: Tensor) -> Tensor:

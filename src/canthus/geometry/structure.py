@@ -15,15 +15,13 @@ import torch
 from torch import Tensor
 
 from canthus.geometry import boxes
-from canthus.geometry.camera import Camera, placed
+from canthus.geometry.camera import CROP, Camera, placed
 from canthus.geometry.pnp import PoseSolution, solve_pnp
 
 __all__ = ["Anchors", "Structure", "recover_structure", "separate_modes"]
 
 ROBUST = 3.0
 """Standard deviations at which a residual counts half."""
-CROP = 1.5
-"""Side of FacePoseNet's crop in longer sides of the face box."""
 OUTLINE = 0.1
 """Weight of the jaw where the poses are not known yet, and so not what slides."""
 RIGID = 4
@@ -92,6 +90,8 @@ def recover_structure(
     progress: Callable[[int, float], None] | None = None,
 ) -> Structure:
     """Recover the mean face and its modes.
+
+    Depth is measured on the faces that are turned furthest; see `_with_depth`.
 
     Args:
         points: (N, K, 2) pixels of any photographs; all labelled. They are framed by the square of 1.5 boxes.
@@ -217,7 +217,8 @@ def _factorised(points: Tensor) -> Tensor:
         raise ValueError(
             f"{len(points)} faces do not determine a 3-D shape; take more faces, and such that are turned differently"
         )
-    return torch.linalg.solve(factor, shape).mT
+    rigid: Tensor = torch.linalg.solve(factor, shape).mT
+    return rigid
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
@@ -305,7 +306,8 @@ def _first_modes(points: Tensor, mean: Tensor, poses: PoseSolution, camera: Came
     limit = moved.flatten(1).norm(dim=1)
     moved = moved[limit <= limit.quantile(0.95)]
     _, spread, directions = torch.linalg.svd(moved.flatten(1), full_matrices=False)
-    return (directions[:m] * spread[:m, None] / len(moved) ** 0.5).unflatten(1, (-1, 3))
+    first: Tensor = (directions[:m] * spread[:m, None] / len(moved) ** 0.5).unflatten(1, (-1, 3))
+    return first
 
 
 def _expected(
@@ -327,7 +329,7 @@ def _expected(
 def _residual(views: Tensor, seen: Tensor, mean: Tensor, shapes: Tensor, coefficients: Tensor) -> Tensor:
     """(N, K) distances in pixels."""
     own = mean + torch.einsum("nm,mkc->nkc", coefficients, shapes)
-    return torch.linalg.vector_norm(seen - (views @ own[..., None])[..., 0], dim=-1)
+    return (seen - (views @ own[..., None])[..., 0]).square().sum(-1).sqrt()
 
 
 def _shapes(
@@ -351,7 +353,8 @@ def _shapes(
     ridge = 1e-9 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     solved = torch.linalg.solve(normal + ridge * torch.eye(3 * m, dtype=seen.dtype), right[..., None])[..., 0]
     solved = (solved + (signs * solved)[mirror]) / 2
-    return solved.unflatten(1, (m, 3)).transpose(0, 1)
+    basis: Tensor = solved.unflatten(1, (m, 3)).transpose(0, 1)
+    return basis
 
 
 def _own_modes(shapes: Tensor, mean: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:

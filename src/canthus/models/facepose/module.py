@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from canthus.data.batch import Batch, InputSpec
 from canthus.geometry import affine, boxes
-from canthus.geometry.camera import Camera, placed
+from canthus.geometry.camera import Camera, crop_box, placed
 from canthus.geometry.generic_face import SCHEME, face_poses, generic_face
 from canthus.geometry.pnp import PoseSolution
 from canthus.geometry.pose import head_angles
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FacePoseModule"]
 
-CROP = 1.5
-"""Side of the crop in longer sides of the face box: a quarter is added on every side."""
 LABELS = ("pnp", "closed_form")
 
 
@@ -93,7 +91,7 @@ class FacePoseModule(LandmarkModel):
         self.register_buffer("pixel_mean", torch.zeros(3, 1, 1))
         # the released net subtracts a mean and divides by no deviation; networks of timm want ImageNet's scaling
         scaling = "unit" if backbone == ALEXNET else "imagenet"
-        self._input = InputSpec(size, 3, boxes.centred_box(size, 1 / CROP), scaling, fit="longer")
+        self._input = InputSpec(size, 3, crop_box(size), scaling, fit="longer")
         self._upright: PoseSolution | None = None
         self._frames = torch.empty(0)
 
