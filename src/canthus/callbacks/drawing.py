@@ -238,8 +238,8 @@ def _axes(canvas: Image, points: Points, pose: NDArray[np.float64]) -> None:
     columns = camera_rotation(torch.from_numpy(pose)).numpy()[:2].T * [[1.0], [1.0], [-1.0]]
     origin, length = points.mean(axis=0), 0.5 * float(np.sqrt(np.ptp(points, axis=0).prod()))
     for axis, colour in zip(columns, AXES, strict=True):
-        end = _fixed(np.stack([origin, origin + length * axis]))
-        cv2.line(canvas, *map(tuple, end.tolist()), colour, 2, cv2.LINE_AA, SHIFT)
+        line = _fixed(np.stack([origin, origin + length * axis]))
+        cv2.polylines(canvas, [line], False, colour, 2, cv2.LINE_AA, SHIFT)
 
 
 def _rectangle(canvas: Image, box: NDArray[np.float64], thickness: int) -> None:

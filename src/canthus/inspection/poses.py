@@ -19,8 +19,8 @@ from canthus.inspection.collection import Collection
 
 __all__ = ["FacePose", "pose_labels", "write_poses"]
 
-COLUMNS = ("face", "file", "split", "part", "yaw", "pitch", "roll", "rx", "ry", "rz", "tx", "ty", "tz", "error")
-COLUMNS += ("accepted",)
+ANGLES = ("yaw", "pitch", "roll")
+COLUMNS = ("face", "file", "split", "part", *ANGLES, "rx", "ry", "rz", "tx", "ty", "tz", "error", "accepted")
 
 
 @dataclass(frozen=True, eq=False)
