@@ -180,6 +180,23 @@ def test_it_overfits_rendered_crops(make_data) -> None:
     assert distance < min(1.0, begin / 3)
 
 
+def test_prediction_gives_the_pose(make_data) -> None:
+    from canthus.inference import Predictor
+    from canthus.predict import _entry
+
+    model = FacePoseModule(ADAM, **SMALL)
+    data = make_data(model)
+    model.initialise(data)
+    face = data.faces("train")[0]
+    predictor = Predictor(model, extent=3.0, oversample=1.5, device=torch.device("cpu"))
+    (located,) = predictor(data.reader.pixels(face.image), face.box[None])
+    expected = model.estimates(data.inputs_of("train", [0])).pose[0].detach()
+    torch.testing.assert_close(torch.from_numpy(located.pose).float(), expected, atol=2e-3, rtol=0)
+    entry = _entry(located)
+    assert list(entry["pose_degrees"]) == ["yaw", "pitch", "roll"]
+    assert entry["pose_degrees"]["yaw"] == pytest.approx(float(expected[0].rad2deg()), abs=0.2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
