@@ -126,6 +126,28 @@ class ScoreConfig:
 
 
 @dataclass
+class StudyConfig:
+    """Keys of study.yaml."""
+
+    data: Any = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    study: str = MISSING
+    runs: list[str] = field(default_factory=list)
+    checkpoint: str = "best"
+    persons: int | None = None
+    pairs: int = 1500
+    box_noise: float = 0.05
+    label_noise: list[float] = field(default_factory=list)
+    corruptions: list[str] = field(default_factory=list)
+    severity: int = 3
+    embedder: str = "hog"
+    size: int = 96
+    output: str = MISSING
+    trust: bool = False
+    seed: int = 0
+
+
+@dataclass
 class PredictConfig:
     """Keys of predict.yaml."""
 
@@ -150,6 +172,7 @@ class InspectConfig:
     data: Any = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
     output: str = MISSING
+    poses: str | None = None
     faces: int = 48
     seed: int = 0
     limits: Any = MISSING
@@ -191,6 +214,7 @@ def register_schemas() -> None:
     store.store(name="root_schema", node=TrainConfig)
     store.store(name="root_schema_eval", node=EvalConfig)
     store.store(name="root_schema_score", node=ScoreConfig)
+    store.store(name="root_schema_study", node=StudyConfig)
     store.store(name="root_schema_predict", node=PredictConfig)
     store.store(name="root_schema_inspect", node=InspectConfig)
 

@@ -116,6 +116,11 @@ def main() -> None:
 
         command_line.launch(score, "score")
         return
+    if command_line.argument("study") is not None:
+        from canthus.study import study
+
+        command_line.launch(study, "study")
+        return
     try:
         _register_run()
     except config.ConfigError as error:

@@ -26,11 +26,13 @@ class LocatedFace:
         box: (4,) ``xyxy`` that was given, original pixels.
         stages: (S, K, 2) every stage's points, original pixels.
         scores: (K,) confidences, if the model has them.
+        pose: (3,) yaw, pitch, roll in radians, if the model estimates it.
     """
 
     box: NDArray[np.float64]
     stages: NDArray[np.float64]
     scores: NDArray[np.float64] | None
+    pose: NDArray[np.float64] | None = None
 
     @property
     def landmarks(self) -> NDArray[np.float64]:
@@ -76,9 +78,14 @@ class Predictor:
             estimates = self.model.final_estimates(batch)
             points = affine.apply(batch["to_original"][:, None], torch.stack(estimates.points, 1).float())
             stages = points.cpu().double().numpy()
-            scores = None if estimates.scores is None else estimates.scores.cpu().double().numpy()
+            scores, poses = (
+                None if values is None else values.cpu().double().numpy()
+                for values in (estimates.scores, estimates.pose)
+            )
             for row, box in enumerate(some):
-                yield LocatedFace(box, stages[row], None if scores is None else scores[row])
+                # the crop is upright, so that its pose is the photograph's
+                of_face = (None if values is None else values[row] for values in (scores, poses))
+                yield LocatedFace(box, stages[row], *of_face)
 
     def _batch(self, crops: NDArray[np.uint8], to_original: Tensor, original_box: Tensor) -> Batch:
         spec = self.model.input

@@ -20,6 +20,7 @@ def inspect_data(cfg: DictConfig) -> None:
         ConfigError: a setting that cannot work.
         DataError: a data set that cannot be parsed.
     """
+    import statistics
     import sys
     from logging import getLogger
     from pathlib import Path
@@ -34,6 +35,8 @@ def inspect_data(cfg: DictConfig) -> None:
     config.check(cfg, config.InspectConfig)
     if cfg.faces < 1:
         raise config.ConfigError(f"faces={cfg.faces}: a sheet shows at least one")
+    if cfg.poses not in (None, "pnp"):
+        raise config.ConfigError(f"poses={cfg.poses}: pnp, or leave it out")
     options = OmegaConf.to_container(cfg.data, resolve=True)
     assert isinstance(options, dict)
     settings = {str(key): value for key, value in options.items()}
@@ -45,6 +48,7 @@ def inspect_data(cfg: DictConfig) -> None:
         validation=settings["validation"],
         validation_seed=settings["validation_seed"],
     )
+    poses = inspection.pose_labels(data) if cfg.poses else []
     summary = inspection.summarise(data)
     findings = inspection.inspect(data, instantiate(cfg.limits))
     output = Path(cfg.output)
@@ -52,6 +56,11 @@ def inspect_data(cfg: DictConfig) -> None:
     inspection.write_findings(output / "findings.csv", data, findings)
     sheets = inspection.write_sheets(output, reader, data, findings, faces=cfg.faces, seed=cfg.seed)
     inspection.print_report(settings["name"], data, summary, findings)
+    if poses:
+        inspection.write_poses(output / "poses.csv", data, poses)
+        accepted = [pose.error for pose in poses if pose.accepted]
+        middle = f"{statistics.median(accepted):.2f} %" if accepted else "none"
+        log.info("poses.csv: %d of %d poses accepted, median error %s of the box", len(accepted), len(poses), middle)
     log.info("%s: report.json, findings.csv, %s", output, ", ".join(path.name for path in sheets))
     damage = sum(inspection.KINDS[finding.kind].damage for finding in findings)
     if damage:

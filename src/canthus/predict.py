@@ -90,9 +90,14 @@ def predict(cfg: DictConfig) -> None:
 
 
 def _entry(face: LocatedFace) -> dict[str, Any]:
+    import numpy as np
+
     entry: dict[str, Any] = {"box": face.box.round(3).tolist(), "landmarks": face.landmarks.round(3).tolist()}
     if face.scores is not None:
         entry["scores"] = face.scores.round(4).tolist()
+    if face.pose is not None:
+        degrees = np.degrees(face.pose).round(2).tolist()
+        entry["pose_degrees"] = dict(zip(("yaw", "pitch", "roll"), degrees, strict=True))
     return entry
 
 

@@ -48,6 +48,7 @@ def test_synthetic_faces(inspected, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert sheet.std() > 20
     shown = capsys.readouterr().out
     assert "synthetic, scheme 68" in shown
+    assert not (tmp_path / "out/poses.csv").exists()
     assert "attributes" in shown
 
 
@@ -152,3 +153,12 @@ def test_every_data_config_passes_the_checks(name: str) -> None:
     with initialize_config_dir(config.conf_path(), version_base="1.3"):
         cfg = compose("inspect", [f"data={name}", "data.root=/nowhere", "output=/nowhere"])
     config.check(cfg, config.InspectConfig)
+
+
+def test_poses_of_every_face(inspected, tmp_path: Path, run_command) -> None:
+    assert inspected(*SMALL, "poses=pnp")[0] == 0
+    with (tmp_path / "out/poses.csv").open(newline="", encoding="utf-8") as file:
+        poses = list(csv.DictReader(file))
+    assert len(poses) == 36
+    assert sum(row["accepted"] == "1" for row in poses) > 30
+    assert run_command("inspect_data", *SMALL, "poses=guess", f"output={tmp_path / 'other'}") == 2

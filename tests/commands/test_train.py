@@ -14,6 +14,7 @@ TINY = {
     "dan": ["model.width=0.05", "model.statistics_faces=8"],
     "cfan": ["model.global_hidden=[8]", "model.local_hidden=[8]"],
     "dcnn": [],
+    "facepose": ["model.backbone=test_resnet", "model.size=64", "model.statistics_faces=8"],
     "fan_zhou": ["model.width=0.05"],
     "mdm": ["model.patch=10", "model.channels=2", "model.hidden=8", "model.projection=4"],
 }

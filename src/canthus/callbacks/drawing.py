@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE
+from canthus.geometry.pose import camera_rotation
 from canthus.schemes import Scheme
 
 __all__ = ["ESTIMATE", "TRUTH", "contact_sheet", "draw_face", "draw_prediction", "face_tile", "stage_strip"]
@@ -24,6 +26,9 @@ TRUTH: Colour = (60, 200, 255)
 """Yellow and light blue: apart for every kind of colour vision, and both brighter than skin."""
 PAPER: Colour = (24, 24, 24)
 INK: Colour = (238, 238, 238)
+
+AXES: tuple[Colour, ...] = ((230, 60, 60), (60, 210, 90), (70, 120, 255))
+"""Of a head: to its left, down, and out of the face."""
 
 SHIFT = 8
 """Fractional bits of OpenCV's coordinates: points land within 1/256 pixel of their place."""
@@ -105,6 +110,7 @@ def stage_strip(
     caption: Sequence[str] | None = None,
     nme: Sequence[float] | None = None,
     visibility: ArrayLike | None = None,
+    pose: ArrayLike | None = None,
 ) -> Image:
     """One row of tiles that shows how a cascade moves from stage to stage.
 
@@ -121,6 +127,8 @@ def stage_strip(
         caption: S names; ``stage 1`` ... when left out. Latin letters only, the built-in font has no others.
         nme: S errors in percent, written behind the names.
         visibility: (K,) codes of the ground truth.
+        pose: (3,) yaw, pitch, roll in radians, drawn on the last tile as the head's axes: red to its left side (the
+            image's right), green to the chin, blue out of the face.
 
     Returns:
         (height, W, 3) uint8 RGB with S tiles side by side.
@@ -142,6 +150,8 @@ def stage_strip(
         points, codes = _checked(stage, None, scheme)
         tile = crop.copy()
         _overlay(tile, _mapped(place, points), codes, scheme, ESTIMATE)
+        if pose is not None and i == len(stages) - 1:
+            _axes(tile, _mapped(place, points), np.asarray(pose, dtype=np.float64))
         text = names[i] if nme is None else f"{names[i]}  {nme[i]:.2f} %"
         tiles.append(np.vstack([tile, _caption(text, tile.shape[1], bar)]))
     return _row(tiles, gap=2)
@@ -219,6 +229,17 @@ def _checked(landmarks: ArrayLike, visibility: ArrayLike | None, scheme: Scheme)
         )
     codes = np.full(len(points), VISIBLE) if visibility is None else np.asarray(visibility, dtype=np.int64)
     return points, np.where(np.isfinite(points).all(axis=1), codes, UNLABELLED)
+
+
+def _axes(canvas: Image, points: Points, pose: NDArray[np.float64]) -> None:
+    """Draw the head's axes from the middle of its points, half as long as the face is large."""
+    if not (np.isfinite(points).all() and np.isfinite(pose).all()):
+        return
+    columns = camera_rotation(torch.from_numpy(pose)).numpy()[:2].T * [[1.0], [1.0], [-1.0]]
+    origin, length = points.mean(axis=0), 0.5 * float(np.sqrt(np.ptp(points, axis=0).prod()))
+    for axis, colour in zip(columns, AXES, strict=True):
+        line = _fixed(np.stack([origin, origin + length * axis]))
+        cv2.polylines(canvas, [line], False, colour, 2, cv2.LINE_AA, SHIFT)
 
 
 def _rectangle(canvas: Image, box: NDArray[np.float64], thickness: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from canthus.callbacks.poses import PoseErrors
 from canthus.data.face import OCCLUDED, DataError
 from canthus.metrics import FaceTable, bootstrap_interval, normaliser_names
 from canthus.schemes import Scheme
@@ -26,6 +27,7 @@ class Evaluation:
         initial: subset -> (N,) NME of the shape that the cascade started from (for most methods the mean shape in the
             face box: the baseline that a model must leave behind); empty if the method starts from nothing.
         others: further normaliser -> subset -> table of the same faces under it.
+        poses: subset -> head poses of the same faces; empty if the method or the data set has none.
     """
 
     split: str
@@ -34,6 +36,7 @@ class Evaluation:
     threshold: float
     initial: Mapping[str, Tensor]
     others: Mapping[str, Mapping[str, FaceTable]]
+    poses: Mapping[str, PoseErrors]
 
     @classmethod
     def of(
@@ -46,6 +49,7 @@ class Evaluation:
         threshold: float,
         normalisers: Sequence[str] = (),
         initial: Tensor | None = None,
+        poses: PoseErrors | None = None,
     ) -> "Evaluation":
         """Divide a table into subsets and measure it under further normalisers.
 
@@ -57,6 +61,7 @@ class Evaluation:
             threshold: percent of the table's normaliser.
             normalisers: further ones.
             initial: (N,) NME of the starting shape.
+            poses: of the table's faces.
 
         Raises:
             DataError: a further normaliser that some face does not allow.
@@ -75,7 +80,8 @@ class Evaluation:
             others[normaliser] = {name: whole.select(mask) for name, mask in masks.items()}
         begins = {} if initial is None else {name: initial[mask.to(initial.device)] for name, mask in masks.items()}
         subsets = {name: table.select(mask) for name, mask in masks.items()}
-        return cls(split, table, subsets, threshold, begins, others)
+        turned = {} if poses is None else {name: poses.select(mask) for name, mask in masks.items()}
+        return cls(split, table, subsets, threshold, begins, others, turned)
 
     def summaries(self) -> dict[str, dict[str, Any]]:
         """NME, AUC and failure rate per subset: what is logged after every pass."""
@@ -87,7 +93,7 @@ class Evaluation:
         return summaries
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """The ``subsets`` of metrics.json: the summaries with intervals, visible points and further normalisers."""
+        """The ``subsets`` of metrics.json: the summaries, intervals, visible points, further normalisers, poses."""
         report = self.summaries()
         for name, table in self.subsets.items():
             found = table.select(table.found)
@@ -101,6 +107,8 @@ class Evaluation:
                 numbers = tables[name].summary(self.threshold)
                 chosen = {key: numbers[key] for key in ("nme", "nme_per_stage")}
                 report[name].setdefault("other_normalisers", {})[normaliser] = chosen
+            if name in self.poses:
+                report[name]["pose"] = self.poses[name].summary()
         return report
 
 

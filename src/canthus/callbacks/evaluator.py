@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
+from torch import Tensor
 
 from canthus.callbacks.evaluation import Evaluation, other_normalisers
+from canthus.callbacks.poses import PoseErrors, true_poses
 from canthus.data.batch import Batch
 from canthus.data.face import DataError
 from canthus.geometry import affine
-from canthus.metrics import FaceErrors
+from canthus.geometry.generic_face import SCHEME
+from canthus.metrics import FaceErrors, FacePoses
 from canthus.models.estimates import Estimates
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ class Evaluator(lightning.Callback):
     """Measures normalised mean error, AUC and failure rate per stage and subset, on validation and test.
 
     Logged as ``<split>/nme_<normaliser>`` (last stage, all faces), ``..._stage<n>`` and ``..._<subset>``, in percent.
+    For methods that estimate the head's pose also ``<split>/mae_pose`` and ``<split>/geodesic_pose``, in degrees.
 
     Args:
         normaliser: see `canthus.metrics.normaliser_distance`.
@@ -40,7 +44,8 @@ class Evaluator(lightning.Callback):
         self.normaliser, self.threshold, self.normalisers = normaliser, threshold, normalisers
         self.result: Evaluation | None = None
         self._errors: FaceErrors | None = None
-        self._has_initial = False
+        self._poses: FacePoses | None = None
+        self._has_initial = self._has_bound = False
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Refuse a normaliser that the scheme does not have before anything is trained.
@@ -58,18 +63,32 @@ class Evaluator(lightning.Callback):
     def _begin(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
         self._errors = FaceErrors(data.scheme.name, self.normaliser).to(pl_module.device)
+        self._poses = FacePoses().to(pl_module.device)
+        self._has_bound = data.scheme.name == SCHEME
 
     def _add(self, outputs: Any, batch: Batch) -> None:
         estimates: Estimates = outputs["estimates"]
         assert self._errors is not None
         to_original = batch["to_original"]
         self._has_initial = estimates.initial is not None
-        shapes = [estimates.initial, *estimates.points] if estimates.initial is not None else estimates.points
+        shapes = [*estimates.points] if estimates.initial is None else [estimates.initial, *estimates.points]
+        if estimates.pose is not None:
+            shapes += self._add_poses(estimates.pose, batch)
         points = affine.apply(to_original[:, None], torch.stack(shapes, 1).float())
         landmarks = affine.apply(to_original, batch["landmarks"])
         # the crop is upright outside training, so corners map to corners
         box = affine.apply(to_original, batch["box"].unflatten(1, (2, 2))).flatten(1)
         self._errors.update(batch["index"], points, landmarks, batch["visibility"], box)
+
+    def _add_poses(self, pose: Tensor, batch: Batch) -> list[Tensor]:
+        """Note poses beside true ones, and give the projected true face, which is measured like a stage of its own."""
+        assert self._poses is not None
+        truth, points = torch.full_like(pose, torch.nan), []
+        if self._has_bound:
+            truth, projected = true_poses(batch)
+            points = [projected]
+        self._poses.update(batch["index"], pose, truth)
+        return points
 
     def _finish(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, split: str) -> None:
         assert self._errors is not None
@@ -78,6 +97,13 @@ class Evaluator(lightning.Callback):
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
         table = self._errors.compute()
         self._errors = None
+        poses = bound = None
+        if self._poses is not None and self._poses.update_called:
+            bound = table.nme[:, -1] if self._has_bound else None
+            poses = PoseErrors.of(self._poses.compute(), data.faces(split), bound)
+        self._poses = None
+        if bound is not None:
+            table = replace(table, points=table.points[:, :-1], nme=table.nme[:, :-1])
         initial = None
         if self._has_initial:  # it went through the metric as a stage before the first
             initial = table.nme[:, 0]
@@ -90,6 +116,7 @@ class Evaluator(lightning.Callback):
             threshold=self.threshold,
             normalisers=other_normalisers(self.normalisers, self.normaliser, data.scheme),
             initial=initial,
+            poses=poses,
         )
         for name, value in self._logged(self.result).items():
             pl_module.log(f"{split}/{name}", value, prog_bar=name == f"nme_{self.normaliser}", rank_zero_only=False)
@@ -101,6 +128,9 @@ class Evaluator(lightning.Callback):
         full, stages = result.summaries()["full"], errors.pop("full")
         values = {nme: stages[-1], "auc": full["auc"], "failure_rate": full["failure_rate"]}
         values |= {f"{nme}_stage{number}": value for number, value in enumerate(stages, 1)}
+        if result.poses:
+            pose = result.poses["full"].summary()
+            values |= {f"{name}_pose": pose[name] for name in ("mae", "geodesic") if name in pose}
         return values | {f"{nme}_{name}": per_stage[-1] for name, per_stage in errors.items()}
 
     # Lightning calls one hook per split and moment; all do the same

@@ -78,6 +78,7 @@ def face_strips(
             data.scheme,
             nme=table.nme[row].tolist(),
             visibility=table.visibility[row].cpu().numpy(),
+            pose=result.poses["full"].predictions[row].cpu().numpy() if result.poses else None,
         )
         yield row, picture
 

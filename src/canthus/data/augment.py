@@ -27,7 +27,7 @@ def input_to_store(box: Tensor, spec: InputSpec, perturbation: Tensor | None = N
         spec: the network input.
         perturbation: (B, 2, 3) map of input pixels applied first (what augmentation changes).
     """
-    placed = boxes.box_map(spec.reference.to(box)[None], box)
+    placed = boxes.box_map(spec.reference.to(box)[None], box, by=spec.fit)
     return placed if perturbation is None else affine.compose(placed, perturbation)
 
 

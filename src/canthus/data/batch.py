@@ -10,6 +10,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from canthus.geometry.boxes import SCALES
+
 __all__ = ["SCALINGS", "Batch", "InputSpec", "pixel_levels", "scale_pixels", "unscale_pixels"]
 
 SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -42,14 +44,16 @@ class InputSpec:
     Attributes:
         size: side of the square input, pixels.
         channels: 3 for RGB, 1 for grey (the plain mean of R, G and B).
-        reference_box: ``xyxy`` in input pixels: where the face box is placed (centres meet, mean of the side ratios).
+        reference_box: ``xyxy`` in input pixels: where the face box is placed (centres meet).
         scaling: a name of `SCALINGS`.
+        fit: what makes the scale when the face box is placed (see `canthus.geometry.boxes.box_map`).
     """
 
     size: int
     channels: int
     reference_box: tuple[float, float, float, float]
     scaling: str = "unit"
+    fit: str = "sides"
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -62,6 +66,8 @@ class InputSpec:
             raise ValueError(f"channels is {self.channels}; pictures have 1 (grey) or 3 (RGB)")
         if self.size < 1 or x2 <= x1 or y2 <= y1:
             raise ValueError(f"size {self.size} and reference_box {self.reference_box} do not describe a picture")
+        if self.fit not in SCALES:
+            raise ValueError(f"fit is {self.fit!r}; one of {', '.join(SCALES)}")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling is {self.scaling!r}; one of {', '.join(SCALINGS)}")
         if len(SCALINGS[self.scaling][0]) > self.channels:

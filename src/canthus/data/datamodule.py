@@ -312,14 +312,19 @@ class FaceDataModule(lightning.LightningDataModule):
             yield self.inputs_of(split, list(range(begin, min(begin + self.batch_size, count))))
 
     def training_inputs(self, count: int) -> Iterator[Tensor]:
-        """Augmented network inputs (B, C, H, W) of at least ``count`` faces, the same for the same seed."""
+        """Augmented network inputs (B, C, H, W) of ``count`` faces, the same for the same seed."""
+        for batch in self.training_batches(count):
+            yield batch["image"]
+
+    def training_batches(self, count: int) -> Iterator[Batch]:
+        """Augmented batches of ``count`` faces, the same for the same seed."""
         self._random.manual_seed(_mix(self.seed, -1, 0))
         self._drawn_epoch = -1
         view = self._views["train"]
         order = torch.randperm(len(view.rows), generator=self._random)
         order = order.repeat(-(-count // len(order)))[:count]
         for rows in order.split(self.batch_size):
-            yield self.to_input(view.batch(rows.tolist(), copy=False), "train", augment=True)["image"]
+            yield self.to_input(view.batch(rows.tolist(), copy=False), "train", augment=True)
 
 
 class FaceView(Dataset[Batch]):

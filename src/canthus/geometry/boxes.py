@@ -5,9 +5,9 @@ from torch import Tensor
 
 from canthus.geometry import affine
 
-__all__ = ["box_map", "box_of_points", "centre", "centred_box", "corners", "shape_in_box", "side"]
+__all__ = ["SCALES", "box_map", "box_of_points", "centre", "centred_box", "corners", "shape_in_box", "side"]
 
-SCALES = ("sides", "diagonal")
+SCALES = ("sides", "diagonal", "longer")
 
 
 def centre(box: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def box_map(source: Tensor, target: Tensor, *, by: str = "sides") -> Tensor:
         target: (B, 4) or (4,).
         by: what sets the scale: ``sides``, the mean of both sides' ratios (DAN), or ``diagonal``, the ratio of the
             diagonals, which is that of the corners' centred Frobenius norms (MDM: the least-squares fit of the corners
-            without rotation).
+            without rotation), or ``longer``, the ratio of the longer sides (FacePoseNet).
 
     Returns:
         (B, 2, 3) maps from source to target frame.
@@ -70,8 +70,10 @@ def box_map(source: Tensor, target: Tensor, *, by: str = "sides") -> Tensor:
     source_sides, target_sides = source[..., 2:] - source[..., :2], target[..., 2:] - target[..., :2]
     if by == "sides":
         scale = (target_sides / source_sides).mean(-1)
-    else:
+    elif by == "diagonal":
         scale = target_sides.norm(dim=-1) / source_sides.norm(dim=-1)
+    else:
+        scale = target_sides.amax(-1) / source_sides.amax(-1)
     linear = torch.eye(2, dtype=source.dtype, device=source.device) * scale[..., None, None]
     offset = centre(target) - scale[..., None] * centre(source)
     return torch.cat([linear, offset[..., None]], -1)

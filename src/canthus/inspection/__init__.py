@@ -7,6 +7,7 @@ from canthus.inspection.checks import check_boxes, check_places, check_shapes
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding, Limits
 from canthus.inspection.leaks import check_identities, check_photographs
+from canthus.inspection.poses import pose_labels, write_poses
 from canthus.inspection.report import print_report, write_findings, write_report
 from canthus.inspection.shapes import ShapeModel
 from canthus.inspection.sheets import write_sheets
@@ -18,9 +19,11 @@ __all__ = [
     "Finding",
     "Limits",
     "inspect",
+    "pose_labels",
     "print_report",
     "summarise",
     "write_findings",
+    "write_poses",
     "write_report",
     "write_sheets",
 ]

@@ -25,7 +25,7 @@ from canthus.metrics.landmarks import (
     FailureRate,
     NormalisedMeanError,
 )
-from canthus.metrics.pose import HeadPoseError, head_pose_errors
+from canthus.metrics.pose import FacePoses, HeadPoseError, head_pose_errors
 from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired
 from canthus.metrics.table import FaceTable
 
@@ -35,6 +35,7 @@ __all__ = [
     "DetectedFaces",
     "FDDBCurve",
     "FaceErrors",
+    "FacePoses",
     "FaceTable",
     "FailureRate",
     "HeadPoseError",

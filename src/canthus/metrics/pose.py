@@ -13,7 +13,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from canthus.geometry.pose import geodesic_angle, rotation_of_angles
 
-__all__ = ["HeadPoseError", "head_pose_errors"]
+__all__ = ["FacePoses", "HeadPoseError", "head_pose_errors"]
 
 NAMES = ("yaw", "pitch", "roll")
 LIMIT = 99.0
@@ -52,27 +52,22 @@ def head_pose_errors(predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
     return {name: error.rad2deg() for name, error in errors.items()}
 
 
-class HeadPoseError(Metric):
-    """Means over faces of `head_pose_errors`, every face once.
+class FacePoses(Metric):
+    """The poses of all faces shown, every face once.
 
     Args:
-        limit: leave out faces that have a labelled angle beyond this many degrees; None for none.
         **kwargs: of `torchmetrics.Metric`.
     """
 
     is_differentiable = False
-    higher_is_better = False
     full_state_update = False
 
     index: list[Tensor]
     predictions: list[Tensor]
     targets: list[Tensor]
 
-    def __init__(self, limit: float | None = LIMIT, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if limit is not None and not limit > 0:
-            raise ValueError(f"limit {limit} must be positive, in degrees")
-        self.limit = limit
         for state in ("index", "predictions", "targets"):
             self.add_state(state, [], dist_reduce_fx="cat")
 
@@ -97,19 +92,46 @@ class HeadPoseError(Metric):
         self.targets.append(targets.detach().float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Degrees by name as in `head_pose_errors`, and ``faces``, the number of those counted.
+        """``index`` (N,), rising, ``predictions`` (N, 3) and ``targets`` (N, 3).
 
         Raises:
-            ValueError: no faces, or none within the limit.
+            ValueError: no faces.
         """
         if not self.index:
-            raise ValueError("HeadPoseError has seen no faces; call update() before compute()")
+            raise ValueError(f"{type(self).__name__} has seen no faces; call update() before compute()")
         index = dim_zero_cat(self.index)
         order = index.argsort(stable=True)
         fresh = torch.ones_like(order, dtype=torch.bool)  # distributed samplers repeat faces
         fresh[1:] = index[order][1:] != index[order][:-1]
         rows = order[fresh]
         predictions, targets = dim_zero_cat(self.predictions)[rows], dim_zero_cat(self.targets)[rows]
+        return {"index": index[rows], "predictions": predictions, "targets": targets}
+
+
+class HeadPoseError(FacePoses):
+    """Means over faces of `head_pose_errors`, every face once.
+
+    Args:
+        limit: leave out faces that have a labelled angle beyond this many degrees; None for none.
+        **kwargs: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, limit: float | None = LIMIT, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if limit is not None and not limit > 0:
+            raise ValueError(f"limit {limit} must be positive, in degrees")
+        self.limit = limit
+
+    def compute(self) -> dict[str, Tensor]:
+        """Degrees by name as in `head_pose_errors`, and ``faces``, the number of those counted.
+
+        Raises:
+            ValueError: no faces, or none within the limit.
+        """
+        poses = super().compute()
+        predictions, targets = poses["predictions"], poses["targets"]
         if self.limit is not None:
             kept = (targets.abs() <= math.radians(self.limit)).all(1)
             predictions, targets = predictions[kept], targets[kept]

@@ -40,6 +40,7 @@ class Estimates:
         heatmaps: (B, K, H, W) of the last stage, if the method makes them.
         boxes: (B, 4) face boxes, if the method refines them; pixels of ``image``.
         pose: (B, 3) yaw, pitch, roll in radians, if the method estimates it.
+        pose_scores: (B, D) what its network says about the pose, z-scored.
     """
 
     points: list[Tensor]
@@ -49,3 +50,4 @@ class Estimates:
     heatmaps: Tensor | None = None
     boxes: Tensor | None = None
     pose: Tensor | None = None
+    pose_scores: Tensor | None = None

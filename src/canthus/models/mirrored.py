@@ -7,6 +7,7 @@ from torch import Tensor
 
 from canthus.data.batch import Batch
 from canthus.geometry import affine, boxes
+from canthus.geometry.pose import angles_of_rotation, rotation_of_angles, rotation_of_columns
 from canthus.models.estimates import Estimates
 from canthus.schemes import Scheme
 
@@ -27,7 +28,7 @@ def mirror_batch(batch: Batch, scheme: Scheme) -> Batch:
 
 
 def average_with_mirrored(plain: Estimates, mirrored: Estimates, batch: Batch, scheme: Scheme) -> Estimates:
-    """Average every stage's points, and the scores; what else there is stays that of the plain picture.
+    """Average every stage's points, the scores and the pose; what else there is stays that of the plain picture.
 
     Args:
         plain: of the batch.
@@ -42,7 +43,11 @@ def average_with_mirrored(plain: Estimates, mirrored: Estimates, batch: Batch, s
     scores = plain.scores
     if scores is not None and mirrored.scores is not None:
         scores = (scores + mirrored.scores[:, flip]) / 2
-    return replace(plain, points=points, votes=None, scores=scores)
+    pose = plain.pose
+    if pose is not None and mirrored.pose is not None:
+        turned = rotation_of_angles(pose) + rotation_of_angles(mirrored.pose * pose.new_tensor([-1.0, 1.0, -1.0]))
+        pose = angles_of_rotation(rotation_of_columns(turned[..., :2].mT.flatten(-2)))
+    return replace(plain, points=points, votes=None, scores=scores, pose=pose)
 
 
 def _mirror(image: Tensor) -> Tensor:

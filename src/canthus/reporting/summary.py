@@ -50,7 +50,7 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
         raise FileNotFoundError(f"{source} does not exist; evaluate the run first: canthus-eval run={run_folder}")
     metrics = read_metrics_json(source)
     sections = [_head(run_folder, metrics), _subsets(metrics), _more_errors(metrics), comparison_text(run_folder)]
-    sections += [_regions(metrics), _published(metrics)]
+    sections += [_poses(metrics), _regions(metrics), _published(metrics)]
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
     sections += [corruptions_section(run_folder), _overlays(run_folder, overlays, shown), _provenance(run_folder)]
@@ -113,6 +113,26 @@ def _more_errors(metrics: Metrics) -> str:
     return (
         f"## Other measures\n\nLast stage. Columns do not compare with each other.\n\n{markdown_table(rows, columns)}"
     )
+
+
+def _poses(metrics: Metrics) -> str:
+    """The table of head poses, empty for methods without one."""
+    known = {name: subset["pose"] for name, subset in metrics["subsets"].items() if "pose" in subset}
+    if not known:
+        return ""
+    names = ("yaw", "pitch", "roll", "mae", "geodesic", "vectors")
+    bound = any("nme_bound" in pose for pose in known.values())
+    rows: list[list[object]] = []
+    for name, pose in known.items():
+        row: list[object] = [name, pose["faces"], *(pose.get(angle) for angle in names)]
+        rows.append([*row, pose.get("nme_bound"), metrics["subsets"][name]["nme"]] if bound else row)
+    columns = ["subset", "faces", *names[:3], "mean of the three", *names[4:]]
+    columns += ["NME of the true pose", "NME of the estimate"] if bound else []
+    truth = "the data set's labels" if next(iter(known.values()))["truth"] == "labels" else "PnP of the labelled points"
+    text = f"Mean errors in degrees, against {truth}; `vectors` is the mean angle between the axes."
+    if bound:
+        text += f" NME in % of `{metrics['normaliser']}`: the generic face under the true pose is the bound."
+    return f"## Head pose\n\n{text}\n\n{markdown_table(rows, columns)}"
 
 
 def _regions(metrics: Metrics) -> str:

@@ -78,13 +78,31 @@ class NormaliserMetrics(TypedDict):
     nme_per_stage: list[float | None]
 
 
+class PoseMetrics(TypedDict):
+    """Head poses against ``labels`` or ``pnp``: mean errors in degrees over ``faces`` that have a true pose.
+
+    ``nme_bound`` is the NME in percent of the generic face under its true pose.
+    """
+
+    truth: str
+    faces: int
+    yaw: NotRequired[float]
+    pitch: NotRequired[float]
+    roll: NotRequired[float]
+    mae: NotRequired[float]
+    geodesic: NotRequired[float]
+    vectors: NotRequired[float]
+    mae_interval: NotRequired[list[float]]
+    nme_bound: NotRequired[float]
+
+
 class SubsetMetrics(TypedDict):
     """Numbers of one subset of faces: percent, except counts of faces.
 
     ``missing`` counts the faces without an estimate: they are failures in ``auc`` and ``failure_rate``, and every NME
     is over the others (None if there are no others). ``nme_interval`` is the 95 % bootstrap interval of ``nme`` over
     faces. ``nme_initial`` is the error of the shape that the cascade started from, the floor to leave behind.
-    ``visible_only`` is there where some points are labelled as occluded.
+    ``visible_only`` is there where some points are labelled as occluded, ``pose`` where the method estimates one.
     """
 
     faces: int
@@ -97,6 +115,7 @@ class SubsetMetrics(TypedDict):
     nme_initial: NotRequired[float]
     visible_only: NotRequired[VisibleMetrics]
     other_normalisers: NotRequired[dict[str, NormaliserMetrics]]
+    pose: NotRequired[PoseMetrics]
 
 
 class MissingFaces(TypedDict):

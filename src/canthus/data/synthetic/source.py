@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Reader
-from canthus.data.readers.pose import pose_of_rotation
 from canthus.data.synthetic.head import rotation
 from canthus.data.synthetic.render import RENDERER, render
 from canthus.data.synthetic.scene import DIFFICULTIES, Scene, draw_scene
+from canthus.geometry.pose import angles_of_rotation
 
 PARTS = ("train", "test")
 _NAME = re.compile(r"synthetic/(train|test)/(\d{6,})\.png")
@@ -101,4 +102,4 @@ class Synthetic(Reader):
 def _pose(pose: tuple[float, float, float]) -> NDArray[np.float64]:
     """Turn the renderer's yaw, pitch, roll into those of `Face.pose`, whose turns come in another order."""
     up = np.diag([1.0, -1.0, 1.0])  # the renderer's y axis points down
-    return pose_of_rotation(up @ rotation(*pose) @ up)
+    return np.asarray(angles_of_rotation(torch.from_numpy(up @ rotation(*pose) @ up)).numpy())

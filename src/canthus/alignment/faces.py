@@ -1,0 +1,58 @@
+"""The faces of a study: chosen persons, in boxes as a detector would give them, the same for every method."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canthus.data.face import DataError, Face, Reader
+
+__all__ = ["StudyFaces"]
+
+
+class StudyFaces(Reader):
+    """Faces of another reader with moved boxes.
+
+    Args:
+        source: reader of a data set that knows identities.
+        persons: how many, drawn from all; all of them if None.
+        box_noise: standard deviation of the shift in shares of the side, and of the logarithm of the scale.
+        seed: of both draws.
+
+    Raises:
+        DataError: from `faces`: the data set knows no persons, or fewer than two.
+    """
+
+    def __init__(self, source: Reader, persons: int | None, box_noise: float, seed: int) -> None:
+        self.source, self.persons, self.box_noise, self.seed = source, persons, box_noise, seed
+        self.scheme = source.scheme
+
+    def faces(self, parts: Sequence[str]) -> list[Face]:
+        """Parse, choose, and move the boxes."""
+        faces = self.source.faces(parts)
+        names = sorted({face.identity for face in faces if face.identity is not None})
+        if len(names) < 2:
+            raise DataError(
+                f"{', '.join(parts)}: {len(names)} persons are named, and verification needs several; take data=ytf68"
+            )
+        random = np.random.default_rng(self.seed)
+        chosen = set(names if self.persons is None else random.permutation(names)[: self.persons])
+        kept = [face for face in faces if face.identity in chosen]
+        draws = random.standard_normal((len(kept), 3)) * self.box_noise
+        return [replace(face, box=_moved(face.box, draw)) for face, draw in zip(kept, draws, strict=True)]
+
+    def pixels(self, image: Path) -> NDArray[np.uint8]:
+        """As the source."""
+        return self.source.pixels(image)
+
+    def fingerprint(self, face: Face) -> str:
+        """As the source."""
+        return self.source.fingerprint(face)
+
+
+def _moved(box: NDArray[np.float64], draw: NDArray[np.float64]) -> NDArray[np.float64]:
+    centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    centre, half = centre + draw[:2] * size, size / 2 * np.exp(draw[2])
+    return np.concatenate([centre - half, centre + half])

@@ -1,0 +1,74 @@
+"""Pose labels for a data set: ``poses.csv``, by PnP of its landmarks with the generic face."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from canthus.data.face import DataError
+from canthus.data.labels import reduced_face
+from canthus.files import replacing
+from canthus.geometry import affine, boxes
+from canthus.geometry.camera import Camera, crop_box
+from canthus.geometry.generic_face import SCHEME, face_poses
+from canthus.inspection.collection import Collection
+
+__all__ = ["FacePose", "pose_labels", "write_poses"]
+
+ANGLES = ("yaw", "pitch", "roll")
+COLUMNS = ("face", "file", "split", "part", *ANGLES, "rx", "ry", "rz", "tx", "ty", "tz", "error", "accepted")
+
+
+@dataclass(frozen=True, eq=False)
+class FacePose:
+    """What PnP says about one face.
+
+    Attributes:
+        angles: (3,) yaw, pitch, roll in radians.
+        vector: (6,) rotation vector and translation before FacePoseNet's camera, which sees 1.5 face boxes.
+        error: re-projection error, percent of the longer side of the face box.
+        accepted: whether the pose can be trusted.
+    """
+
+    angles: NDArray[np.float64]
+    vector: NDArray[np.float64]
+    error: float
+    accepted: bool
+
+
+def pose_labels(data: Collection) -> list[FacePose]:
+    """Find the pose of every face.
+
+    Raises:
+        DataError: the landmarks are not 68 points, nor reduce to them.
+    """
+    try:
+        faces = [reduced_face(face, SCHEME) for face in data.faces]
+    except DataError as error:
+        raise DataError(f"poses=pnp needs the {SCHEME} points of 300-W: {error}") from error
+    visibility = torch.from_numpy(np.stack([face.visibility for face in faces]))
+    points = torch.from_numpy(np.stack([face.landmarks for face in faces]))
+    camera = Camera()
+    frame = torch.tensor(crop_box(camera.side), dtype=torch.float64)
+    to_crop = boxes.box_map(torch.from_numpy(data.box), frame, by="longer")
+    cropped = affine.apply(to_crop, torch.where((visibility > 0)[..., None], points, 0))
+    poses = face_poses(cropped, visibility, camera.side)
+    percent = 100 * poses.error / float(boxes.side(frame))
+    rows = zip(poses.angles.numpy(), poses.vector.numpy(), percent.tolist(), poses.valid.tolist(), strict=True)
+    return [FacePose(*row) for row in rows]
+
+
+def write_poses(path: Path, data: Collection, poses: Sequence[FacePose]) -> None:
+    """Write a row for every face, in the order of the splits and parts; angles in degrees."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for number, (face, split, pose) in enumerate(zip(data.faces, data.splits, poses, strict=True)):
+            numbers = [*np.degrees(pose.angles), *pose.vector, pose.error]
+            cells = [f"{value:.5g}" for value in numbers]
+            writer.writerow([number, face.image, split, face.part, *cells, int(pose.accepted)])

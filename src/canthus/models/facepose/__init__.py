@@ -1,0 +1,1 @@
+"""FacePoseNet (Chang et al., ICCVW 2017)."""
