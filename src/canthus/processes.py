@@ -43,6 +43,11 @@ def rank() -> int:
 
 
 @cache
+def several() -> bool:
+    """Whether torchrun or srun has started more processes beside this one."""
+    return (_torchrun() and int(os.environ.get("WORLD_SIZE", "1")) > 1) or _slurm()
+
+
 def started() -> str:
     """Name for the folder of a run or sweep: the time, or what all processes of a run started together agree on.
 
