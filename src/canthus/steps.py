@@ -3,8 +3,8 @@
 A step is this run's data, trainer, loggers, paths and seed with what stands under ``steps.NAME`` instead: a word like
 ``steps.gan.model.width=0.5`` changes a step's model and ``data.root=DIR`` the photographs of all. Its run folder,
 ``steps.NAME.folder``, is like any other; the run and later steps read what they need from there
-(``model.generators: ${steps.gan.folder}``). A step that is finished is not done again, for this run or another; one
-that was stopped goes on from its last checkpoint.
+(``model.generators: ${steps.gan.folder}``). A step whose folder nobody reads is left out, one that is finished is not
+done again, for this run or another, and one that was stopped goes on from its last checkpoint.
 """
 
 import fcntl
@@ -14,9 +14,10 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus import config, processes, resume
+from canthus.config import ConfigError, nodes_of, suggest
 
 __all__ = ["prepare", "step_config"]
 
@@ -40,7 +41,7 @@ def step_config(cfg: DictConfig, name: str) -> DictConfig:
     """
     folder = cfg.steps[name].get("folder")
     if not folder:
-        raise config.ConfigError(f"steps.{name}.folder is not given: where should its run go?")
+        raise ConfigError(f"steps.{name}.folder is not given: where should its run go?")
     whole = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     own = {key: value for key, value in whole["steps"][name].items() if key != "folder"}
     defaults = OmegaConf.to_container(OmegaConf.structured(config.TrainConfig))
@@ -67,15 +68,14 @@ def prepare(cfg: DictConfig, train: Callable[[DictConfig], Any]) -> None:
         ConfigError: a step whose config is wrong, or that was done with other settings; before any is begun.
     """
     if cfg.step and cfg.step not in cfg.steps:
-        raise config.ConfigError(f"step={cfg.step}: {config.suggest(cfg.step, map(str, cfg.steps))}")
-    names = [str(name) for name in cfg.steps]
-    names = names[: names.index(cfg.step) + 1] if cfg.step else names
-    configs = {name: step_config(cfg, name) for name in names}
+        raise ConfigError(f"step={cfg.step}: {suggest(cfg.step, map(str, cfg.steps))}")
+    configs = _needed(cfg, {str(name): step_config(cfg, str(name)) for name in cfg.steps})
+    names = list(configs)
     for name, step in configs.items():
         try:
             config.check(step)
-        except config.ConfigError as error:
-            raise config.ConfigError(f"step {name}: {error}") from error
+        except ConfigError as error:
+            raise ConfigError(f"step {name}: {error}") from error
         _is_done(name, step)
     for number, (name, step) in enumerate(configs.items(), 1):
         folder = Path(step.paths.output_dir)
@@ -83,12 +83,12 @@ def prepare(cfg: DictConfig, train: Callable[[DictConfig], Any]) -> None:
             log.info("step %d of %d, %s: done, in %s", number, len(names), name, folder)
             continue
         if processes.several():
-            raise config.ConfigError(
+            raise ConfigError(
                 f"step {name} is not done and runs in one process: do it first, by the same command with step={name} "
                 "but without torchrun or srun"
             )
         if cfg.trainer.get("fast_dev_run"):
-            raise config.ConfigError(f"step {name} is not done, and a fast development run keeps nothing: do it first")
+            raise ConfigError(f"step {name} is not done, and a fast development run keeps nothing: do it first")
         with _alone(folder):
             if _is_done(name, step):  # meanwhile, by another process
                 continue
@@ -96,6 +96,24 @@ def prepare(cfg: DictConfig, train: Callable[[DictConfig], Any]) -> None:
             if (folder / "config.yaml").is_file():
                 step.resume = str(folder)
             train(step)
+
+
+def _needed(cfg: DictConfig, configs: dict[str, DictConfig]) -> dict[str, DictConfig]:
+    """Of all steps, in their order, those whose folder is named by the run, or by a step that is needed."""
+    whole = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(whole, dict)
+    wanted = _values({key: value for key, value in whole.items() if key not in ("steps", "step")})
+    needed: dict[str, DictConfig] = {}
+    for name, step in reversed(configs.items()):
+        if name == cfg.step or ((needed or not cfg.step) and step.paths.output_dir in wanted):
+            needed[name] = step
+            wanted |= _values(step.model)
+    return dict(reversed(needed.items()))
+
+
+def _values(node: Any) -> set[str]:
+    """Every text in a config."""
+    return {str(leaf._value()) for _, leaf in nodes_of(OmegaConf.create(node)) if isinstance(leaf, ValueNode)}
 
 
 def _is_done(name: str, step: DictConfig) -> bool:
@@ -110,7 +128,7 @@ def _is_done(name: str, step: DictConfig) -> bool:
     for place, old, new in resume.changed_settings(folder, step):
         if (place in resume.MAY_CHANGE and place != "trainer.max_epochs") or place.startswith((*UNCHANGED, "resume")):
             continue
-        raise config.ConfigError(
+        raise ConfigError(
             f"{folder} holds step {name} with {place}={old}, which is {new} now: name another folder, "
             f"steps.{name}.folder=DIR, or remove that one to do the step again"
         )

@@ -41,7 +41,7 @@ def _sketch(image: Tensor) -> Tensor:
     """A pencil drawing: colour dodge by the blurred negative leaves strokes on white paper."""
     grey = _grey(image)
     # the strokes of a dodge are pale; the power is the pressure of the pencil
-    drawn = (grey / _blurred(grey, 0.025).clamp_min(0.02)).clamp(max=1) ** 3
+    drawn = (grey / _blurred(grey, 0.025).clamp_min(0.02)).clamp(max=1) ** 2
     return drawn.expand_as(image)
 
 
@@ -58,8 +58,8 @@ def _dark(image: Tensor) -> Tensor:
 
 
 def _poster(image: Tensor) -> Tensor:
-    """Four levels a channel, of a slightly blurred picture so that areas form."""
-    return (_blurred(image, 0.01) * 3).round() / 3
+    """Six levels a channel, of a slightly blurred picture so that areas form."""
+    return (_blurred(image, 0.01) * 5).round() / 5
 
 
 STYLES: dict[str, Callable[[Tensor], Tensor]] = {

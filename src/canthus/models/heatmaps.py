@@ -12,6 +12,8 @@ __all__ = ["GaussianMaps", "decode_maps"]
 
 SMALLEST = 0.01
 """Values below it are 0 (SAN's released code), which makes the support a disc of radius ``sigma * sqrt(2 ln 100)``."""
+CACHED = 1 << 19
+"""Cells that are rendered at once on a CPU: 2 MB."""
 EMPTY = 1e-6
 """Values up to it count as nothing in a centroid (SAN's released code), so that negative ones cannot turn it round."""
 
@@ -59,11 +61,15 @@ class GaussianMaps:
             .exp_()
             for axis, side in ((0, self.size[1]), (1, self.size[0]))
         )
-        maps, background = self._buffer[:, :-1], self._buffer[:, -1]
-        torch.mul(y[..., :, None], x[..., None, :], out=maps)
-        torch.threshold_(maps, SMALLEST, 0.0)
-        torch.amax(maps, 1, out=background)
-        background.neg_().add_(1)
+        step = count
+        if points.device.type == "cpu":  # three passes over what is still in the processor's cache
+            step = max(CACHED // self._buffer[0].numel(), 1)
+        for faces, tall, wide in zip(self._buffer.split(step), y.split(step), x.split(step), strict=True):
+            maps, background = faces[:, :-1], faces[:, -1]
+            torch.mul(tall[..., :, None], wide[..., None, :], out=maps)
+            torch.threshold_(maps, SMALLEST, 0.0)
+            torch.amax(maps, 1, out=background)
+        self._buffer[:, -1].neg_().add_(1)
         return self._buffer
 
 
@@ -80,18 +86,18 @@ def decode_maps(maps: Tensor, stride: float, *, radius: int = 3) -> tuple[Tensor
     Returns:
         (B, K, 2) points, input pixels, and (B, K) values of the highest cells.
     """
-    width = maps.shape[-1]
+    height, width = maps.shape[-2:]
     maps = maps.float()
-    score, highest = maps.flatten(2).max(-1)
-    column, row = highest % width, highest // width
-    side = 2 * radius + 1
+    # rows first: the highest cell of all at once takes four times as long
+    row = maps.amax(-1).argmax(-1)
+    column = maps.gather(2, row[..., None, None].expand(-1, -1, 1, width))[..., 0, :].argmax(-1)
     offsets = torch.arange(-radius, radius + 1, device=maps.device)
-    padded = functional.pad(maps, [radius] * 4).flatten(2)
-    pitch = width + 2 * radius
-    first = row * pitch + column  # of the window, in the padded map
-    steps = (torch.arange(side, device=maps.device)[:, None] * pitch + torch.arange(side, device=maps.device)).flatten()
-    window = padded.gather(2, first[..., None] + steps)
-    window = functional.threshold(window, EMPTY, torch.finfo(torch.float64).eps).unflatten(2, (side, side))
+    rows, columns = row[..., None] + offsets, column[..., None] + offsets
+    inside = ((rows >= 0) & (rows < height))[..., :, None] & ((columns >= 0) & (columns < width))[..., None, :]
+    cells = rows.clamp(0, height - 1)[..., :, None] * width + columns.clamp(0, width - 1)[..., None, :]
+    window = maps.flatten(2).gather(2, cells.flatten(2)).view(cells.shape)
+    score = window[..., radius, radius]
+    window = functional.threshold(torch.where(inside, window, 0), EMPTY, torch.finfo(torch.float64).eps)
     total = window.sum((2, 3))
     x = column + (window.sum(2) * offsets).sum(-1) / total
     y = row + (window.sum(3) * offsets).sum(-1) / total
