@@ -12,7 +12,7 @@ from typing import Any
 
 from canthus.config import ConfigError
 
-__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "requeued", "started"]
+__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "requeued", "several", "started"]
 
 TIME = "%Y-%m-%d_%H-%M-%S-%f"
 
@@ -42,12 +42,12 @@ def rank() -> int:
     return int(os.environ.get("SLURM_PROCID", "0")) if _slurm() else 0
 
 
-@cache
 def several() -> bool:
     """Whether torchrun or srun has started more processes beside this one."""
     return (_torchrun() and int(os.environ.get("WORLD_SIZE", "1")) > 1) or _slurm()
 
 
+@cache
 def started() -> str:
     """Name for the folder of a run or sweep: the time, or what all processes of a run started together agree on.
 

@@ -86,8 +86,10 @@ def test_a_stopped_step_goes_on(logs: Path, arguments: list[str], run_command, t
 
 def composed(*words: str):
     register_schemas()
+    # the command line does this by itself for arguments that stand in no config
+    words = tuple(f"++{word}" if "." in word.split("=")[0] and word[0] != "+" else word for word in (*SMALL, *words))
     with initialize_config_dir(conf_path(), version_base="1.3"):
-        cfg = compose("train", [*SMALL, "data.root=nowhere", "task_name=test", *words])
+        cfg = compose("train", [*words, "data.root=nowhere", "task_name=test"])
     cfg.paths.output_dir = "run"
     return cfg
 
