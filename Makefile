@@ -39,6 +39,7 @@ benchmarks: env ## side by side with what the field uses; see benchmarks/README.
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/patches.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/maps.py
 
 wheel: env
 	$(BIN)/python -m build --quiet

@@ -77,6 +77,8 @@ class TrainConfig:
     normalisers: Any = field(default_factory=list)
     threshold: float = 8.0
     test: bool = False
+    steps: Any = field(default_factory=dict)
+    step: str | None = None
     init_from: str | None = None
     resume: str | None = None
     sweep: SweepConfig = field(default_factory=SweepConfig)

@@ -12,7 +12,7 @@ from typing import Any
 
 from canthus.config import ConfigError
 
-__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "requeued", "started"]
+__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "requeued", "several", "started"]
 
 TIME = "%Y-%m-%d_%H-%M-%S-%f"
 
@@ -40,6 +40,11 @@ def rank() -> int:
     if "LOCAL_RANK" in os.environ or _torchrun():  # Lightning's own processes, and torchrun's
         return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
     return int(os.environ.get("SLURM_PROCID", "0")) if _slurm() else 0
+
+
+def several() -> bool:
+    """Whether torchrun or srun has started more processes beside this one."""
+    return (_torchrun() and int(os.environ.get("WORLD_SIZE", "1")) > 1) or _slurm()
 
 
 @cache

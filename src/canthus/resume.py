@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from logging import getLogger
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from canthus.config import ConfigError, nodes_of
 from canthus.faults import last_epoch
 from canthus.runtime import load_config, load_weights
 
-__all__ = ["checkpoint_to_continue", "register_run"]
+__all__ = ["MAY_CHANGE", "changed_settings", "checkpoint_to_continue", "register_run", "status"]
 
 log = getLogger(__name__)
 
@@ -32,7 +33,17 @@ MAY_CHANGE = {
 }
 """What may differ after a resume, and what that means: the length, and where and how the same batches run."""
 
-WITHOUT_EFFECT = ("resume", "sweep.", "paths.", "tags", "logger.", "callbacks.overlays.", "callbacks.progress.")
+WITHOUT_EFFECT = (
+    "resume",
+    "sweep.",
+    "paths.",
+    "tags",
+    "logger.",
+    "callbacks.overlays.",
+    "callbacks.belief_maps.",
+    "callbacks.previews.",
+    "callbacks.progress.",
+)
 """Beginnings of keys that change no number."""
 
 
@@ -92,14 +103,15 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
     done, planned = epoch + 1, int(cfg.trainer.max_epochs)
     if done < planned:
         log.info("continuing %s after epoch %d", run, epoch)
-    elif done == planned and _status(run) != "finished":
+    elif done == planned and status(run) != "finished":
         log.info("continuing %s: its %d epochs are done, what is missing is their evaluation", run, done)
     else:
         raise ConfigError(f"{run} has finished its {done} epochs; to go on, add trainer.max_epochs=N with N > {done}")
     return path
 
 
-def _status(run: Path) -> str | None:
+def status(run: Path) -> str | None:
+    """How a run ended, or ``running``; None where nothing is recorded."""
     try:
         return str(json.loads((run / "provenance.json").read_text())["status"])
     except (OSError, ValueError, KeyError):
@@ -108,7 +120,7 @@ def _status(run: Path) -> str | None:
 
 def _in_first_epoch(run: Path) -> bool:
     """Whether last.ckpt was never written: there is no other, or only the best of the first epoch."""
-    if _status(run) == "finished":
+    if status(run) == "finished":
         return False
     metrics = run / "metrics.csv"
     rows = len(metrics.read_text().splitlines()) - 1 if metrics.is_file() else 0
@@ -117,6 +129,17 @@ def _in_first_epoch(run: Path) -> bool:
 
 def _refuse_changes(run: Path, cfg: DictConfig) -> None:
     """What would make the run something that no config describes is refused; what stays is explained."""
+    for place, old, new in changed_settings(run, cfg):
+        if place not in MAY_CHANGE:
+            raise ConfigError(
+                f"{place} was {old} and is now {new}: a run resumes with its own config, in which only "
+                f"{', '.join(MAY_CHANGE)} may change; or start another run with init_from={run}"
+            )
+        log.warning("%s changes from %s to %s%s", place, old, new, MAY_CHANGE[place])
+
+
+def changed_settings(run: Path, cfg: DictConfig) -> Iterator[tuple[str, object, object]]:
+    """Settings with which a run was made and that are different now, except those without effect: place, old, new."""
     saved, here = load_config(run), os.path.abspath(run)
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]  # as the saved one is
     before, now = (
@@ -127,14 +150,8 @@ def _refuse_changes(run: Path, cfg: DictConfig) -> None:
         old, new = before.get(place), now.get(place)
         if old == new or place.startswith(WITHOUT_EFFECT) or f"{new}/".startswith(f"{here}/"):
             continue
-        if place.split(".")[0] not in saved:  # a key that canthus did not have then
-            continue
-        if place not in MAY_CHANGE:
-            raise ConfigError(
-                f"{place} was {old} and is now {new}: a run resumes with its own config, in which only "
-                f"{', '.join(MAY_CHANGE)} may change; or start another run with init_from={run}"
-            )
-        log.warning("%s changes from %s to %s%s", place, old, new, MAY_CHANGE[place])
+        if place.split(".")[0] in saved:  # else a key that canthus did not have then
+            yield place, old, new
 
 
 def _newest_intact(run: Path, damaged: Path) -> str:

@@ -44,7 +44,7 @@ __all__ = [
 log = getLogger(__name__)
 PACKAGES = (
     "canthus", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "kornia", "timm",
-    "numpy", "scipy", "opencv-python-headless", "wandb",
+    "numpy", "scipy", "scikit-learn", "opencv-python-headless", "wandb",
 )  # fmt: skip
 RESERVE = 4096
 """Blanks behind the record of a running process, so that a full disk has room for how it ended."""

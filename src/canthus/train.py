@@ -29,8 +29,9 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.types import RunMode
     from hydra.utils import instantiate
 
-    from canthus import faults, runtime, tracking
+    from canthus import faults, runtime, steps, tracking
     from canthus.callbacks import Evaluator
+    from canthus.models.base import LandmarkModel
     from canthus.reporting import print_results, write_results
     from canthus.resume import checkpoint_to_continue
 
@@ -50,6 +51,10 @@ def train(cfg: DictConfig) -> float | None:
         cfg.resume = str(folder)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
     runtime.hush()
+    if cfg.steps and not cfg.resume:  # a run that has begun had its steps
+        steps.prepare(cfg, train)
+    if cfg.step:
+        return None
     with (
         faults.explained(folder),
         runtime.recorded(folder, cfg) as record,
@@ -70,7 +75,8 @@ def train(cfg: DictConfig) -> float | None:
             source = Path(cfg.init_from)
             path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
             runtime.warm_start(model, path)
-            model.train_stages(range(model.num_stages))  # not only those that the source had reached
+            if isinstance(model, LandmarkModel):
+                model.train_stages(range(model.num_stages))  # not only those that the source had reached
         trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels], logger=loggers)
         trainer.strategy.checkpoint_io = faults.CheckpointFiles()
         trainer.fit(model, data, ckpt_path=last, weights_only=True)

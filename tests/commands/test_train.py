@@ -16,8 +16,25 @@ TINY = {
     "dcnn": [],
     "facepose": ["model.backbone=test_resnet", "model.size=64", "model.statistics_faces=8"],
     "fan_zhou": ["model.width=0.05"],
+    "san_small": [
+        "model.width=0.05",
+        "steps.style.model.size=32",
+        "steps.style.callbacks.clusters.minimum=0",
+        "steps.gan.model.width=0.05",
+        "steps.gan.model.blocks=1",
+        *[
+            f"steps.{step}.{word}"
+            for step in ("style", "gan")
+            for word in ("trainer.max_epochs=1", "data.batch_size=4")
+        ],
+    ],
     "mdm": ["model.patch=10", "model.channels=2", "model.hidden=8", "model.projection=4"],
 }
+TINY["san"] = [
+    *TINY["san_small"], "model.width=0.05", "model.size=32", "model.pretrained=false", "model.generator_width=0.05",
+    "model.generator_blocks=1", "steps.gan.model.size=32", "steps.style.model.backbone=resnet10t",
+    "steps.style.model.pretrained=false",
+]  # fmt: skip
 """What makes each model small enough to be run in a second."""
 EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
 
@@ -145,13 +162,14 @@ def model_of(experiment: str) -> str:
 def test_every_experiment_runs(experiment: str, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
     small = ["trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=1", "data.batch_size=4"]
     small += ["trainer.check_val_every_n_epoch=1", "data.validation=0.25", f"paths.cache={cache}"]
+    small += [f"paths.log_dir={tmp_path}"]
     small += TINY[model_of(experiment)]
     data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
     folder = tmp_path / "run"
     assert run_command("train", f"experiment={experiment}", *small, *data, f"hydra.run.dir={folder}") == 0
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["subsets"]["full"]["faces"] > 0
-    if experiment in ("dan_300w", "cfan_300w", "mdm_300w"):
+    if experiment in ("dan_300w", "cfan_300w", "mdm_300w", "san_300w"):
         tested = json.loads((folder / "evaluation/w300-test/metrics.json").read_text())
         assert {"full", "common", "challenging", "ibug"} <= set(tested["subsets"])
         assert tested["subsets"]["full"]["faces"] == 24

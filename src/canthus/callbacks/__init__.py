@@ -1,5 +1,6 @@
 """Callbacks that every method shares."""
 
+from canthus.callbacks.belief_maps import BeliefMaps
 from canthus.callbacks.checkpoint import Checkpoint
 from canthus.callbacks.ema import EMA
 from canthus.callbacks.evaluation import Evaluation, other_normalisers
@@ -8,9 +9,11 @@ from canthus.callbacks.metrics_file import MetricsFile
 from canthus.callbacks.overlays import Overlays
 from canthus.callbacks.seeding import EpochSeed
 from canthus.callbacks.stages import StageSchedule
+from canthus.callbacks.styles import StyleClusters, StylePreviews
 
 __all__ = [
     "EMA",
+    "BeliefMaps",
     "Checkpoint",
     "EpochSeed",
     "Evaluation",
@@ -18,5 +21,7 @@ __all__ = [
     "MetricsFile",
     "Overlays",
     "StageSchedule",
+    "StyleClusters",
+    "StylePreviews",
     "other_normalisers",
 ]

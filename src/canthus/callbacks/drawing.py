@@ -15,7 +15,16 @@ from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE
 from canthus.geometry.pose import camera_rotation
 from canthus.schemes import Scheme
 
-__all__ = ["ESTIMATE", "TRUTH", "contact_sheet", "draw_face", "draw_prediction", "face_tile", "stage_strip"]
+__all__ = [
+    "ESTIMATE",
+    "TRUTH",
+    "captioned",
+    "contact_sheet",
+    "draw_face",
+    "draw_prediction",
+    "face_tile",
+    "stage_strip",
+]
 
 Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]
@@ -217,6 +226,11 @@ def contact_sheet(tiles: Sequence[Image], columns: int) -> Image:
     cells += [_padded(np.empty((0, 0, 3), np.uint8), height, width)] * (-len(cells) % columns)
     rows = [_row(cells[i : i + columns], gap=4) for i in range(0, len(cells), columns)]
     return np.vstack([np.pad(row, ((0, 4 * (i < len(rows) - 1)), (0, 0), (0, 0))) for i, row in enumerate(rows)])
+
+
+def captioned(picture: Image, text: str) -> Image:
+    """A picture over a line of text. Latin letters only."""
+    return np.vstack([picture, _caption(text, picture.shape[1], 16)])
 
 
 def _checked(landmarks: ArrayLike, visibility: ArrayLike | None, scheme: Scheme) -> tuple[Points, NDArray[np.int64]]:

@@ -10,15 +10,17 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
 from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
 from canthus.data.corruptions import Corruption, face_keys
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.labels import StoredLandmarks
+from canthus.data.sampling import EpochSampler, mix
 from canthus.data.split import hold_out
 from canthus.data.store import Store, StoreSpec
+from canthus.data.styles import Styles
 from canthus.geometry import affine, boxes
 from canthus.geometry.shapes import procrustes_mean
 from canthus.geometry.warp import warp, warp_rows
@@ -41,11 +43,15 @@ class FaceDataModule(lightning.LightningDataModule):
         name: of the data set, for tables.
         train_parts: parts to train and validate on, as distributed.
         test_parts: parts to test on.
+        include_test: train on the test parts, too: how the SAN authors found styles. Results on them are then no
+            longer of unseen photographs.
         scheme: landmark scheme of the batches; the reader's own, or one that it reduces to.
         validation: share of the photographs of each training part that is held out.
         validation_seed: which photographs those are. Kept apart from the run's seed, so that runs are comparable.
         subsets: name -> parts, for tables (``common: [helen/testset, lfpw/testset]``).
         batch_size: faces per optimiser step, over all devices and accumulated batches.
+        styles: renderings of `canthus.data.styles` in which faces are shown: drawn anew for every training face,
+            by turns in evaluation.
         augmentation: changes during training; none when absent.
         corruption: difficulty of the validation and test faces, see `canthus.data.corruptions`; training faces are
             never corrupted, what they meet is up to ``augmentation``.
@@ -70,11 +76,13 @@ class FaceDataModule(lightning.LightningDataModule):
         name: str,
         train_parts: Sequence[str] = (),
         test_parts: Sequence[str] = (),
+        include_test: bool = False,
         scheme: str | int = "68",
         validation: float = 0.1,
         validation_seed: int = 0,
         subsets: Mapping[str, Sequence[str]] | None = None,
         batch_size: int = 64,
+        styles: Sequence[str] = (),
         augmentation: Augmentation | None = None,
         corruption: str | None = None,
         severity: int | None = None,
@@ -94,10 +102,14 @@ class FaceDataModule(lightning.LightningDataModule):
         self.input, self.name, self.scheme = input, name, load_scheme(scheme)
         self.reader = reader if isinstance(reader, Reader) else reader()
         self.train_parts, self.test_parts = list(train_parts), list(test_parts)
+        if include_test:
+            log.warning("data.include_test: TEST PHOTOGRAPHS (%s) ARE TRAINED ON", ", ".join(test_parts))
+            self.train_parts = list(dict.fromkeys([*train_parts, *test_parts]))
         self.validation, self.validation_seed = validation, validation_seed
         self.subsets = {key: tuple(parts) for key, parts in (subsets or {}).items()}
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.augmentation = augmentation
+        self.augmentation, self.styles = augmentation, Styles(styles) if styles else None
+        self.order: Callable[[int], Sequence[int]] | None = None  # epoch to training faces, if a model chooses them
         if corruption is None and severity is not None:
             raise DataError(f"data.severity is {severity} but there is no data.corruption; name one")
         self.corruption_seed = corruption_seed
@@ -169,7 +181,11 @@ class FaceDataModule(lightning.LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one epoch."""
-        return len(self._views["train"].rows) // self.batch_size
+        return self._training_size // self.batch_size
+
+    @property
+    def _training_size(self) -> int:
+        return len(self._views["train"].rows) if self.order is None else len(self.order(0))
 
     def _loader(self, split: str) -> DataLoader[Batch]:
         trainer, view, training = self.trainer, self._views[split], split == "train"
@@ -190,7 +206,15 @@ class FaceDataModule(lightning.LightningDataModule):
         return DataLoader(
             view,
             batch_size=share,
-            sampler=EpochSampler(len(view.rows), training, self.seed, rank, world, step=self.batch_size),
+            sampler=EpochSampler(
+                self._training_size if training else len(view.rows),
+                training,
+                self.seed,
+                rank,
+                world,
+                step=self.batch_size,
+                order=self.order if training else None,
+            ),
             drop_last=training,
             generator=torch.Generator(),  # iterators must not draw from the global one, which a resume restores
             collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
@@ -221,7 +245,7 @@ class FaceDataModule(lightning.LightningDataModule):
         split = "train" if training else ("test" if trainer is not None and trainer.testing else "val")
         if trainer is not None and training and trainer.current_epoch != self._drawn_epoch:
             self._drawn_epoch = trainer.current_epoch
-            self._random.manual_seed(_mix(self.seed, self._drawn_epoch, trainer.global_rank))
+            self._random.manual_seed(mix(self.seed, self._drawn_epoch, trainer.global_rank))
         return self.to_input(batch, split, augment=training)
 
     def to_input(self, batch: Batch, split: str, *, augment: bool) -> Batch:
@@ -240,7 +264,8 @@ class FaceDataModule(lightning.LightningDataModule):
         to_store = input_to_store(batch["box"], self.input, perturbation)
         augmentation = self.augmentation if augment and self.augmentation and self.augmentation.changes_pixels else None
         corruption = None if split == "train" else self.corruption
-        unit = augmentation is not None or corruption is not None  # their pixels are scaled afterwards
+        # their pixels are scaled afterwards
+        unit = augmentation is not None or corruption is not None or self.styles is not None
         to_input = affine.invert(to_store)
         landmarks, visibility = affine.apply(to_input, batch["landmarks"]), batch["visibility"]
         if mirrored is not None:
@@ -254,6 +279,8 @@ class FaceDataModule(lightning.LightningDataModule):
             to_original=affine.compose(batch["to_original"], to_store),
             index=batch["index"],
         )
+        if self.styles is not None:
+            shown["image"] = self.styles(shown["image"], batch["index"], self._random if augment else None)
         if augmentation is not None:
             shown["image"] = augmentation.change_pixels(shown["image"], self._random)
         if corruption is not None:
@@ -312,13 +339,13 @@ class FaceDataModule(lightning.LightningDataModule):
             yield self.inputs_of(split, list(range(begin, min(begin + self.batch_size, count))))
 
     def training_inputs(self, count: int) -> Iterator[Tensor]:
-        """Augmented network inputs (B, C, H, W) of ``count`` faces, the same for the same seed."""
+        """Augmented network inputs (B, C, H, W) of at least ``count`` faces, the same for the same seed."""
         for batch in self.training_batches(count):
             yield batch["image"]
 
     def training_batches(self, count: int) -> Iterator[Batch]:
-        """Augmented batches of ``count`` faces, the same for the same seed."""
-        self._random.manual_seed(_mix(self.seed, -1, 0))
+        """Augmented batches of at least ``count`` faces, the same for the same seed."""
+        self._random.manual_seed(mix(self.seed, -1, 0))
         self._drawn_epoch = -1
         view = self._views["train"]
         order = torch.randperm(len(view.rows), generator=self._random)
@@ -362,37 +389,6 @@ class FaceView(Dataset[Batch]):
             to_original=labels.to_original[rows],
             index=torch.tensor(indices),
         )
-
-
-class EpochSampler(Sampler[int]):
-    """Indices of one process: every ``world``-th, from its rank on, shuffled by (seed, epoch) when training.
-
-    Nothing is padded, so that evaluation over several processes sees each face once. In training, the remainder that
-    would give processes different numbers of batches, or an optimiser step fewer faces than ``step``, is left out.
-    """
-
-    def __init__(self, size: int, shuffle: bool, seed: int, rank: int, world: int, step: int = 1) -> None:
-        self.size, self.shuffle, self.seed, self.rank, self.world = size, shuffle, seed, rank, world
-        self.kept = size // step * step // world * world  # faces of a training epoch, over all processes
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.kept // self.world if self.shuffle else len(range(self.rank, self.size, self.world))
-
-    def __iter__(self) -> Iterator[int]:
-        if not self.shuffle:
-            return iter(range(self.rank, self.size, self.world))
-        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(_mix(self.seed, self.epoch)))
-        return iter(order[: self.kept][self.rank :: self.world].tolist())
-
-
-def _mix(*numbers: int) -> int:
-    """One well-spread seed from several small numbers."""
-    return int(np.random.SeedSequence([number + 2**31 for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _same(batch: Batch) -> Batch:

@@ -60,7 +60,7 @@ class LandmarkModel(lightning.LightningModule, ABC):
         *,
         scheme: str | int,
         stages: int,
-        optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer],
+        optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
     ) -> None:
         super().__init__()
@@ -100,6 +100,14 @@ class LandmarkModel(lightning.LightningModule, ABC):
     @abstractmethod
     def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
         """Parameters that belong to one stage."""
+
+    def parameter_groups(self) -> list[Any]:
+        """What the optimiser of the stages that train now is given: parameters, or groups of them.
+
+        A group may have a ``rate``, the factor of its learning rate, beside the options of the optimiser.
+        """
+        parameters = [parameter for stage in self.trained_stages for parameter in self.stage_parameters(stage)]
+        return list(dict.fromkeys(parameters))  # stages may share weights
 
     def initialise(self, data: "FaceDataModule") -> None:
         """Take what the network needs from the training split (mean shape, pixel statistics) before training."""
@@ -200,8 +208,9 @@ class LandmarkModel(lightning.LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimise the stages that train now; called again whenever the stage schedule moves on."""
-        parameters = [parameter for stage in self.trained_stages for parameter in self.stage_parameters(stage)]
-        optimizer = self._optimizer(list(dict.fromkeys(parameters)))  # stages may share weights
+        optimizer = self._optimizer(self.parameter_groups())
+        for group in optimizer.param_groups:  # before a scheduler takes the rates for its own
+            group["lr"] *= group.pop("rate", 1.0)
         if self._scheduler is None or self.pretraining:  # a schedule's horizon is that of the training proper
             return optimizer
         accepted = inspect.signature(getattr(self._scheduler, "func", self._scheduler)).parameters

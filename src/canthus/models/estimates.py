@@ -37,7 +37,9 @@ class Estimates:
         votes: S entries where the stages are many networks: what each of them said before the mean was taken.
         initial: (B, K, 2) what the first stage started from, if the method starts from a shape.
         scores: (B, K) confidence of the last stage's points, if the method gives one.
-        heatmaps: (B, K, H, W) of the last stage, if the method makes them.
+        heatmaps: maps (B, K + 1, H, W) in which the method looks for the points, the background last, coarse to fine; a
+            stage may make more than one.
+        aggregated: (B, C, H, W) the batch's ``image`` in the style that the method turns all pictures to.
         boxes: (B, 4) face boxes, if the method refines them; pixels of ``image``.
         pose: (B, 3) yaw, pitch, roll in radians, if the method estimates it.
         pose_scores: (B, D) what its network says about the pose, z-scored.
@@ -47,7 +49,8 @@ class Estimates:
     votes: list[Votes] | None = None
     initial: Tensor | None = None
     scores: Tensor | None = None
-    heatmaps: Tensor | None = None
+    heatmaps: list[Tensor] | None = None
+    aggregated: Tensor | None = None
     boxes: Tensor | None = None
     pose: Tensor | None = None
     pose_scores: Tensor | None = None

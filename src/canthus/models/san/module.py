@@ -1,0 +1,190 @@
+"""SAN as a LightningModule: squared errors of every belief map, rates by layer, frozen generators."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from canthus.data.batch import Batch, InputSpec
+from canthus.data.face import DataError
+from canthus.geometry.boxes import centred_box
+from canthus.models.base import LandmarkModel
+from canthus.models.estimates import Estimates
+from canthus.models.heatmaps import GaussianMaps, decode_maps
+from canthus.models.pretrained import file_weights, imagenet_model, run_weights
+from canthus.models.san.network import SAN
+
+if TYPE_CHECKING:
+    from canthus.data.datamodule import FaceDataModule
+
+__all__ = ["BOX_SHARE", "SANModule", "map_loss"]
+
+BOX_SHARE = 1 / 1.4
+"""Of the input's side: the released crop is the face box and a fifth of it more on each side."""
+
+
+def map_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Half the squared errors, summed over maps and cells, mean over faces (the released code's loss of one output).
+
+    Args:
+        maps: (B, K + 1, H, W).
+        target: likewise.
+        weight: (B, K + 1), 0 for maps that teach nothing.
+
+    Returns:
+        A scalar.
+    """
+    errors = (maps.float() - target).square().sum((2, 3)) * weight
+    return errors.sum() / (2 * len(maps))
+
+
+class SANModule(LandmarkModel):
+    """Style Aggregated Network.
+
+    Args:
+        optimizer: see `LandmarkModel`; the released code: SGD, 5e-5, Nesterov momentum 0.9, weight decay 5e-4.
+        scheduler: see `LandmarkModel`; the released code: halved at epochs 30, 35, 40 and 45 of 50.
+        scheme: landmark scheme.
+        generators: run folder of ``model=san_style``, whose generators aggregate styles; null is the baseline without.
+        stages: see `SAN`.
+        width: see `SAN`.
+        size: side of the input, pixels.
+        stride: see `SAN`.
+        sigma: deviation of the maps' Gaussians, input pixels; the released code: 4, half a cell.
+        radius: of the window around the highest cell from which a point is read, cells.
+        later_rate: factor of the learning rate of stages 2 and up; the released code: 4.
+        bias_rate: factor of the learning rate of biases, which have no weight decay; the released code: 2.
+        pretrained: start the trunk from VGG-16's ImageNet weights: true (timm's), or a file of them.
+        batch_norm: see `SAN`.
+        initialisation: see `SAN`.
+        generator_width: see `SAN`; that of the run in ``generators``.
+        generator_blocks: see `SAN`; likewise.
+
+    Raises:
+        ValueError: options that do not describe a network.
+    """
+
+    name = "san"
+
+    def __init__(
+        self,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
+        scheme: str | int = "68",
+        generators: str | None = None,
+        stages: int = 3,
+        width: float = 1.0,
+        size: int = 128,
+        stride: int = 8,
+        sigma: float = 4.0,
+        radius: int = 3,
+        later_rate: float = 4.0,
+        bias_rate: float = 2.0,
+        pretrained: bool | str = False,
+        batch_norm: bool = False,
+        initialisation: str = "released",
+        generator_width: float = 1.0,
+        generator_blocks: int = 6,
+    ) -> None:
+        super().__init__(scheme=scheme, stages=stages, optimizer=optimizer, scheduler=scheduler)
+        if size % stride or size % 4:
+            raise ValueError(f"model.size is {size}; it has to divide by the stride {stride} of the maps")
+        if pretrained and width != 1:
+            raise ValueError(f"model.pretrained needs model.width=1, which is {width}: the weights are VGG-16's")
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.network = SAN(
+            self.scheme.num_landmarks,
+            stages=stages,
+            aggregated=generators is not None,
+            width=width,
+            stride=stride,
+            batch_norm=batch_norm,
+            initialisation=initialisation,
+            generator_width=generator_width,
+            generator_blocks=generator_blocks,
+        ).to(memory_format=torch.channels_last)
+        self.generators, self.pretrained, self.batch_norm = generators, pretrained, batch_norm
+        self.stride, self.radius = stride, radius
+        self.later_rate, self.bias_rate = later_rate, bias_rate
+        self._render = GaussianMaps((size // stride, size // stride), stride, sigma)
+        self._input = InputSpec(size, 3, centred_box(size, BOX_SHARE), "signed")
+
+    @property
+    def input(self) -> InputSpec:
+        """The face box and a fifth more on each side, in the generators' range."""
+        return self._input
+
+    def initialise(self, data: "FaceDataModule") -> None:
+        """Take ImageNet's trunk and the trained generators; a checkpoint of this model brings its own."""
+        if self.pretrained:
+            self._take_trunk()
+        if self.generators is not None:
+            weights = run_weights(Path(self.generators), "generators.", "model.generators")
+            try:
+                self.network.generators.load_state_dict(weights)
+            except RuntimeError as error:
+                raise DataError(
+                    f"model.generators={self.generators}: the generators there are of another size; set "
+                    "model.generator_width and model.generator_blocks to that run's model.width and model.blocks"
+                ) from error
+
+    def _take_trunk(self) -> None:
+        name = "vgg16_bn" if self.batch_norm else "vgg16"
+        if isinstance(self.pretrained, str):
+            weights = file_weights(Path(self.pretrained), "model.pretrained")
+        else:
+            weights = imagenet_model(name, "model.pretrained").state_dict()
+        trunk = self.network.trunk
+        wanted = {key: weights[key] for key in trunk.state_dict() if key in weights}
+        try:
+            trunk.load_state_dict(wanted)
+        except RuntimeError as error:
+            raise DataError(f"model.pretrained={self.pretrained}: these are not the weights of {name}") from error
+
+    # -- optimisation ------------------------------------------------------------------------------------------------
+
+    def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
+        """Trunk, head and stage 1 are the first stage; the generators belong to none."""
+        for module in self.network.stage(stage):
+            yield from module.parameters()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights and biases of trunk, head and stages apart, with their factors; the generators with the factor 0."""
+        modules = [(module, stage) for stage in self.trained_stages for module in self.network.stage(stage)]
+        groups: list[dict[str, Any]] = []
+        for module, stage in modules:
+            factor = 1.0 if stage == 0 else self.later_rate
+            # norms count as biases: neither should decay
+            biases = [parameter for parameter in module.parameters() if parameter.ndim == 1]
+            weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+            groups.append({"params": weights, "rate": factor})
+            groups.append({"params": biases, "rate": factor * self.bias_rate, "weight_decay": 0.0})
+        return groups + [{"params": list(one.parameters()), "rate": 0.0} for one in self.network.generators]
+
+    # -- maps and points ---------------------------------------------------------------------------------------------
+
+    def estimates(self, batch: Batch) -> Estimates:
+        """Points read from the maps of the active stages; stage 1 shows those of the face as it is."""
+        maps, aggregated = self.network(batch["image"], depth=self.depth)
+        read = [decode_maps(stage[0][:, :-1], self.stride, radius=self.radius) for stage in maps]
+        heatmaps = [one for stage in maps for one in stage]
+        return Estimates([points for points, _ in read], scores=read[-1][1], heatmaps=heatmaps, aggregated=aggregated)
+
+    def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
+        """Errors of all maps of the stages that train; points without label or outside the crop teach nothing."""
+        assert estimates.heatmaps is not None
+        points, size = batch["landmarks"], self.input.size
+        inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1)  # NaN is not
+        shown = (batch["visibility"] > 0) & inside
+        target = self._render(torch.where(shown[..., None], points, 0), shown)
+        weight = torch.cat([shown, shown.new_ones(len(shown), 1)], 1).float()
+        streams = self.network.streams
+        names = ["stage1", "stage1_aggregated"][:streams] + [f"stage{number}" for number in range(2, self.depth + 1)]
+        stages = [0] * streams + list(range(1, self.depth))
+        return {
+            name: map_loss(maps, target, weight)
+            for name, stage, maps in zip(names, stages, estimates.heatmaps, strict=True)
+            if stage in self.trained_stages
+        }
