@@ -140,7 +140,8 @@ class StylePreviews(lightning.Callback):
         halves = []
         for domain, (own, other) in enumerate((("A", "B"), ("B", "A"))):
             members = pl_module.domains[domain]
-            chosen = [members[place] for place in np.linspace(0, len(members) - 1, self.faces).round().astype(int)]
+            places = np.unique(np.linspace(0, len(members) - 1, min(self.faces, len(members))).round().astype(int))
+            chosen = [members[place] for place in places]
             trips = pl_module.trips(data.inputs_of("train", chosen)["image"].to(pl_module.device), domain)
             names = (own, f"{own} to {other}", f"{own} to {other} to {own}", "aggregated")
             halves += [

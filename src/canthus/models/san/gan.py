@@ -6,7 +6,7 @@ Legend: B batch, H W rows and columns. Pictures are RGB in [-1, 1]. Norms are in
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Discriminator", "Generator", "ImagePool"]
+__all__ = ["Discriminator", "Generator", "ImagePool", "scaled"]
 
 CHANNELS = (64, 128, 256)
 """Of the generator, on its way in."""
@@ -14,7 +14,8 @@ CRITIC = ((64, 2), (128, 2), (256, 2), (512, 1))
 """Channels and strides of the discriminator."""
 
 
-def _scaled(channels: int, width: float) -> int:
+def scaled(channels: int, width: float) -> int:
+    """Channels times a factor, at least 1."""
     return max(round(channels * width), 1)
 
 
@@ -68,7 +69,7 @@ class Generator(nn.Module):
         super().__init__()
         if width <= 0 or blocks < 0:
             raise ValueError(f"width={width}, blocks={blocks}: need width > 0, blocks >= 0")
-        low, middle, high = (_scaled(channels, width) for channels in CHANNELS)
+        low, middle, high = (scaled(channels, width) for channels in CHANNELS)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, low, 7), _norm(low), nn.ReLU(inplace=True)]
         for inputs, outputs in ((low, middle), (middle, high)):
             layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), _norm(outputs), nn.ReLU(inplace=True)]
@@ -101,7 +102,7 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         inputs = 3
         for number, (channels, stride) in enumerate(CRITIC):
-            outputs = _scaled(channels, width)
+            outputs = scaled(channels, width)
             layers.append(nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1))
             layers += [_norm(outputs)] * (number > 0) + [nn.LeakyReLU(0.2, inplace=True)]
             inputs = outputs

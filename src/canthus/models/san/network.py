@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from canthus.models.san.gan import Generator
+from canthus.models.san.gan import Generator, scaled
 
 __all__ = ["INITIALISATIONS", "SAN", "STRIDES", "Trunk"]
 
@@ -23,10 +23,6 @@ HIDDEN = 512
 """Channels before the maps of stage 1."""
 STRIDES = (4, 8)
 INITIALISATIONS = ("released", "kaiming")
-
-
-def _scaled(channels: int, width: float) -> int:
-    return max(round(channels * width), 1)
 
 
 class Layers(nn.Sequential):
@@ -69,7 +65,7 @@ class Trunk(nn.Module):
                 poolings -= 1
                 layers.append(nn.MaxPool2d(2) if poolings >= 0 else nn.Identity())
                 continue
-            outputs = _scaled(channels, width)
+            outputs = scaled(channels, width)
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
             layers += [nn.BatchNorm2d(outputs)] * batch_norm + [nn.ReLU(inplace=True)]
             inputs = outputs
@@ -121,8 +117,8 @@ class SAN(nn.Module):
         if initialisation not in INITIALISATIONS:
             raise ValueError(f"initialisation is {initialisation!r}; one of {', '.join(INITIALISATIONS)}")
         self.streams = 2 if aggregated else 1
-        maps, head = num_landmarks + 1, [_scaled(channels, width) for channels in FEATURES]
-        features, hidden = head[-1], _scaled(HIDDEN, width)
+        maps, head = num_landmarks + 1, [scaled(channels, width) for channels in FEATURES]
+        features, hidden = head[-1], scaled(HIDDEN, width)
         self.trunk = Trunk(width, stride, batch_norm)
         self.head = Layers(self.trunk.channels, [(3, channels) for channels in head], batch_norm=batch_norm)
         first = [(3, features)] * 4 + [(1, hidden), (1, maps)]
