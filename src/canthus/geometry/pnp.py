@@ -17,8 +17,9 @@ FIRST_ITERATIONS, ITERATIONS = 4, 24
 """Steps from both starts, then from the better one."""
 CHUNK = 512
 """Faces at once: what they need stays in a processor's cache."""
-TOLERANCE = 1e-6
-"""Share of the error by which a step must lower it, in single precision; its square in double."""
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
+"""A face has settled when a step turns it by less, moves it by less of its depth, or gains less of its error."""
+
 
 Pose = tuple[Tensor, Tensor, Tensor]
 """Rotations, translations and costs."""
@@ -135,7 +136,7 @@ def _refined(
     """Lower the re-projection error by Levenberg and Marquardt's steps, each face with a damping of its own."""
     damping = torch.full_like(translation[:, 0], 1e-3)
     cost = _cost(rotation, translation, points, model, camera, weight)
-    tolerance = TOLERANCE if rotation.dtype == torch.float32 else TOLERANCE**2
+    tolerance = TOLERANCE[rotation.dtype]
     for _ in range(steps):
         turned = model @ rotation.mT
         seen = turned + translation[:, None]
@@ -151,10 +152,11 @@ def _refined(
         gain = torch.where(better, cost - tried_cost, 0)
         rotation = torch.where(better[:, None, None], tried[0], rotation)
         translation = torch.where(better[:, None], tried[1], translation)
-        settled = (better & (gain <= tolerance * cost)) | (~better & (damping > 1e3))
+        moved = torch.maximum(step[:, :3].abs().amax(1), (step[:, 3:] / translation[:, 2:]).abs().amax(1))
+        settled = (moved < tolerance) | (better & (gain <= tolerance * cost)) | (~better & (damping > 1e3))
         cost = torch.where(better, tried_cost, cost)
         damping = torch.where(better, damping / 10, damping * 10).clamp(1e-9, 1e6)
-        if bool((settled | (cost < torch.finfo(cost.dtype).eps ** 2)).all()):
+        if bool(settled.all()):
             break
     # products of many small turns drift off the rotations by rounding
     return rotation_of_columns(rotation[:, :, :2].mT.flatten(1)), translation, cost
