@@ -62,9 +62,9 @@ def test_defaults_in_signatures_can_be_overridden_without_plus() -> None:
     config.register_schemas()
     arguments = ["model.width=0.5", "seed=3", "-m", "trainer.gradient_clip_val=1,2"]
     assert preflight(arguments, "train")[0][:-1] == [  # the last is the sweep's folder
+        "-m",
         "++model.width=0.5",
         "seed=3",
-        "-m",
         "++trainer.gradient_clip_val=1,2",
     ]
 

@@ -137,6 +137,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
         finally:
             GlobalHydra.instance().clear()
     words = [f"++{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments]
+    words.sort(key=lambda word: word not in ("-m", "--multirun"))  # Hydra takes -m between two overrides for an end
     return [*words, *more, *processes.overrides(sweep=folder is not None)], folder
 
 
