@@ -156,6 +156,7 @@ class PredictConfig:
     run: str = MISSING
     source: str = MISSING
     output: str = MISSING
+    detector: Any = None
     checkpoint: str = "best"
     boxes: str | None = None
     box: str = "whole"

@@ -9,8 +9,11 @@ from canthus import command_line, config
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from omegaconf import DictConfig
 
+    from canthus.detection import FoundFace
     from canthus.inference import LocatedFace
 
 
@@ -28,6 +31,8 @@ def predict(cfg: DictConfig) -> None:
     from logging import getLogger
     from pathlib import Path
 
+    import numpy as np
+    from hydra.utils import instantiate
     from rich.progress import track
 
     from canthus import photographs, runtime
@@ -39,13 +44,20 @@ def predict(cfg: DictConfig) -> None:
     log = getLogger("canthus.predict")
     config.check(cfg, config.PredictConfig)
     if cfg.box != "whole":
-        raise config.ConfigError(f"box={cfg.box}: without boxes=FILE, only box=whole (the photograph is the face box)")
+        raise config.ConfigError(
+            f"box={cfg.box}: without boxes=FILE and detector=mtcnn, only box=whole (the photograph is the face box)"
+        )
+    if cfg.boxes and cfg.detector:
+        raise config.ConfigError(
+            f"boxes={cfg.boxes} and a detector: leave out one of them, it is not clear whose boxes"
+        )
     if not 0 <= cfg.box_margin < 0.5:
         raise config.ConfigError(f"box_margin={cfg.box_margin}: a share of the photograph in [0, 0.5)")
     run, output = Path(cfg.run), Path(cfg.output)
     trained = runtime.load_config(run)
     sources = photographs.find_photographs(cfg.source)
     boxes = photographs.read_boxes(Path(cfg.boxes)) if cfg.boxes else None
+    find = instantiate(cfg.detector, device=_device(cfg.device), _convert_="all") if cfg.detector else None
     model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
     if cfg.flip_average is not None:
         model.flip_average = cfg.flip_average
@@ -65,12 +77,23 @@ def predict(cfg: DictConfig) -> None:
         except DataError as error:
             skipped[str(path)] = str(error)
             continue
-        given = photographs.whole_box(pixels, cfg.box_margin) if boxes is None else photographs.boxes_for(path, boxes)
+        found: list[FoundFace] | None = None
+        given: NDArray[np.float64] | None
+        if find is not None:
+            found = find(pixels)
+            given = np.array([face.box for face in found]).reshape(-1, 4)
+        elif boxes is None:
+            given = photographs.whole_box(pixels, cfg.box_margin)
+        else:
+            given = photographs.boxes_for(path, boxes)
         if given is None:
             skipped[str(path)] = f"{path}: {cfg.boxes} has no box for it"
             continue
         faces = predictor(pixels, given)
-        located[str(path)] = {"faces": [_entry(face) for face in faces]}
+        entries = [_entry(face) for face in faces]
+        for entry, detection in zip(entries, found or [], strict=False):
+            entry["detection"] = _detection(detection)
+        located[str(path)] = {"faces": entries}
         if cfg.overlays:
             _draw(output / "overlays" / path.relative_to(common), pixels, faces, model.scheme)
     if boxes is not None:
@@ -99,6 +122,14 @@ def _entry(face: LocatedFace) -> dict[str, Any]:
         degrees = np.degrees(face.pose).round(2).tolist()
         entry["pose_degrees"] = dict(zip(("yaw", "pitch", "roll"), degrees, strict=True))
     return entry
+
+
+def _detection(face: FoundFace) -> dict[str, Any]:
+    return {
+        "box": face.detected.round(3).tolist(),
+        "score": round(face.score, 4),
+        "points": face.points.round(3).tolist(),
+    }
 
 
 def _draw(path: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> None:
