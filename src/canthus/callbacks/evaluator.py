@@ -67,6 +67,8 @@ class Evaluator(lightning.Callback):
         self._has_bound = data.scheme.name == SCHEME
 
     def _add(self, outputs: Any, batch: Batch) -> None:
+        if "estimates" not in outputs:  # of photographs: another evaluator's
+            return
         estimates: Estimates = outputs["estimates"]
         assert self._errors is not None
         to_original = batch["to_original"]
