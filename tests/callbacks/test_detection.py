@@ -102,13 +102,15 @@ def test_processes_together_give_what_one_gives():
     gathered = GatheredDetections()
     gathered.photos = [torch.cat([torch.cat(part.photos) for part in parts])]
     gathered.rows = [torch.cat([torch.cat(part.rows) for part in parts])]
+    gathered.depth = parts[0].depth
     gathered._update_count = 1
     photos, found = gathered.compute()
     alone, expected = whole.compute()
-    assert photos.tolist() == alone.tolist() == [0, 1, 2]
-    assert found.keys() == expected.keys()
-    for key, rows in expected.items():
-        np.testing.assert_array_equal(found[key], rows)
+    assert photos == alone == [0, 1, 2]
+    assert len(found) == len(expected) == 2
+    for stage, other in zip(found, expected, strict=True):
+        for photo in photos:
+            np.testing.assert_array_equal(stage[photo], other[photo])
 
 
 def test_files_of_a_detection(tmp_path, capsys):

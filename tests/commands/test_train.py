@@ -170,7 +170,11 @@ def test_every_experiment_runs(
     data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
     if experiment == "mtcnn_wider":
         source = f"reader:canthus.data.readers.W300,root:{small_300w},train_parts:[afw],test_parts:[ibug]"
-        data = [f"data.root={small_wider}", "data.allow_partial=true", f"data.landmarks={{{source},allow_partial:true}}"]
+        data = [
+            f"data.root={small_wider}",
+            "data.allow_partial=true",
+            f"data.landmarks={{{source},allow_partial:true}}",
+        ]
     folder = tmp_path / "run"
     assert run_command("train", f"experiment={experiment}", *small, *data, f"hydra.run.dir={folder}") == 0
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -18,9 +18,9 @@ SYNTHETIC |= {"size": 20, "resolution": 96, "test_parts": ["test"], "scheme": "5
 def make(dot_reader, tmp_path):
     def make(reader=None, **options):
         reader = reader or dot_reader({"a": 16, "b": 8, "t": 12}, faces_per_photo=2)
-        options = {"name": "dots", "train_parts": ["a", "b"], "test_parts": ["t"], "scheme": "5", "validation": 0.25} | {
-            "batch_size": 3, "landmark_faces": 5, "cache": tmp_path / "cache", "photo_side": 4000
-        } | options  # fmt: skip
+        settings = {"name": "dots", "train_parts": ["a", "b"], "test_parts": ["t"], "scheme": "5", "validation": 0.25}
+        settings |= {"batch_size": 3, "landmark_faces": 5, "cache": tmp_path / "cache", "photo_side": 4000}
+        options = settings | options
         module = PhotoDataModule(SPEC, reader, **options)
         module.prepare_data()
         module.setup("fit")
@@ -54,6 +54,7 @@ def test_training_batches_hold_photographs_and_faces(make, stub_trainer):
     photo = module.photographs("train")[batch["index"][1]]
     assert np.allclose(batch["boxes"][2:4], photo.boxes, atol=1e-3)
     assert np.array_equal(batch["pixels"].photograph(1), module.photo_reader.pixels(photo.image))
+    module.trainer = stub_trainer(training=True)
     ready = module.on_after_batch_transfer(batch, 0)
     assert ready["faces"]["image"].shape == (5, 3, 96, 96)
 

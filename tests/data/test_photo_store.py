@@ -22,7 +22,7 @@ def test_photographs_are_stored_whole_and_once(dot_reader, tmp_path):
     again = prepare(reader, tmp_path)
     assert len(reader.decoded) == decoded
     assert np.array_equal(again.pyramids.places, store.pyramids.places)
-    reader.versions["a/000.png"] = 1
+    reader.versions[Path("a/000.png")] = 1
     prepare(reader, tmp_path)
     assert len(reader.decoded) == decoded + 3
 

@@ -57,7 +57,7 @@ def test_host_and_device_read_the_same(two):
     host = two.windows(row, maps, 24)
     device = two.packed().windows(row, maps, 24)
     assert host.shape == device.shape == (40, 3, 24, 24)
-    edge = (device[:, 2] < 88 / 255)  # OpenCV places samples at 1/32 of a pixel: at the black border that is visible
+    edge = device[:, 2] < 88 / 255  # OpenCV places samples at 1/32 of a pixel: at the black border that is visible
     assert ((host - device).abs().amax(1)[~edge] * 255).max() < 1.6
     assert (host - device).abs().mean() * 255 < 0.6
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from canthus.callbacks import DetectionEvaluator, Evaluator, StageSchedule
+from canthus.callbacks import DetectionEvaluator, EpochSeed, Evaluator, StageSchedule
 from canthus.data import face_data
 from canthus.data.augment import Augmentation
 from canthus.data.batch import Batch
@@ -41,7 +41,7 @@ def make_trainer(tmp_path):
     def make(**options):
         settings = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "num_sanity_val_steps": 0}
         settings |= {"enable_model_summary": False, "enable_checkpointing": False, "default_root_dir": tmp_path}
-        callbacks = [Evaluator("inter_pupil"), DetectionEvaluator(), StageSchedule()]
+        callbacks = [Evaluator("inter_pupil"), DetectionEvaluator(), StageSchedule(), EpochSeed(0)]
         return lightning.Trainer(callbacks=callbacks, use_distributed_sampler=False, **settings | options)
 
     return make
@@ -134,7 +134,9 @@ def model_estimates(model):
 
     none = torch.zeros(0, dtype=torch.long)
     windows = Windows(torch.zeros(0, 3, 12, 12), none, torch.zeros(0, 4), torch.zeros(0, 10), torch.zeros(0))
-    return WindowEstimates([], windows=windows, outputs=Outputs(torch.zeros(0, 2), torch.zeros(0, 4), torch.zeros(0, 10)))
+    return WindowEstimates(
+        [], windows=windows, outputs=Outputs(torch.zeros(0, 2), torch.zeros(0, 4), torch.zeros(0, 10))
+    )
 
 
 def test_three_stages_train_and_a_resumed_run_mines_the_same(make_data, make_trainer, tmp_path):

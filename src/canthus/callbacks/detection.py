@@ -95,7 +95,7 @@ class DetectionEvaluator(lightning.Callback):
         data: PhotoDataModule = trainer.datamodule  # type: ignore[attr-defined]
         photos, found = self._found.compute()
         self._found = None
-        self.result = _result(split, photos.tolist(), found, data, self.iou)
+        self.result = _result(split, photos, found, data, self.iou)
         values = {"ap": self.result.average_precision, "recall": self.result.recall}
         for name, stages in values.items():
             pl_module.log(f"{split}/{name}", stages[-1], prog_bar=name == "ap", rank_zero_only=False)
@@ -132,19 +132,14 @@ class DetectionEvaluator(lightning.Callback):
         self._finish(trainer, pl_module, "test")
 
 
-def _result(split: str, photos: list[int], found: Any, data: "PhotoDataModule", iou: float) -> DetectionResult:
+def _result(
+    split: str, photos: list[int], found: list[dict[int, Any]], data: "PhotoDataModule", iou: float
+) -> DetectionResult:
     photographs, ignored = data.photographs(split), data.ignored(split)
-    nothing = np.zeros((0, 5))
-    depth = max((stage for _, stage in found), default=0) + 1
-    stages = []
-    for stage in range(depth):
-        rows = [found.get((photo, stage), nothing) for photo in photos]
-        stages.append(
-            [
-                DetectedFaces(row[:, 1:], row[:, 0], photographs[photo].boxes, ignored[photo])
-                for photo, row in zip(photos, rows, strict=True)
-            ]
-        )
+    stages = [
+        [DetectedFaces(stage[p][:, 1:], stage[p][:, 0], photographs[p].boxes, ignored[p]) for p in photos]
+        for stage in found
+    ]
     measured = [wider_average_precision(stage, iou=iou) for stage in stages]
     precision, recall = zip(*measured, strict=True)
     return DetectionResult(split, photos, stages, precision, recall, iou)
