@@ -4,7 +4,6 @@ import torch
 from torchvision.ops import box_iou
 
 from canthus.data.photo_module import PhotoBatch
-from canthus.data.pyramids import LEVELS, Pyramids, halves
 from canthus.geometry.windows import decode, encode, mirror_offsets
 from canthus.models.mtcnn.windows import (
     NEGATIVE,
@@ -18,27 +17,22 @@ from canthus.models.mtcnn.windows import (
     label,
     normalised,
 )
+from tests.data.test_pyramids import pyramids_of
 
 
 def batch_of(boxes, *, sizes=((300, 400),), ignored=(), complete=True):
     """Photographs that are grey, with each face box filled by a level of its own."""
-    runs, places, begin = [], [], 0
-    per_photo = list(zip(sizes, boxes, strict=True))
-    for (height, width), some in per_photo:
+    photographs = []
+    for (height, width), some in zip(sizes, boxes, strict=True):
         pixels = np.full((height, width, 3), 40, dtype=np.uint8)
         for number, (x1, y1, x2, y2) in enumerate(some):
             pixels[round(y1 + 0.5) : round(y2 + 0.5), round(x1 + 0.5) : round(x2 + 0.5)] = 120 + 50 * number
-        table = np.zeros((LEVELS, 3), dtype=np.int64)
-        for number, level in enumerate(halves(pixels)):
-            table[number] = (begin, *level.shape[:2])
-            begin += level.shape[0] * level.shape[1]
-            runs.append(level.reshape(-1, 3))
-        places.append(table)
+        photographs.append(pixels)
     faces = torch.tensor([box for some in boxes for box in some], dtype=torch.float32).reshape(-1, 4)
     flags = torch.zeros(len(faces), dtype=torch.bool)
     flags[list(ignored)] = True
     return PhotoBatch(
-        pixels=Pyramids(np.concatenate(runs), torch.from_numpy(np.stack(places))),
+        pixels=pyramids_of(*photographs),
         index=torch.arange(len(sizes)),
         shrink=torch.ones(len(sizes)),
         complete=torch.full((len(sizes),), complete),

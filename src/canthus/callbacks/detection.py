@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import numpy as np
 
+from canthus.callbacks.passes import PassCallback
 from canthus.metrics import DetectedFaces, FDDBCurve, fddb_roc, wider_average_precision
 from canthus.metrics.proposals import GatheredDetections
 
@@ -65,7 +66,7 @@ class DetectionResult:
         }
 
 
-class DetectionEvaluator(lightning.Callback):
+class DetectionEvaluator(PassCallback):
     """Measures average precision and the recall of every stage on validation and test photographs.
 
     Logged as ``<split>/ap``, ``<split>/recall`` (last stage) and ``..._stage<n>``, in percent. Steps without
@@ -80,7 +81,7 @@ class DetectionEvaluator(lightning.Callback):
         self.result: DetectionResult | None = None
         self._found: GatheredDetections | None = None
 
-    def _begin(self, pl_module: lightning.LightningModule) -> None:
+    def _begin(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._found = GatheredDetections().to(pl_module.device)
 
     def _add(self, outputs: Any, batch: Any) -> None:
@@ -101,35 +102,6 @@ class DetectionEvaluator(lightning.Callback):
             pl_module.log(f"{split}/{name}", stages[-1], prog_bar=name == "ap", rank_zero_only=False)
             for number, value in enumerate(stages, 1):
                 pl_module.log(f"{split}/{name}_stage{number}", value, rank_zero_only=False)
-
-    # Lightning calls one hook per split and moment; all do the same
-    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin."""
-        self._begin(pl_module)
-
-    def on_test_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin."""
-        self._begin(pl_module)
-
-    def on_validation_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
-        """Add a batch."""
-        self._add(outputs, batch)
-
-    def on_test_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
-        """Add a batch."""
-        self._add(outputs, batch)
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compute and log."""
-        self._finish(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compute and log."""
-        self._finish(trainer, pl_module, "test")
 
 
 def _result(

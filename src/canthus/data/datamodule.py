@@ -154,10 +154,8 @@ class FaceDataModule(lightning.LightningDataModule):
         return self._stores[split]
 
     def _prepare(self, split: str) -> Store:
-        faces = self._stored_faces(split)
-        return Store.prepare(
-            self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=f"{self.name} {split}"
-        )
+        faces, label = self._stored_faces(split), f"{self.name} {split}"
+        return Store.prepare(self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=label)
 
     def _stored_faces(self, split: str) -> list[Face]:
         parts = self.test_parts if split == "test" else self.train_parts
