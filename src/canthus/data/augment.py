@@ -5,6 +5,7 @@ Every draw comes from one CPU generator in a fixed order, so the same seed gives
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from kornia.filters import gaussian_blur2d
@@ -106,7 +107,8 @@ class Augmentation:
 
     def geometric(self) -> "Augmentation":
         """The same without changes of the pixels."""
-        return replace(self, **dict.fromkeys(PIXEL_CHANGES, 0.0))
+        unchanged: dict[str, Any] = dict.fromkeys(PIXEL_CHANGES, 0.0)
+        return replace(self, **unchanged)
 
     def draw(self, batch: Batch, spec: InputSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the geometric change of every face of a batch in store pixels.

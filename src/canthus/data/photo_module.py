@@ -216,7 +216,7 @@ class PhotoDataModule(FaceDataModule):
             sampler=TogetherSampler(photos, len(faces), share, face_share),
             drop_last=True,
             generator=torch.Generator(),
-            collate_fn=_same,
+            collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=accelerated,
@@ -244,7 +244,7 @@ class PhotoDataModule(FaceDataModule):
             batch_size=min(self.batch_size, 16),  # whole photographs are searched, not windows
             sampler=EpochSampler(len(view.rows), False, self.seed, rank, world),
             generator=torch.Generator(),
-            collate_fn=_same,
+            collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=accelerated,

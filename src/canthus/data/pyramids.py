@@ -66,9 +66,8 @@ class Pyramids:
     def packed(self) -> "Pyramids":
         """A copy that holds these photographs alone, as a tensor, for devices that cannot read the host's memory."""
         assert isinstance(self.pixels, np.ndarray)
-        last = (self.places[..., 1] > 0).sum(1) - 1
-        ends = self.places[torch.arange(len(self)), last]
-        begins, ends = self.places[:, 0, 0].tolist(), (ends[:, 0] + ends[:, 1] * ends[:, 2]).tolist()
+        smallest = self.places[torch.arange(len(self)), (self.places[..., 1] > 0).sum(1) - 1]
+        begins, ends = self.places[:, 0, 0].tolist(), (smallest[:, 0] + smallest[:, 1] * smallest[:, 2]).tolist()
         runs = [self.pixels[begin:end] for begin, end in zip(begins, ends, strict=True)]
         moved = torch.tensor(np.cumsum([0, *map(len, runs)])[:-1] - np.array(begins))
         places = self.places.clone()
@@ -130,7 +129,7 @@ def _gather(pixels: Tensor, places: Tensor, matrices: Tensor, size: int) -> Tens
     share = points - corner
     x, y = corner.long().unbind(-1)
     begin, height, width = (value[:, None] for value in places.unbind(-1))
-    out = points.new_zeros(*x.shape, 3)
+    out: Tensor = points.new_zeros(*x.shape, 3)
     for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
         column, line = x + right, y + below
         inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)

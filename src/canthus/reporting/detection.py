@@ -109,7 +109,7 @@ def _tile(pixels: NDArray[np.uint8], photo: DetectedFaces, score: float, iou: fl
     return np.asarray(tile, dtype=np.uint8)
 
 
-def _rectangle(tile: NDArray[np.uint8], box: NDArray[np.float64], colour: tuple[int, int, int]) -> tuple[int, int]:
+def _rectangle(tile: Any, box: NDArray[np.float64], colour: tuple[int, int, int]) -> tuple[int, int]:
     x1, y1, x2, y2 = box.round().astype(int).tolist()
     cv2.rectangle(tile, (x1, y1), (x2, y2), colour, 2, cv2.LINE_AA)
     return x1, y1

@@ -84,9 +84,9 @@ class WiderFace(Reader):
         for name in parts:
             path, folder = self._places(name)
             entries = read_boxes(path)
-            files = Photographs(folder).locate(
-                [entry.name for entry in entries], lambda i, e=entries, p=path: f"{p}:{e[i].line}", self.allow_partial
-            )
+            lines = [f"{path}:{entry.line}" for entry in entries]
+            names = [entry.name for entry in entries]
+            files = Photographs(folder).locate(names, lines.__getitem__, self.allow_partial)
             for entry, image in zip(entries, files, strict=True):
                 if image is not None:
                     listed.append(own.get(image) or Photograph(image, _photo(name, entry.name), name))

@@ -212,8 +212,7 @@ class MTCNNModule(LandmarkModel):
         return mined
 
     def _detector(self, thresholds: Sequence[float]) -> Detector:
-        settings = {"min_size": self.smallest_face, "candidates": self.candidates}
-        return Detector(self.network, thresholds=thresholds, **settings)
+        return Detector(self.network, min_size=self.smallest_face, thresholds=thresholds, candidates=self.candidates)
 
     # -- detection ---------------------------------------------------------------------------------------------------
 
