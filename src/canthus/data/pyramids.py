@@ -129,11 +129,12 @@ def _gather(pixels: Tensor, places: Tensor, matrices: Tensor, size: int) -> Tens
     share = points - corner
     x, y = corner.long().unbind(-1)
     begin, height, width = (value[:, None] for value in places.unbind(-1))
-    out: Tensor = points.new_zeros(*x.shape, 3)
+    out = points.new_zeros(*x.shape, 3)
     for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
         column, line = x + right, y + below
         inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
         weight = (1 - (share[..., 0] - right).abs()) * (1 - (share[..., 1] - below).abs()) * inside
         place = torch.where(inside, begin + line * width + column, 0)
         out += pixels[place].float() * weight[..., None]
-    return out.mT.unflatten(-1, (size, size)).contiguous() / 255
+    shown: Tensor = out.mT.unflatten(-1, (size, size)).contiguous() / 255
+    return shown
