@@ -28,9 +28,16 @@ def evaluate(cfg: DictConfig) -> float:
     from omegaconf import OmegaConf, open_dict
 
     from canthus import runtime
-    from canthus.callbacks import Evaluator
+    from canthus.callbacks import DetectionEvaluator, Evaluator
     from canthus.data.corruptions import in_training
-    from canthus.reporting import check_comparable, print_results, write_comparison, write_results
+    from canthus.reporting import (
+        check_comparable,
+        print_detection,
+        print_results,
+        write_comparison,
+        write_detection,
+        write_results,
+    )
     from canthus.robustness import chosen_difficulties, evaluate_corrupted, forget_corruptions
 
     run = Path(cfg.run)
@@ -67,7 +74,8 @@ def evaluate(cfg: DictConfig) -> float:
         settings = OmegaConf.to_container(cfg.trainer, resolve=True)
         assert isinstance(settings, dict)
         settings |= {"logger": False, "enable_checkpointing": False, "default_root_dir": str(output)}
-        trainer = instantiate(settings, callbacks=[evaluator])
+        detection = DetectionEvaluator()
+        trainer = instantiate(settings, callbacks=[evaluator, detection])
         run_split = trainer.validate if split == "val" else trainer.test
         run_split(model, data, verbose=False)
         if evaluator.result is None:
@@ -77,6 +85,8 @@ def evaluate(cfg: DictConfig) -> float:
             metrics = write_results(output, evaluator.result, data, model.name, overlays=cfg.overlays)
             comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
             print_results(metrics, output, comparison)
+            if detection.result is not None:
+                print_detection(write_detection(output, detection.result, data))
         clean = evaluator.result
         if difficulties:
             if trainer.progress_bar_callback:

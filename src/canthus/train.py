@@ -30,9 +30,9 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.utils import instantiate
 
     from canthus import faults, runtime, steps, tracking
-    from canthus.callbacks import Evaluator
+    from canthus.callbacks import DetectionEvaluator, Evaluator
     from canthus.models.base import LandmarkModel
-    from canthus.reporting import print_results, write_results
+    from canthus.reporting import print_detection, print_results, write_detection, write_results
     from canthus.resume import checkpoint_to_continue
 
     log = getLogger("canthus.train")
@@ -82,6 +82,9 @@ def train(cfg: DictConfig) -> float | None:
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
         evaluator = next((callback for callback in callbacks.values() if isinstance(callback, Evaluator)), None)
+        detection = next(
+            (callback for callback in callbacks.values() if isinstance(callback, DetectionEvaluator)), None
+        )
         if evaluator is None or trainer.fast_dev_run:
             return None
         trainer.loggers = []  # what follows is no epoch of training
@@ -98,6 +101,8 @@ def train(cfg: DictConfig) -> float | None:
                 metrics = write_results(folder, evaluator.result, data, model.name)
                 tracking.show_results(loggers, panels, folder, metrics, trainer.global_step - 1)
                 print_results(metrics, folder)
+            if trainer.is_global_zero and detection and detection.result:
+                print_detection(write_detection(folder, detection.result, data))
         else:
             record["selected_on"] = "nothing: the last epoch"
             log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")
@@ -106,6 +111,9 @@ def train(cfg: DictConfig) -> float | None:
             if trainer.is_global_zero and evaluator.result:
                 tested = folder / "evaluation" / f"{data.name}-test"
                 print_results(write_results(tested, evaluator.result, data, model.name), tested)
+            if trainer.is_global_zero and detection and detection.result:
+                tested = folder / "evaluation" / f"{data.name}-test"
+                print_detection(write_detection(tested, detection.result, data))
         return score
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from canthus.data.readers import write_pts
+from canthus.data.readers import read_pts, write_pts
 from canthus.data.synthetic import Synthetic
 
 PARTS_300W = {"afw": ".jpg", "helen/trainset": ".jpg", "lfpw/trainset": ".png", "helen/testset": ".jpg"}
@@ -69,6 +70,25 @@ def small_300w(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stem = root / part / f"image_{number:04d}_1"
             cv2.imwrite(str(stem.with_suffix(suffix)), np.ascontiguousarray(source.pixels(face.image)[..., ::-1]))
             write_pts(stem.with_suffix(".pts"), face.landmarks)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_wider(small_300w: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """WIDER FACE with a few of the same photographs, the first without a face."""
+    root = tmp_path_factory.mktemp("wider")
+    lines = []
+    for number, label in enumerate(sorted((small_300w / "helen/trainset").glob("*.pts"))):
+        name = f"0--Parade/{number}.jpg"
+        target = root / "WIDER_train/images" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(label.with_suffix(".jpg"), target)
+        points = read_pts(label)
+        low, size = points.min(0), points.max(0) - points.min(0)
+        box = " ".join(str(round(value)) for value in (*low, *size))
+        lines += [name, "1", f"{box} 0 0 0 0 0 0"] if number else [name, "0", " ".join("0" * 10)]
+    (root / "wider_face_split").mkdir()
+    (root / "wider_face_split/wider_face_train_bbx_gt.txt").write_text("\n".join(lines) + "\n")
     return root
 
 

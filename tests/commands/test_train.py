@@ -28,6 +28,7 @@ TINY = {
             for word in ("trainer.max_epochs=1", "data.batch_size=4")
         ],
     ],
+    "mtcnn": ["data.landmark_faces=4", "data.scenes=2", "model.candidates=8"],
     "mdm": ["model.patch=10", "model.channels=2", "model.hidden=8", "model.projection=4"],
 }
 TINY["san"] = [
@@ -159,16 +160,29 @@ def model_of(experiment: str) -> str:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_runs(experiment: str, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
+def test_every_experiment_runs(
+    experiment: str, run_command, small_300w: Path, small_wider: Path, cache, tmp_path: Path
+) -> None:
     small = ["trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=1", "data.batch_size=4"]
     small += ["trainer.check_val_every_n_epoch=1", "data.validation=0.25", f"paths.cache={cache}"]
     small += [f"paths.log_dir={tmp_path}"]
     small += TINY[model_of(experiment)]
     data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
+    if experiment == "mtcnn_wider":
+        source = f"reader:canthus.data.readers.W300,root:{small_300w},train_parts:[afw],test_parts:[ibug]"
+        data = [
+            f"data.root={small_wider}",
+            "data.allow_partial=true",
+            f"data.landmarks={{{source},allow_partial:true}}",
+        ]
     folder = tmp_path / "run"
     assert run_command("train", f"experiment={experiment}", *small, *data, f"hydra.run.dir={folder}") == 0
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["subsets"]["full"]["faces"] > 0
+    if experiment.startswith("mtcnn"):
+        assert metrics["detection"]["photographs"] > 0
+        assert (folder / "detections.png").is_file()
+        assert (folder / "roc.png").is_file()
     if experiment in ("dan_300w", "cfan_300w", "mdm_300w", "san_300w"):
         tested = json.loads((folder / "evaluation/w300-test/metrics.json").read_text())
         assert {"full", "common", "challenging", "ibug"} <= set(tested["subsets"])

@@ -80,6 +80,19 @@ def test_line_of_zeros_of_a_photograph_without_faces_is_no_face(root):
     assert {face.photo for face in faces(root)} == names
 
 
+def test_photographs_without_faces_are_photographs(root):
+    """What nobody is in teaches a detector most about what is no face."""
+    reader = WiderFace(root, allow_partial=True)
+    photographs = reader.photographs(["val"])
+    empty = [photo for photo in photographs if not photo.faces]
+    assert [photo.image.name for photo in empty] == [EMPTY.rpartition("/")[2]]
+    assert empty[0].photo == f"val/{EMPTY.rpartition('.')[0]}"
+    assert sum(len(photo.faces) for photo in photographs) == len(reader.faces(["val"]))
+    for photo in photographs:
+        assert photo.ignored.tolist() == ["invalid" in face.attributes for face in photo.faces]
+    assert any(photo.ignored.any() for photo in photographs)
+
+
 @pytest.mark.parametrize("zeros", ["0 0 0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0 \n"])
 def test_photograph_without_faces_at_the_end(root, zeros):
     write(root, f"{PARADE}\n1\n1 2 3 4 0 0 0 0 0 0\n{EMPTY}\n0\n{zeros}")

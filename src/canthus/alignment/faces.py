@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import DataError, Face, Photograph, Reader
 
 __all__ = ["StudyFaces"]
 
@@ -47,7 +47,7 @@ class StudyFaces(Reader):
         """As the source."""
         return self.source.pixels(image)
 
-    def fingerprint(self, face: Face) -> str:
+    def fingerprint(self, face: Face | Photograph) -> str:
         """As the source."""
         return self.source.fingerprint(face)
 

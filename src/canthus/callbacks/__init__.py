@@ -2,6 +2,7 @@
 
 from canthus.callbacks.belief_maps import BeliefMaps
 from canthus.callbacks.checkpoint import Checkpoint
+from canthus.callbacks.detection import DetectionEvaluator, DetectionResult
 from canthus.callbacks.ema import EMA
 from canthus.callbacks.evaluation import Evaluation, other_normalisers
 from canthus.callbacks.evaluator import Evaluator
@@ -15,6 +16,8 @@ __all__ = [
     "EMA",
     "BeliefMaps",
     "Checkpoint",
+    "DetectionEvaluator",
+    "DetectionResult",
     "EpochSeed",
     "Evaluation",
     "Evaluator",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from canthus.callbacks.evaluation import Evaluation, other_normalisers
+from canthus.callbacks.passes import PassCallback
 from canthus.callbacks.poses import PoseErrors, true_poses
 from canthus.data.batch import Batch
 from canthus.data.face import DataError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluator"]
 
 
-class Evaluator(lightning.Callback):
+class Evaluator(PassCallback):
     """Measures normalised mean error, AUC and failure rate per stage and subset, on validation and test.
 
     Logged as ``<split>/nme_<normaliser>`` (last stage, all faces), ``..._stage<n>`` and ``..._<subset>``, in percent.
@@ -67,6 +68,8 @@ class Evaluator(lightning.Callback):
         self._has_bound = data.scheme.name == SCHEME
 
     def _add(self, outputs: Any, batch: Batch) -> None:
+        if "estimates" not in outputs:  # of photographs: another evaluator's
+            return
         estimates: Estimates = outputs["estimates"]
         assert self._errors is not None
         to_original = batch["to_original"]
@@ -132,32 +135,3 @@ class Evaluator(lightning.Callback):
             pose = result.poses["full"].summary()
             values |= {f"{name}_pose": pose[name] for name in ("mae", "geodesic") if name in pose}
         return values | {f"{nme}_{name}": per_stage[-1] for name, per_stage in errors.items()}
-
-    # Lightning calls one hook per split and moment; all do the same
-    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin a table."""
-        self._begin(trainer, pl_module)
-
-    def on_test_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin a table."""
-        self._begin(trainer, pl_module)
-
-    def on_validation_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Batch, *_: Any
-    ) -> None:
-        """Add a batch."""
-        self._add(outputs, batch)
-
-    def on_test_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Batch, *_: Any
-    ) -> None:
-        """Add a batch."""
-        self._add(outputs, batch)
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compute and log."""
-        self._finish(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compute and log."""
-        self._finish(trainer, pl_module, "test")

@@ -4,17 +4,17 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import DataError, Face, Photograph, Reader
 
 if TYPE_CHECKING:
     from canthus.data.batch import InputSpec
     from canthus.data.datamodule import FaceDataModule
 
-__all__ = ["DataError", "Face", "Reader", "data_options", "face_data", "make_reader"]
+__all__ = ["DataError", "Face", "Photograph", "Reader", "data_options", "face_data", "make_reader"]
 
 
 def data_options(reader: str) -> tuple[dict[str, inspect.Parameter], dict[str, inspect.Parameter]]:
-    """Parameters of a reader class and of the data module: in a data config they stand side by side.
+    """Parameters of a reader class and of the data modules: in a data config they stand side by side.
 
     Args:
         reader: dotted path of the reader class.
@@ -25,34 +25,46 @@ def data_options(reader: str) -> tuple[dict[str, inspect.Parameter], dict[str, i
     from hydra.utils import get_class
 
     from canthus.data.datamodule import FaceDataModule
+    from canthus.data.photo_module import PhotoDataModule
 
     try:
         of_reader = dict(inspect.signature(get_class(reader)).parameters)
     except (ImportError, AttributeError, ValueError) as error:
         raise DataError(f"data.reader={reader} cannot be imported: {error}") from error
-    of_module = dict(inspect.signature(FaceDataModule).parameters)
-    return of_reader, {key: value for key, value in of_module.items() if key not in ("input", "reader")}
+    of_module = {**inspect.signature(PhotoDataModule).parameters, **inspect.signature(FaceDataModule).parameters}
+    of_module["view"] = inspect.signature(face_data).parameters["view"]
+    return of_reader, {key: value for key, value in of_module.items() if key not in ("input", "reader", "options")}
 
 
-def face_data(input: "InputSpec", reader: str, **options: Any) -> "FaceDataModule":
+def face_data(input: "InputSpec", reader: str, view: str = "face", **options: Any) -> "FaceDataModule":
     """Build the data module of a data config.
 
     Args:
         input: the picture that the model wants.
         reader: dotted path of the reader class.
-        **options: parameters of the reader and of `FaceDataModule`; one that both have goes to both.
+        view: ``face``: a crop per face (`FaceDataModule`); ``photo``: also whole photographs (`PhotoDataModule`).
+        **options: parameters of the reader and of the data module; one that both have goes to both.
 
     Raises:
-        DataError: an option that neither has.
+        DataError: an option that neither has, no such view, or options of the photo view without it.
     """
     from canthus.data.datamodule import FaceDataModule
+    from canthus.data.photo_module import PhotoDataModule
 
     of_reader, of_module = data_options(reader)
     unknown = set(options) - set(of_reader) - set(of_module)
     if unknown:
         raise DataError(f"{reader} and the data module have no option {', '.join(sorted(unknown))}")
+    if view not in ("face", "photo"):
+        raise DataError(f"data.view is {view!r}; face (a crop per face) or photo (whole photographs, for detection)")
     source = make_reader(reader, options)
-    return FaceDataModule(input, source, **{key: value for key, value in options.items() if key in of_module})
+    chosen = {key: value for key, value in options.items() if key in of_module}
+    if view == "photo":
+        return PhotoDataModule(input, source, **chosen)
+    foreign = sorted(set(chosen) - set(inspect.signature(FaceDataModule).parameters))
+    if foreign:
+        raise DataError(f"data.{foreign[0]} belongs to whole photographs; remove it, or set data.view=photo")
+    return FaceDataModule(input, source, **chosen)
 
 
 def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:

@@ -4,7 +4,8 @@ Every draw comes from one CPU generator in a fixed order, so the same seed gives
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from kornia.filters import gaussian_blur2d
@@ -16,6 +17,7 @@ from canthus.geometry import affine, boxes
 
 __all__ = ["Augmentation", "input_to_store", "permute_mirrored", "shrink_and_enlarge"]
 
+PIXEL_CHANGES = ("brightness", "contrast", "gamma", "colour", "noise", "occlusion", "blur", "low_resolution")
 SHIFT_UNITS = ("box", "original_pixels")
 
 
@@ -101,8 +103,12 @@ class Augmentation:
     @property
     def changes_pixels(self) -> bool:
         """Whether anything but the geometry changes."""
-        names = ("brightness", "contrast", "gamma", "colour", "noise", "occlusion", "blur", "low_resolution")
-        return any(getattr(self, name) for name in names)
+        return any(getattr(self, name) for name in PIXEL_CHANGES)
+
+    def geometric(self) -> "Augmentation":
+        """The same without changes of the pixels."""
+        unchanged: dict[str, Any] = dict.fromkeys(PIXEL_CHANGES, 0.0)
+        return replace(self, **unchanged)
 
     def draw(self, batch: Batch, spec: InputSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the geometric change of every face of a batch in store pixels.

@@ -26,7 +26,7 @@ from canthus.geometry.shapes import procrustes_mean
 from canthus.geometry.warp import warp, warp_rows
 from canthus.schemes import load_scheme
 
-__all__ = ["FaceDataModule"]
+__all__ = ["FaceDataModule", "FaceView"]
 
 log = getLogger(__name__)
 
@@ -136,10 +136,14 @@ class FaceDataModule(lightning.LightningDataModule):
         elif "train" not in self._views:
             store = self._open("train")
             landmarks = self._landmarks(store)
-            held_out = hold_out(store.faces, self.validation, self.validation_seed)
+            held_out = self._held_out(store.faces)
             self._views["train"] = FaceView(store, np.flatnonzero(~held_out), landmarks)
             self._views["val"] = FaceView(store, np.flatnonzero(held_out), landmarks)
             log.info("%s: %d faces to train on, %d held out", self.name, (~held_out).sum(), held_out.sum())
+
+    def _held_out(self, faces: Sequence[Face]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(N,) mask of the faces to validate on."""
+        return hold_out(faces, self.validation, self.validation_seed)
 
     def _stage(self) -> str:
         return self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
@@ -150,13 +154,14 @@ class FaceDataModule(lightning.LightningDataModule):
         return self._stores[split]
 
     def _prepare(self, split: str) -> Store:
+        faces, label = self._stored_faces(split), f"{self.name} {split}"
+        return Store.prepare(self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=label)
+
+    def _stored_faces(self, split: str) -> list[Face]:
         parts = self.test_parts if split == "test" else self.train_parts
         if not parts:
             raise DataError(f"data.{split}_parts is empty; name the parts of {self.name} to {split} on")
-        faces = self.reader.faces(parts)
-        return Store.prepare(
-            self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=f"{self.name} {split}"
-        )
+        return self.reader.faces(parts)
 
     def _landmarks(self, store: Store) -> StoredLandmarks:
         return StoredLandmarks.of(store, self.scheme.name)

@@ -69,6 +69,30 @@ class Face:
             raise DataError(f"{self.image}: box {self.box} is not x1 < x2, y1 < y2")
 
 
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """One photograph with all its labelled faces, for detection.
+
+    Attributes:
+        image: see `Face`.
+        photo: see `Face`.
+        part: see `Face`.
+        faces: in the order of the labels; none where the data set says that nobody is in the picture.
+        ignored: (N,) bool, faces that are neither found nor missed: too small, blurred or hidden to be labelled well.
+    """
+
+    image: Path
+    photo: str
+    part: str = ""
+    faces: tuple[Face, ...] = ()
+    ignored: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """(N, 4) ``xyxy``, photograph pixels."""
+        return np.array([face.box for face in self.faces], dtype=np.float64).reshape(-1, 4)
+
+
 class Reader(ABC):
     """One data set as distributed. Subclasses know a file format and nothing else.
 
@@ -86,6 +110,20 @@ class Reader(ABC):
             DataError: missing root or part, wrong count, unreadable label file.
         """
 
+    def photographs(self, parts: Sequence[str]) -> list[Photograph]:
+        """The photographs of the named parts, each with its faces, in order. Readers that know of more override it.
+
+        Raises:
+            DataError: see `faces`.
+        """
+        grouped: dict[Path, list[Face]] = {}
+        for face in self.faces(parts):
+            grouped.setdefault(face.image, []).append(face)
+        return [
+            Photograph(image, faces[0].photo, faces[0].part, tuple(faces), np.zeros(len(faces), dtype=np.bool_))
+            for image, faces in grouped.items()
+        ]
+
     def pixels(self, image: Path) -> NDArray[np.uint8]:
         """Decode one photograph to (H, W, 3) uint8 RGB.
 
@@ -96,8 +134,8 @@ class Reader(ABC):
 
         return read_image(image)
 
-    def fingerprint(self, face: Face) -> str:
-        """What identifies the pixels of a face's photograph: changes when the photograph changes."""
+    def fingerprint(self, face: "Face | Photograph") -> str:
+        """What identifies the pixels of a photograph, given itself or one of its faces: changes when they change."""
         try:
             status = face.image.stat()
         except OSError:  # named and counted when the store tries to decode it

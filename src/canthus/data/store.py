@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
@@ -25,7 +26,7 @@ from canthus.data.batch import InputSpec
 from canthus.data.face import DataError, Face, Reader
 from canthus.geometry import boxes
 
-__all__ = ["Store", "StoreSpec"]
+__all__ = ["Store", "StoreSpec", "building", "check_box", "report_broken"]
 
 log = getLogger(__name__)
 FORMAT = 1
@@ -122,7 +123,7 @@ class Store:
         if not (folder / "rows.npy").exists():
             _build(folder, reader, faces, spec, workers or os.cpu_count() or 1, label)
         store = cls(folder, faces)
-        _report_broken(store, photographs=len({face.image for face in faces}), allowed=max_broken, label=label)
+        report_broken(store.broken, photographs=len({face.image for face in faces}), allowed=max_broken, label=label)
         return store
 
 
@@ -134,12 +135,23 @@ def _key(reader: Reader, faces: Sequence[Face], spec: StoreSpec) -> str:
     return digest.hexdigest()[:20]
 
 
-def _report_broken(store: Store, photographs: int, allowed: float, label: str) -> None:
-    if not store.broken:
+def report_broken(broken: Mapping[str, str], photographs: int, allowed: float, label: str) -> None:
+    """Name and count the photographs that a store had to leave out.
+
+    Args:
+        broken: photograph -> why it cannot be used.
+        photographs: how many there were.
+        allowed: share that may be broken.
+        label: what they are called.
+
+    Raises:
+        DataError: more than allowed.
+    """
+    if not broken:
         return
-    share = len(store.broken) / photographs
-    listing = "\n  ".join(store.broken.values())
-    message = f"{label}: {len(store.broken)} of {photographs} photographs ({share:.2%}) cannot be used:\n  {listing}"
+    share = len(broken) / photographs
+    listing = "\n  ".join(broken.values())
+    message = f"{label}: {len(broken)} of {photographs} photographs ({share:.2%}) cannot be used:\n  {listing}"
     if share > allowed:
         raise DataError(
             f"{message}\nThat is more than the allowed share of {allowed:.2%}: mend the files, or raise data.max_broken"
@@ -147,15 +159,33 @@ def _report_broken(store: Store, photographs: int, allowed: float, label: str) -
     log.warning("%s\nThey are left out; the allowed share is %.2f %%.", message, 100 * allowed)
 
 
-def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str) -> None:
-    """Write the crops to a temporary folder and rename it, so that a store is either whole or not there."""
-    photographs: dict[Path, list[int]] = {}
-    for row, face in enumerate(faces):
-        photographs.setdefault(face.image, []).append(row)
+@contextmanager
+def building(folder: Path, last: str) -> Iterator[Path]:
+    """A temporary folder to fill, renamed to ``folder`` at the end, so that a store is either whole or not there.
+
+    Args:
+        folder: of the store.
+        last: a file in it, by which another process's store is known to be whole.
+    """
     # not the process number: containers and machines that share a cache repeat it, and a killed run leaves its folder
     temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}.tmp")
     temporary.mkdir(parents=True)
     try:
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError:  # another process finished the same store first
+            if not (folder / last).exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str) -> None:
+    photographs: dict[Path, list[int]] = {}
+    for row, face in enumerate(faces):
+        photographs.setdefault(face.image, []).append(row)
+    with building(folder, "rows.npy") as temporary:
         shape = (len(faces), spec.pixels, spec.pixels, spec.channels)
         crops = np.lib.format.open_memmap(temporary / "all.npy", mode="w+", dtype=np.uint8, shape=shape)
         maps = np.stack([spec.to_original(face.box) for face in faces])
@@ -169,7 +199,7 @@ def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec,
                 return dict.fromkeys(photographs[image], str(error))
             for row in photographs[image]:
                 try:
-                    _check_box(faces[row], pixels)
+                    check_box(faces[row], pixels)
                 except DataError as error:
                     bad[row] = str(error)
                 else:
@@ -181,13 +211,6 @@ def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec,
             bad = {row: why for some in results for row, why in some.items()}
         rows = np.array([row for row in range(len(faces)) if row not in bad], dtype=np.int64)
         _write(temporary, crops, maps, rows, {str(faces[row].image): why for row, why in bad.items()}, spec)
-        try:
-            temporary.rename(folder)
-        except OSError:  # another process finished the same store first
-            if not (folder / "rows.npy").exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write(
@@ -214,7 +237,12 @@ def _write(
     np.save(folder / "rows.npy", rows)
 
 
-def _check_box(face: Face, pixels: NDArray[np.uint8]) -> None:
+def check_box(face: Face, pixels: NDArray[np.uint8]) -> None:
+    """Refuse a box that lies outside its photograph.
+
+    Raises:
+        DataError: naming both.
+    """
     height, width = pixels.shape[:2]
     x1, y1, x2, y2 = face.box
     if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:

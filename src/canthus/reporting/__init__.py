@@ -2,6 +2,7 @@
 
 from canthus.reporting.comparison import check_comparable, write_comparison
 from canthus.reporting.curves import ced_figure, ced_steps
+from canthus.reporting.detection import print_detection, write_detection
 from canthus.reporting.results import print_results, write_results
 from canthus.reporting.summary import write_summary
 from canthus.reporting.tables import (
@@ -26,11 +27,13 @@ __all__ = [
     "ced_steps",
     "check_comparable",
     "markdown_table",
+    "print_detection",
     "print_results",
     "read_metrics_json",
     "read_predictions",
     "rich_table",
     "write_comparison",
+    "write_detection",
     "write_metrics_json",
     "write_predictions",
     "write_results",

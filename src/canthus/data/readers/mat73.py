@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import DataError, Face, Photograph, Reader
 
 _REPLACE = "replace the file by the official one"
 # Opening and closing one file from several threads at once is not safe in every HDF5 build; reads are serial anyway.
@@ -103,7 +103,7 @@ class CellPhotographs(Reader):
         upright = np.atleast_3d(array.T)
         return np.ascontiguousarray(np.broadcast_to(upright, (*upright.shape[:2], 3)))
 
-    def fingerprint(self, face: Face) -> str:
+    def fingerprint(self, face: Face | Photograph) -> str:
         """What identifies the pixels of a face: the state of the file that holds its photograph, and the cell."""
         path = face.image.parent.parent
         try:

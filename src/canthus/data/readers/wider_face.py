@@ -7,13 +7,13 @@ Source: Yang et al., "WIDER FACE: A Face Detection Benchmark", CVPR 2016; the ar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
 
 import numpy as np
 
-from canthus.data.face import UNLABELLED, DataError, Face, Reader
+from canthus.data.face import UNLABELLED, DataError, Face, Photograph, Reader
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, unknown_part
 from canthus.data.readers.wider_difficulty import read_difficulties
@@ -44,7 +44,8 @@ class WiderFace(Reader):
     ``easy``, ``medium`` and ``hard`` name the levels of the official evaluation that a face of ``val`` counts in, where
     its ``.mat`` files lie in ``wider_face_split`` or ``eval_tools/ground_truth``.
 
-    Boxes without width or height are left out and counted in the log. Photographs without faces give no face.
+    Boxes without width or height are left out and counted in the log. Photographs without faces give no face, but
+    are among the `photographs`.
 
     Attributes:
         root: folder that holds ``wider_face_split``, ``WIDER_train`` and ``WIDER_val``.
@@ -72,14 +73,39 @@ class WiderFace(Reader):
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]
 
+    def photographs(self, parts: Sequence[str]) -> list[Photograph]:
+        """Also those in which nobody is labelled; faces marked invalid are ignored there, found or not.
+
+        Raises:
+            DataError: see `faces`.
+        """
+        own = {photograph.image: photograph for photograph in super().photographs(parts)}
+        listed: list[Photograph] = []
+        for name in parts:
+            path, folder = self._places(name)
+            entries = read_boxes(path)
+            lines = [f"{path}:{entry.line}" for entry in entries]
+            names = [entry.name for entry in entries]
+            files = Photographs(folder).locate(names, lines.__getitem__, self.allow_partial)
+            for entry, image in zip(entries, files, strict=True):
+                if image is not None:
+                    listed.append(own.get(image) or Photograph(image, _photo(name, entry.name), name))
+        return [
+            replace(photo, ignored=np.array(["invalid" in face.attributes for face in photo.faces], dtype=np.bool_))
+            for photo in listed
+        ]
+
+    def _places(self, name: str) -> tuple[Path, Path]:
+        """List and folder of a part."""
+        return self.root / f"wider_face_split/wider_face_{name}_bbx_gt.txt", self.root / f"WIDER_{name}" / "images"
+
     def _part(self, name: str) -> list[Face]:
         part = _PARTS.get(name)
         if part is None:
             raise unknown_part("WIDER FACE", name, _PARTS)
-        file = f"wider_face_split/wider_face_{name}_bbx_gt.txt"
-        path, folder = self.root / file, self.root / f"WIDER_{name}" / "images"
+        path, folder = self._places(name)
         if not path.is_file():
-            raise missing(self.root, [file], "unpack the annotations there")
+            raise missing(self.root, [str(path.relative_to(self.root))], "unpack the annotations there")
         if not folder.is_dir():
             raise missing(self.root, [f"WIDER_{name}/images"], "unpack the photographs there")
         listed = read_boxes(path)
@@ -143,6 +169,10 @@ class WiderFace(Reader):
         return read_points(path) if path else {}
 
 
+def _photo(part: str, name: str) -> str:
+    return f"{part}/{name.rpartition('.')[0]}"
+
+
 def _conditions(flags: dict[str, int]) -> set[str]:
     return {_NAMES[flag][value - 1] if flag in _NAMES else flag for flag, value in flags.items() if value}
 
@@ -157,7 +187,7 @@ def _face(
         visibility=visibility,
         box=box,
         scheme=WiderFace.scheme,
-        photo=f"{part}/{name.rpartition('.')[0]}",
+        photo=_photo(part, name),
         part=part,
         attributes=frozenset(named),
         extra={"line": line},

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Reader
+from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Photograph, Reader
 from canthus.data.synthetic.head import rotation
 from canthus.data.synthetic.render import RENDERER, render
 from canthus.data.synthetic.scene import DIFFICULTIES, Scene, draw_scene
@@ -68,7 +68,7 @@ class Synthetic(Reader):
         # appearance has a stream of its own: changing how faces are painted leaves the labels as they are
         return render(self._scene(part, index), self._stream(part, index, 1), self.resolution)
 
-    def fingerprint(self, face: Face) -> str:
+    def fingerprint(self, face: Face | Photograph) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same faces."""
         return f"{RENDERER}:{self.render_seed}:{self.difficulty}:{self.resolution}:{face.image.as_posix()}"
 

@@ -1,0 +1,138 @@
+"""What an evaluation of a detector leaves in a folder: numbers in metrics.json, the ROC curve, pictures."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import from_numpy
+from torchvision.ops import box_iou
+
+from canthus.callbacks.detection import DetectionResult
+from canthus.callbacks.drawing import contact_sheet
+from canthus.callbacks.overlays import save_picture
+from canthus.files import replacing
+from canthus.metrics import DetectedFaces, FDDBCurve
+
+if TYPE_CHECKING:
+    from canthus.data.photo_module import PhotoDataModule
+
+__all__ = ["detection_sheet", "print_detection", "write_detection"]
+
+FOUND, FALSE, MISSED, IGNORED = (60, 200, 60), (230, 120, 0), (220, 30, 30), (150, 150, 150)
+"""Colours of a box: true, false, a face without a box, a face that does not count."""
+SIDE = 320
+"""Longer side of a photograph on the sheet, pixels."""
+
+
+def write_detection(
+    folder: Path, result: DetectionResult, data: "PhotoDataModule", *, photographs: int = 24, score: float = 0.7
+) -> dict[str, Any]:
+    """Add ``detection`` to metrics.json, and draw ``roc.png`` and ``detections.png``.
+
+    Args:
+        folder: of the run or evaluation; metrics.json may be there already, with what was measured on faces.
+        result: of the evaluator.
+        data: whose photographs were searched.
+        photographs: on the sheet, evenly spread.
+        score: of the boxes that are drawn, at least.
+
+    Returns:
+        The numbers.
+    """
+    path, report = folder / "metrics.json", result.report()
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"data": data.name}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content | {"detection": report}, indent=2, allow_nan=False) + "\n")
+    _roc_figure(result.roc(), len(result.photo), folder / "roc.png")
+    save_picture(folder / "detections.png", detection_sheet(result, data, photographs, score))
+    return report
+
+
+def print_detection(report: Mapping[str, Any]) -> None:
+    """Show recall, precision and the number of boxes after every stage."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{report['faces']} faces in {report['photographs']} photographs, overlap {report['iou']:g}"
+    table = Table(title=title)
+    for column in ("stage", "recall %", "AP %", "boxes per photograph"):
+        table.add_column(column, justify="right")
+    columns = zip(*(report[f"{name}_per_stage"] for name in ("recall", "ap", "boxes")), strict=True)
+    for number, (recall, precision, boxes) in enumerate(columns, 1):
+        table.add_row(str(number), f"{recall:.2f}", f"{precision:.2f}", f"{boxes:.1f}")
+    Console().print(table)
+
+
+def detection_sheet(result: DetectionResult, data: "PhotoDataModule", count: int, score: float) -> NDArray[np.uint8]:
+    """Photographs with the boxes of the last stage: green true, orange false, red a face that was missed, grey ignored.
+
+    Args:
+        result: of the evaluator.
+        data: decodes the photographs.
+        count: photographs, evenly spread.
+        score: of the boxes, at least.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    photos = data.photographs(result.split)
+    rows = np.unique(np.linspace(0, len(result.photo) - 1, min(count, len(result.photo))).round().astype(int))
+    tiles = []
+    for row in rows.tolist():
+        pixels = data.photo_reader.pixels(photos[result.photo[row]].image)
+        tiles.append(_tile(pixels, result.stages[-1][row], score, result.iou))
+    return contact_sheet(tiles, columns=6)
+
+
+def _tile(pixels: NDArray[np.uint8], photo: DetectedFaces, score: float, iou: float) -> NDArray[np.uint8]:
+    scale = SIDE / max(pixels.shape[:2])
+    tile = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    chosen = photo.scores >= score
+    boxes, scores = photo.boxes[chosen], photo.scores[chosen]
+    ignored = np.zeros(len(photo.labels), dtype=bool) if photo.ignored is None else photo.ignored
+    overlap = box_iou(from_numpy(boxes), from_numpy(photo.labels)).numpy()
+    hit = (overlap >= iou).any(0) if len(boxes) else np.zeros(len(photo.labels), dtype=bool)
+    for label in photo.labels[ignored]:
+        _rectangle(tile, label * scale, IGNORED)
+    for label in photo.labels[~ignored & ~hit]:
+        _rectangle(tile, label * scale, MISSED)
+    for box, value, row in zip(boxes, scores, overlap, strict=True):
+        colour = FOUND if row.size and row.max() >= iou else FALSE
+        corner = _rectangle(tile, box * scale, colour)
+        place = (corner[0], max(corner[1] - 3, 9))
+        cv2.putText(tile, f"{value:.2f}", place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, 1, cv2.LINE_AA)
+    return np.asarray(tile, dtype=np.uint8)
+
+
+def _rectangle(tile: Any, box: NDArray[np.float64], colour: tuple[int, int, int]) -> tuple[int, int]:
+    x1, y1, x2, y2 = box.round().astype(int).tolist()
+    cv2.rectangle(tile, (x1, y1), (x2, y2), colour, 2, cv2.LINE_AA)
+    return x1, y1
+
+
+def _roc_figure(curve: FDDBCurve, photographs: int, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, rates, line in (("discrete", curve.discrete, "-"), ("continuous", curve.continuous, "--")):
+        axes.step(curve.false_positives, rates, where="post", label=name, linestyle=line, linewidth=1.8)
+    axes.set(
+        ylim=(0, 100.5),
+        xlabel=f"false positives in {photographs} photographs",
+        ylabel="true positive rate, %",
+        title="FDDB's curves of the last stage",
+    )
+    axes.set_xlim(left=0)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")
