@@ -65,16 +65,16 @@ class Detections:
 
 
 class _Windows(NamedTuple):
-    """Windows of all photographs."""
+    """Windows of all photographs. Log odds of a face order them, because probabilities near 1 are equal in float32."""
 
     boxes: Tensor
-    scores: Tensor
+    evidence: Tensor
     owner: Tensor
     points: Tensor | None = None
 
     def take(self, index: Tensor) -> "_Windows":
         points = None if self.points is None else self.points[index]
-        return _Windows(self.boxes[index], self.scores[index], self.owner[index], points)
+        return _Windows(self.boxes[index], self.evidence[index], self.owner[index], points)
 
 
 class Detector:
@@ -186,7 +186,7 @@ class Detector:
         kept = kept[_suppress(windows[kept], evidence[kept], owner[kept], OVERLAPS[1])]
         kept = self._surest(kept, evidence, owner, 1)
         boxes = self.arithmetic.calibrate(windows[kept], offsets[kept], 0)
-        return _Windows(boxes, evidence[kept].sigmoid(), owner[kept])
+        return _Windows(boxes, evidence[kept], owner[kept])
 
     def _cells(
         self, sheet: Sheet, pictures: list[Tensor], exact: list[tuple[float, float]]
@@ -242,9 +242,9 @@ class Detector:
         if final:
             kept = suppress_nested(boxes, evidence, owner, OVERLAPS[3], border=self.arithmetic.border)
             points = self.arithmetic.points(squares, shares)
-            return _Windows(boxes, evidence.sigmoid(), owner, points).take(kept)
+            return _Windows(boxes, evidence, owner, points).take(kept)
         kept = self._surest(_suppress(squares, evidence, owner, OVERLAPS[2]), evidence, owner, 1)
-        return _Windows(boxes, evidence.sigmoid(), owner).take(kept)
+        return _Windows(boxes, evidence, owner).take(kept)
 
     def _judge(
         self, network: FusedNetwork, crops: Tensor, index: Tensor, least: float, final: bool
@@ -273,12 +273,12 @@ class Detector:
         return index[ranks(evidence[index], groups[index]) < self.candidates * factor]
 
     def _per_photograph(self, windows: _Windows, count: int) -> list[Detections]:
-        order = windows.scores.argsort(descending=True, stable=True)
+        order = windows.evidence.argsort(descending=True, stable=True)
         order = order[windows.owner[order].argsort(stable=True)]
         windows = windows.take(order)
         sizes = torch.bincount(windows.owner, minlength=count).tolist()
         points = [None] * count if windows.points is None else windows.points.split(sizes)
-        parts = zip(windows.boxes.split(sizes), windows.scores.split(sizes), points, strict=True)
+        parts = zip(windows.boxes.split(sizes), windows.evidence.sigmoid().split(sizes), points, strict=True)
         return [Detections(*part) for part in parts]
 
 
