@@ -1,11 +1,12 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all; why a file of weights was refused."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "why_refused"]
 
 
 @contextmanager
@@ -22,3 +23,10 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def why_refused(error: Exception) -> str:
+    """What ``torch.load(weights_only=True)`` did not like, in one phrase."""
+    if code := re.search(r"GLOBAL (\S+)", str(error)):
+        return f"it holds pickled code ({code[1]}), which would run on loading; weights alone are accepted"
+    return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__

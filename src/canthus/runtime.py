@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -27,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from canthus.config import ConfigError, nodes_of
 from canthus.data.face import Reader
 from canthus.faults import by_ctrl_c, exit_status
-from canthus.files import replacing
+from canthus.files import replacing, why_refused
 from canthus.models.base import LandmarkModel
 
 __all__ = [
@@ -279,10 +278,7 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return dict(checkpoint["state_dict"])
     except Exception as error:  # torch raises whatever the damaged bytes lead to
-        reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
-        if code := re.search(r"GLOBAL (\S+)", str(error)):
-            reason = f"it holds pickled code ({code[1]}), which would run on loading; weights alone are accepted"
-        raise ConfigError(f"checkpoint {path} cannot be loaded safely: {reason}") from error
+        raise ConfigError(f"checkpoint {path} cannot be loaded safely: {why_refused(error)}") from error
 
 
 def warm_start(model: LandmarkModel, path: Path) -> None:

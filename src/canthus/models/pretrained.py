@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from canthus.data.face import DataError
+from canthus.files import why_refused
 
 __all__ = ["file_weights", "imagenet_model", "run_weights"]
 
@@ -49,8 +50,7 @@ def file_weights(path: Path, option: str) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         return dict(loaded.get("state_dict", loaded))
     except Exception as error:  # torch raises whatever the damaged bytes lead to
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{option}={path}: no weights can be read from it ({reason})") from error
+        raise DataError(f"{option}={path}: no weights can be read from it ({why_refused(error)})") from error
 
 
 def run_weights(run: Path, prefix: str, option: str) -> dict[str, Tensor]:

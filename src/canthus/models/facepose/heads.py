@@ -1,5 +1,7 @@
 """What the last layer says: a pose as six or nine numbers, each with mean 0 and deviation 1 over the training faces."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from canthus.geometry.pose import rotation_of_columns, rotation_of_vector, vecto
 __all__ = ["HEADS", "ContinuousHead", "PoseHead", "RotationVectorHead"]
 
 
-class PoseHead(nn.Module):
+class PoseHead(nn.Module, ABC):
     """Encodes poses as vectors, z-scores them, and measures their errors.
 
     Attributes:
@@ -26,13 +28,13 @@ class PoseHead(nn.Module):
         self.register_buffer("deviation", torch.ones(self.size))
         self.register_buffer("rotation_spread", torch.tensor(1.0))
 
+    @abstractmethod
     def vector(self, rotation: Tensor, translation: Tensor) -> Tensor:
         """(B, 3, 3) and (B, 3) to (B, D), not normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pose(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """The inverse of `vector`."""
-        raise NotImplementedError
 
     def fit(self, rotation: Tensor, translation: Tensor) -> None:
         """Take mean and deviation from the poses of the training faces."""

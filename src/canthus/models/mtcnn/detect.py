@@ -282,16 +282,6 @@ class Detector:
         return [Detections(*part) for part in parts]
 
 
-def _keep_memory() -> None:
-    """Teach the C library to keep the memory of the networks' maps for the next photograph.
-
-    glibc returns blocks of some megabytes to the system as soon as they are free, and to fill new ones takes the system
-    as long as computing them. Its limit rises to the size of a freed block, up to 32 MB (mallopt(3), M_MMAP_THRESHOLD);
-    one block that is never filled costs nothing.
-    """
-    torch.empty(31 * 2**20, dtype=torch.uint8)
-
-
 def _suppress(windows: Tensor, evidence: Tensor, groups: Tensor, overlap: float) -> Tensor:
     # in double precision, because groups are kept apart by large shifts
     return batched_nms(windows.double(), evidence.double(), groups, overlap)  # type: ignore[no-any-return]

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from canthus.data import DataError
+from canthus.files import why_refused
 from canthus.models.mtcnn.network import MTCNN
 
 __all__ = ["LAYOUTS", "load_weights"]
@@ -171,7 +172,7 @@ def _read(path: Path) -> Any:
                 return _read_pickled_array(file)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: cannot be read as weights ({why_refused(error)})") from error
     return content
 
 
