@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from canthus.geometry import affine
-from canthus.geometry.warp import warp, warp_rows
+from canthus.geometry.warp import resample, warp, warp_rows
 
 SIZE = 96
 LANDMARK = torch.tensor([[[61.3, 38.6]]])
@@ -207,6 +207,19 @@ def test_gradients_reach_pixels_and_matrices():
         change = (warp(picture, matrix + step, SIZE) - warp(picture, matrix - step, SIZE)).double() * to_sum
     slope = change.sum() / 2e-2
     assert float(matrix.grad[0, 0, 2]) == pytest.approx(float(slope), rel=0.03)
+
+
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+def test_positions_that_are_not_numbers_do_not_crash(padding: str) -> None:
+    images = torch.rand(2, 1, 5, 5, requires_grad=True)
+    points = torch.rand(2, 3, 3, 2) * 4
+    points[0, 0, 0] = torch.nan
+    points.requires_grad_()
+    resample(images, points, padding=padding).sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+    assert points.grad is not None
+    assert points.grad[1].any()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

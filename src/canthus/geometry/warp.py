@@ -55,7 +55,8 @@ def resample(images: Tensor, points: Tensor, *, padding: str = "border") -> Tens
     height, width = images.shape[-2:]
     with torch.autocast(images.device.type, enabled=False):
         extent = torch.tensor([width - 1, height - 1], device=images.device, dtype=torch.float32)
-        grid = 2 * points.float() / extent - 1
+        # a diverged network asks for NaN, on which torch's backward pass crashes the process
+        grid = (2 * points.float() / extent - 1).nan_to_num(nan=0.0)
         sampled = functional.grid_sample(images.float(), grid, padding_mode=padding, align_corners=True)
     return sampled.to(images.dtype)
 
