@@ -142,7 +142,10 @@ class StudyConfig:
     label_noise: list[float] = field(default_factory=list)
     corruptions: list[str] = field(default_factory=list)
     severity: int = 3
+    corrupted_faces: int = 200
+    align_by: list[str] = field(default_factory=lambda: ["points", "pose"])
     embedder: str = "hog"
+    embedder_weights: str | None = None
     size: int = 96
     output: str = MISSING
     trust: bool = False

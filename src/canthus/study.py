@@ -1,7 +1,8 @@
-"""canthus-eval study=alignment: does a better landmark make a better alignment?"""
+"""canthus-eval study=alignment or study=critique: what landmark errors mean, and whether lower ones align better."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from canthus.alignment import Aligner
     from canthus.data import Face
     from canthus.data.batch import InputSpec
+    from canthus.data.corruptions import Corruption
     from canthus.data.datamodule import FaceDataModule
+    from canthus.data.face import Reader
 
-STUDIES = ("alignment",)
+STUDIES = ("alignment", "critique")
 
 
 def study(cfg: DictConfig) -> None:
-    """Align the faces of a data set by many methods and compare what the alignments are worth.
+    """Run a study.
 
     Args:
         cfg: composed from study.yaml.
@@ -31,64 +34,126 @@ def study(cfg: DictConfig) -> None:
         ConfigError: a setting that cannot work.
     """
     import lightning
-    import numpy as np
-    import torch
-    from rich.progress import track
 
-    from canthus import alignment, runtime
-    from canthus.geometry.generic_face import SCHEME
-    from canthus.metrics import normaliser_distance
-    from canthus.reporting.alignment import print_study, write_study
-    from canthus.schemes import load_scheme
+    from canthus import runtime
 
     config.check(cfg, config.StudyConfig)
     _check(cfg)
     runtime.hush()
-    output, scheme = Path(cfg.output), load_scheme(SCHEME)
-    with runtime.recorded(output, cfg):
+    with runtime.recorded(Path(cfg.output), cfg):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-        embedder = alignment.make_embedder(cfg.embedder, cfg.size)
-        runs = list(_runs(cfg))
-        faces, data = _faces(cfg)
-        labels = torch.from_numpy(np.stack([face.landmarks for face in faces]))
-        truth = alignment.alignment_points(labels, scheme)
-        everything = [*_references(cfg, faces, labels, truth)]
-        for name, located in runs:
-            everything.append(located(name, faces))
-        clips = [f"{face.identity}/{face.extra.get('video', face.photo)}" for face in faces]
-        pairs = alignment.draw_pairs([str(face.identity) for face in faces], clips, cfg.pairs, cfg.seed)
-        pictures = [data.reader.pixels(face.image) for face in track(faces, description="photographs", transient=True)]
-        seen = torch.from_numpy(np.stack([face.visibility for face in faces]))
-        box = torch.from_numpy(np.stack([_tight(face) for face in faces]))
-        index = torch.arange(len(faces))
-        distances = {
-            name: normaliser_distance(labels, seen, box, name, scheme, index) for name in ("inter_ocular", "box")
-        }
-        shown = np.linspace(0, len(faces) - 1, 8).round().astype(int).tolist()
-        measures = [
-            alignment.measure(aligner, truth, labels, distances, clips, pictures, pairs, embedder, cfg.size, shown)
-            for aligner in track(everything, description="alignments", transient=True)
-        ]
-        context = {
-            "data": str(cfg.data.name),
-            "faces": len(faces),
-            "persons": len({face.identity for face in faces}),
-            "pairs": len(pairs.same),
-            "embedder": cfg.embedder,
-            "box_noise": cfg.box_noise,
-            "severity": cfg.severity,
-        }
-        yaw = _yaw(faces)
-        content = write_study(output, measures, pairs.same, labels, yaw, context, seed=cfg.seed)
-        print_study(content, output)
+        {"alignment": _align, "critique": _criticise}[cfg.study](cfg)
+
+
+def _align(cfg: DictConfig) -> None:
+    """Align the faces by many methods and compare what the alignments are worth."""
+    import numpy as np
+    from rich.progress import track
+
+    from canthus import alignment
+    from canthus.reporting.alignment import print_study, write_study
+
+    weights = None if cfg.embedder_weights is None else Path(cfg.embedder_weights)
+    embedder = alignment.make_embedder(cfg.embedder, cfg.size, weights)
+    runs = [_Run(Path(folder), cfg) for folder in cfg.runs]  # all of them first: a wrong one is told at once
+    subject = _Subject.of(cfg)
+    persons = [face.identity for face in subject.faces]
+    pairs = alignment.draw_pairs(persons, subject.clips, cfg.pairs, cfg.seed)
+    corruptions = _corruptions(cfg)
+    some = np.linspace(0, len(persons) - 1, min(cfg.corrupted_faces, len(persons))).round().astype(int).tolist()
+    everything = [*_references(cfg, subject)]
+    for run in track(runs, description="runs", transient=True):
+        points = run.points(subject.faces)
+        corrupted = {one.name: run.points(subject.faces, some, one) for one in corruptions}
+        # the points of a pose are those of its pose already
+        ways = ["points"] if run.gives_poses else list(cfg.align_by)
+        everything += alignment.aligners(run.name, "run", points, run.model.scheme, ways, corrupted, some)
+    pictures = subject.pictures()
+    truth = alignment.alignment_points(subject.labels, subject.scheme)
+    shown = np.linspace(0, len(subject.faces) - 1, 8).round().astype(int).tolist()
+    measures = [
+        alignment.measure(
+            aligner,
+            truth,
+            subject.labels,
+            subject.distances,
+            subject.clips,
+            pictures,
+            pairs,
+            embedder,
+            cfg.size,
+            shown,
+        )
+        for aligner in track(everything, description="alignments", transient=True)
+    ]
+    context = {
+        "data": str(cfg.data.name),
+        "faces": len(subject.faces),
+        "persons": len(set(persons)),
+        "pairs": len(pairs.same),
+        "embedder": cfg.embedder,
+        "embedder_weights": cfg.embedder_weights,
+        "box_noise": cfg.box_noise,
+        "severity": cfg.severity,
+        "corrupted_faces": len(some),
+        "met_in_training": {run.name: run.augmented for run in runs},
+    }
+    output = Path(cfg.output)
+    print_study(write_study(output, measures, pairs, context, seed=cfg.seed), output)
+
+
+def _criticise(cfg: DictConfig) -> None:
+    """What an error counts when heads turn, what noise of the labels hides, and what methods cost."""
+    import numpy as np
+    import torch
+    from rich.progress import track
+
+    from canthus import alignment
+    from canthus.metrics import nme_per_face, point_errors
+    from canthus.reporting.critique import print_critique, write_critique
+
+    runs = [_Run(Path(folder), cfg) for folder in cfg.runs]
+    subject = _Subject.of(cfg)
+    labels, scheme = subject.labels, subject.scheme
+    yaw = alignment.project_pose(labels, scheme).angles[:, 0]
+    truth = alignment.alignment_points(labels, scheme)
+    methods = []
+    for run in track(runs, description="runs", transient=True):
+        points = alignment.alignment_points(run.points(subject.faces), run.model.scheme)
+        errors, seen = point_errors(points[:, None], truth), torch.ones(truth.shape[:2])
+        nme = {name: nme_per_face(errors, seen, length)[:, 0].numpy() for name, length in subject.distances.items()}
+        row = {f"nme_{name}": float(np.mean(values)) for name, values in nme.items()}
+        over_yaw = alignment.errors_over_yaw(nme, yaw)
+        methods.append({"name": run.name, "milliseconds": run.milliseconds} | row | {"over_yaw": over_yaw})
+    content = {
+        "data": str(cfg.data.name),
+        "faces": len(labels),
+        "without_pose": int(yaw.isnan().sum()),
+        "normalisers_over_yaw": alignment.normalisers_over_yaw(range(0, 85, 5)),
+        "yaw_of_the_faces": alignment.yaw_bins(labels, yaw),
+        "noise_floor": alignment.noise_floor(labels, scheme, subject.distances, cfg.label_noise, seed=cfg.seed),
+        "unforeseen": alignment.unforeseen(labels, scheme, subject.groups),
+        "methods": methods,
+    }
+    output = Path(cfg.output)
+    write_critique(output, content, labels, yaw)
+    print_critique(content, output)
 
 
 def _check(cfg: DictConfig) -> None:
+    from canthus.alignment.aligners import WAYS
+
     if cfg.study not in STUDIES:
         raise config.ConfigError(f"study={cfg.study}: {config.suggest(str(cfg.study), STUDIES)}")
-    for key, low in (("size", 32), ("pairs", 10), ("box_noise", 0)):
+    for key, low in (("size", 32), ("pairs", 10), ("box_noise", 0), ("corrupted_faces", 1)):
         if cfg[key] < low:
             raise config.ConfigError(f"{key}={cfg[key]}: at least {low}")
+    for way in cfg.align_by:
+        if way not in WAYS:
+            raise config.ConfigError(f"align_by={list(cfg.align_by)}: {config.suggest(str(way), WAYS)}")
+    if not cfg.align_by:
+        raise config.ConfigError(f"align_by is empty; some of {', '.join(WAYS)}")
+    _corruptions(cfg)
     names = [Path(run).name for run in cfg.runs]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
@@ -96,6 +161,12 @@ def _check(cfg: DictConfig) -> None:
     for run in cfg.runs:
         if not Path(run).is_dir():
             raise config.ConfigError(f"runs: {run} is no run folder")
+
+
+def _corruptions(cfg: DictConfig) -> list[Corruption]:
+    from canthus.data.corruptions import Corruption
+
+    return [Corruption(name, cfg.severity, cfg.seed) for name in cfg.corruptions]
 
 
 def _module(cfg: DictConfig, spec: InputSpec, scheme: str) -> FaceDataModule:
@@ -110,101 +181,159 @@ def _module(cfg: DictConfig, spec: InputSpec, scheme: str) -> FaceDataModule:
     return data
 
 
-def _faces(cfg: DictConfig) -> tuple[list[Face], FaceDataModule]:
-    """The faces, and a module that reads their photographs; small stored pictures cost little."""
-    from canthus.data.batch import InputSpec
-    from canthus.geometry.boxes import centred_box
-    from canthus.geometry.generic_face import SCHEME
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """The N faces of a study.
 
-    data = _module(cfg, InputSpec(16, 1, centred_box(16, 0.5)), SCHEME)
-    return data.faces("test"), data
+    Attributes:
+        faces: with moved boxes.
+        reader: of their photographs.
+        labels: (N, 68, 2) photograph pixels.
+        distances: normaliser -> (N,) photograph pixels.
+    """
+
+    faces: Sequence[Face]
+    reader: Reader
+    labels: Tensor
+    distances: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> _Subject:
+        """Read the faces; small stored pictures cost little.
+
+        Raises:
+            DataError: a face that is not labelled in full.
+        """
+        import numpy as np
+        import torch
+
+        from canthus.data.batch import InputSpec
+        from canthus.data.face import DataError
+        from canthus.data.labels import reduced_face
+        from canthus.geometry.boxes import box_of_points, centred_box
+        from canthus.geometry.generic_face import SCHEME
+        from canthus.metrics import normaliser_distance
+        from canthus.schemes import load_scheme
+
+        data = _module(cfg, InputSpec(16, 1, centred_box(16, 0.5)), SCHEME)
+        faces = [reduced_face(face, SCHEME) for face in data.faces("test")]
+        bare = [face for face in faces if not face.visibility.all()]
+        if bare:
+            raise DataError(
+                f"{len(bare)} of {len(faces)} faces have unlabelled points, {bare[0].image} for one; "
+                "studies need parts that are labelled in full: set data.test_parts"
+            )
+        labels = torch.from_numpy(np.stack([face.landmarks for face in faces]))
+        seen, box, index = torch.ones(labels.shape[:2]), box_of_points(labels), torch.arange(len(faces))
+        scheme = load_scheme(SCHEME)
+        distances = {
+            name: normaliser_distance(labels, seen, box, name, scheme, index) for name in ("inter_ocular", "box")
+        }
+        return cls(faces, data.reader, labels, distances)
+
+    @property
+    def scheme(self) -> Any:
+        """Of the labels."""
+        from canthus.geometry.generic_face import SCHEME
+        from canthus.schemes import load_scheme
+
+        return load_scheme(SCHEME)
+
+    @property
+    def clips(self) -> list[str]:
+        """The video, or else the photograph, of every face."""
+        return [f"{face.identity}/{face.extra.get('video', face.photo)}" for face in self.faces]
+
+    @property
+    def groups(self) -> list[str]:
+        """The person, or else the photograph, of every face."""
+        return [face.identity or face.photo for face in self.faces]
+
+    def pictures(self) -> list[Any]:
+        """The photographs of all faces."""
+        from rich.progress import track
+
+        return [self.reader.pixels(face.image) for face in track(self.faces, description="photographs", transient=True)]
 
 
-def _runs(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Load every run before anything slow, so that a wrong one is told at once."""
-    import torch
+class _Run:
+    """A trained model and what it says about the study's faces.
 
-    from canthus import runtime
-    from canthus.alignment import Aligner, alignment_points
-    from canthus.data.corruptions import Corruption
-    from canthus.geometry import affine
+    Args:
+        folder: of the run.
+        cfg: of the study.
 
-    for folder in map(Path, cfg.runs):
+    Attributes:
+        gives_poses: whether its points are those of a pose; known after `points`.
+        milliseconds: processor time a face without the crop; likewise.
+        augmented: corruptions that it met in training.
+    """
+
+    def __init__(self, folder: Path, cfg: DictConfig) -> None:
+        from canthus import runtime
+        from canthus.data.corruptions import in_training
+
         trained = runtime.load_config(folder)
-        model = runtime.load_model(folder, trained, cfg.checkpoint, trust=cfg.trust).eval()
+        self.name, self._cfg = folder.name, cfg
+        self.model = runtime.load_model(folder, trained, cfg.checkpoint, trust=cfg.trust).eval()
+        self.augmented = in_training(trained.data.get("augmentation"))
+        self.gives_poses, self.milliseconds = False, float("nan")
+        self._data: FaceDataModule | None = None
 
-        @torch.inference_mode()
-        def points(data: FaceDataModule, model: Any = model) -> Tensor:
-            found = []
-            for batch in data.inputs("test"):
-                last = model.final_estimates(batch).points[-1].float()
-                found.append(affine.apply(batch["to_original"], last).double())
-            return alignment_points(torch.cat(found), model.scheme)
+    def points(
+        self, faces: Sequence[Face], rows: Sequence[int] | None = None, corruption: Corruption | None = None
+    ) -> Tensor:
+        """(N, K, 2) photograph pixels.
 
-        def located(name: str, faces: Sequence[Face], model: Any = model, points: Any = points) -> Aligner:
-            data = _module(cfg, model.input, model.scheme.name)
-            if [face.image for face in data.faces("test")] != [face.image for face in faces]:
-                raise config.ConfigError(f"{name}: its store holds other faces than the study; clear {cfg.data.cache}")
-            plain = points(data)
-            corrupted = {}
-            for corruption in cfg.corruptions:
-                data.corruption = Corruption(corruption, cfg.severity, cfg.seed)
-                corrupted[corruption] = points(data)
-            return Aligner(name, "run", plain, corrupted)
+        Args:
+            faces: of the study.
+            rows: places of the N faces among them; all if None.
+            corruption: of the pictures.
 
-        yield folder.name, located
+        Raises:
+            ConfigError: its store holds other faces.
+        """
+        import time
+
+        import torch
+
+        from canthus.geometry import affine
+
+        self._data = data = self._data or _module(self._cfg, self.model.input, self.model.scheme.name)
+        if [face.image for face in data.faces("test")] != [face.image for face in faces]:
+            raise config.ConfigError(
+                f"{self.name}: its store holds other faces than the study; clear {self._cfg.data.cache}"
+            )
+        data.corruption = corruption
+        places = list(range(len(faces)) if rows is None else rows)
+        found, spent = [], 0.0
+        with torch.inference_mode():
+            for first in range(0, len(places), data.batch_size):
+                batch = data.inputs_of("test", places[first : first + data.batch_size])
+                begin = time.process_time()
+                estimates = self.model.final_estimates(batch)
+                spent += time.process_time() - begin
+                self.gives_poses = estimates.pose is not None
+                found.append(affine.apply(batch["to_original"], estimates.points[-1].float()).double())
+        self.milliseconds = 1000 * spent / len(places)
+        return torch.cat(found)
 
 
-def _references(cfg: DictConfig, faces: Sequence[Face], labels: Tensor, truth: Tensor) -> Iterator[Aligner]:
-    """Alignments that need no model: the labels, the labels with noise, their projected pose, the mean shape."""
+def _references(cfg: DictConfig, subject: _Subject) -> Iterator[Aligner]:
+    """Alignments that need no model: the labels, their projected pose, the labels with noise, the mean shape."""
     import numpy as np
     import torch
 
-    from canthus.alignment import Aligner, alignment_points
+    from canthus.alignment import Aligner, aligners, alignment_points
     from canthus.geometry import boxes
-    from canthus.geometry.generic_face import SCHEME, generic_face
-    from canthus.schemes import load_scheme
+    from canthus.geometry.generic_face import generic_face
 
-    scheme = load_scheme(SCHEME)
-    yield Aligner("ground truth", "reference", truth)
-    eyes = (labels[:, 36] - labels[:, 45]).norm(dim=1)[:, None, None]
+    yield from aligners("ground truth", "reference", subject.labels, subject.scheme)
+    truth, eyes = alignment_points(subject.labels, subject.scheme), subject.distances["inter_ocular"][:, None, None]
     random = torch.Generator().manual_seed(cfg.seed)
     for percent in cfg.label_noise:  # the same noise on every point of the five
         noise = torch.randn(truth.shape, generator=random, dtype=truth.dtype) * eyes * percent / 100
         yield Aligner(f"ground truth + {percent:g} %", "reference", truth + noise)
-    box = torch.from_numpy(np.stack([face.box for face in faces]))
-    _, projected = _projected(labels)
-    yield Aligner("projected pose", "reference", alignment_points(projected, scheme))
-    front = generic_face().points[:, :2].double()
-    yield Aligner("mean shape", "reference", alignment_points(boxes.shape_in_box(front, box), scheme))
-
-
-def _projected(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Yaw (N,), NaN without a pose, and (N, 68, 2) points of the generic face under the pose of the labels."""
-    import torch
-
-    from canthus.geometry import affine, boxes
-    from canthus.geometry.camera import Camera, crop_box, placed
-    from canthus.geometry.generic_face import face_poses, generic_face
-
-    camera = Camera()
-    frame = torch.tensor(crop_box(camera.side), dtype=labels.dtype)
-    to_crop = boxes.box_map(boxes.box_of_points(labels), frame, by="longer")
-    poses = face_poses(affine.apply(to_crop, labels), torch.full(labels.shape[:2], 2), camera.side)
-    points = camera.pixels(placed(generic_face().points.to(labels), poses.rotation, poses.translation))
-    yaw = torch.where(poses.valid, poses.angles[:, 0], torch.nan)
-    return yaw, affine.apply(affine.invert(to_crop), points)
-
-
-def _yaw(faces: Sequence[Face]) -> Tensor:
-    import numpy as np
-    import torch
-
-    return _projected(torch.from_numpy(np.stack([face.landmarks for face in faces])))[0]
-
-
-def _tight(face: Face) -> Any:
-    """Box of the labels; the face's own was moved."""
-    import numpy as np
-
-    return np.concatenate([face.landmarks.min(0), face.landmarks.max(0)])
+    box = torch.from_numpy(np.stack([face.box for face in subject.faces]))
+    front = boxes.shape_in_box(generic_face().points[:, :2].double(), box)
+    yield Aligner("mean shape", "reference", alignment_points(front, subject.scheme))

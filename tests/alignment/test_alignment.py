@@ -1,8 +1,11 @@
-"""Alignment: frames, embedders, pairs, verification and what the critique counts."""
+"""Alignment: frames, embedders, pairs and verification."""
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import timm
 import torch
 
 from canthus.alignment import (
@@ -14,11 +17,10 @@ from canthus.alignment import (
     draw_pairs,
     make_embedder,
     measure,
-    normalisers_over_yaw,
+    resampled_accuracy,
     template,
     verification,
     verification_link,
-    yaw_bins,
 )
 from canthus.data.face import DataError
 from canthus.data.synthetic import Synthetic
@@ -73,6 +75,47 @@ def test_wrong_embedders() -> None:
         make_embedder("arc", SIZE)
     with pytest.raises(ValueError, match="a multiple of 16"):
         make_embedder("hog", 60)
+    with pytest.raises(ValueError, match="embedder=hog has no weights"):
+        make_embedder("hog", SIZE, Path("weights.pth"))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])  # of any input, of 160 pixels only
+def test_a_network_of_timm_with_weights_of_a_file(name: str, tmp_path) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=3)  # what it was trained for does not matter
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": network.state_dict()}, path)
+    faces = np.stack(list(aligned(PICTURES[:4], alignment_maps(TRUTH[:4], SIZE), SIZE)))
+    vectors = make_embedder(name, SIZE, path)(faces)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    settings = timm.data.resolve_model_data_config(network)
+    pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 255
+    if name == "test_vit":
+        pixels = torch.nn.functional.interpolate(pixels, size=(160, 160), mode="bilinear", antialias=True)
+    mean, deviation = (torch.tensor(settings[key])[:, None, None] for key in ("mean", "std"))
+    network.reset_classifier(0)
+    with torch.inference_mode():
+        expected = network.eval()((pixels - mean) / deviation).numpy()
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1)[:, None], atol=1e-4)
+
+
+def test_weights_that_do_not_belong_to_a_network(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model("test_vit").state_dict(), path)
+    with pytest.raises(ValueError, match=r"are not of embedder=test_resnet: Missing key"):
+        make_embedder("test_resnet", SIZE, path)
+    torch.save({"state_dict": Path("code")}, path)
+    with pytest.raises(ValueError, match="cannot be loaded safely"):
+        make_embedder("test_resnet", SIZE, path)
+    with pytest.raises(ValueError, match="timm has no weights of it; give embedder_weights=FILE"):
+        make_embedder("convnextv2_small", SIZE)
+
+    def unreachable(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(ValueError, match=r"its weights cannot be fetched \(OSError\); give embedder_weights=FILE"):
+        make_embedder("test_resnet", SIZE)
 
 
 def test_pairs_are_of_different_clips_and_never_twice() -> None:
@@ -91,6 +134,29 @@ def test_pairs_are_of_different_clips_and_never_twice() -> None:
     np.testing.assert_array_equal(pairs.fold[pairs.same], person % 10)
     with pytest.raises(DataError, match="no person has pictures of two clips"):
         draw_pairs(persons, persons, 50, seed=0)
+    with pytest.raises(DataError, match="1 persons are named"):
+        draw_pairs(["p0", None, "p0"], ["a", "b", "c"], 50, seed=0)
+
+
+def test_there_are_as_many_pairs_of_two_persons_as_of_one() -> None:
+    """One person with twelve clips and one with a single picture: 66 pairs of one person, 12 of two."""
+    pairs = draw_pairs([*["p0"] * 12, None, "p1"], [str(i) for i in range(14)], 50, seed=0)
+    assert (pairs.same.sum(), (~pairs.same).sum()) == (12, 12)
+    assert 12 not in {*pairs.first.tolist(), *pairs.second.tolist()}  # nobody knows who that is
+    np.testing.assert_array_equal(pairs.persons[0] == pairs.persons[1], pairs.same)
+
+
+def test_intervals_are_over_persons() -> None:
+    """All pairs of one person are right or wrong together: 20 persons say as much as 20 pairs, not as 600."""
+    persons = [f"p{i // 8}" for i in range(160)]
+    pairs = draw_pairs(persons, [str(i) for i in range(160)], 300, seed=0)
+    lucky = np.random.default_rng(0).random(20) < 0.7
+    right = np.where(pairs.same, lucky[pairs.persons[0]], lucky[pairs.persons].all(0)) * 100.0
+    drawn = resampled_accuracy(np.stack([right, np.full_like(right, 100)]), pairs, seed=0)
+    assert drawn.shape == (2, 2000)
+    assert drawn[0].mean() == pytest.approx(right.mean(), abs=3)
+    assert drawn[0].std() > 3 * right.std() / len(right) ** 0.5
+    np.testing.assert_allclose(drawn[1], 100)
 
 
 def test_verification_of_perfect_and_of_useless_vectors() -> None:
@@ -112,16 +178,16 @@ def measured(name: str, points: torch.Tensor, corrupted=None):
     clips = [str(i // 3) for i in range(24)]
     pairs = draw_pairs([str(i // 6) for i in range(24)], clips, 20, seed=0)
     distances = {"box": torch.full((24,), 50.0, dtype=torch.float64)}
-    aligner = Aligner(name, "run", points, corrupted or {})
+    aligner = Aligner(name, "run", points, corrupted or {}, range(12))
     embed = make_embedder("pixels", SIZE)
     return measure(aligner, TRUTH, LABELS, distances, clips, PICTURES, pairs, embed, SIZE, [0, 5]), pairs
 
 
 def test_measures_of_an_alignment() -> None:
-    exact, _ = measured("truth", TRUTH, {"blur": TRUTH})
+    exact, _ = measured("truth", TRUTH, {"blur": TRUTH[:12]})
     assert exact.nme["box"].max() < 1e-9
     assert exact.shifts["blur"].max() < 1e-9
-    moved, _ = measured("moved", TRUTH + torch.tensor([3.0, 4.0]), {"blur": TRUTH})
+    moved, _ = measured("moved", TRUTH + torch.tensor([3.0, 4.0]), {"blur": TRUTH[:12]})
     np.testing.assert_allclose(moved.nme["box"], 10.0)  # 5 of 50 pixels
     assert (moved.shifts["blur"] > 1).all()
     torch.manual_seed(0)
@@ -134,35 +200,15 @@ def test_measures_of_an_alignment() -> None:
 
 
 def test_the_link_is_a_rank_correlation() -> None:
-    exact, pairs = measured("truth", TRUTH)
-    stubs = []
-    for accuracy, error in ((90, 1.0), (80, 2.0), (70, 3.0), (60, 4.0)):
-        right = np.zeros(200)
-        right[: 2 * accuracy] = 100
-        fields = {"right": np.random.default_rng(0).permutation(right), "nme": {"box": np.full(3, error)}}
-        stubs.append(type("Stub", (), fields))
-    same = np.arange(200) < 100
-    link = verification_link(stubs, same, seed=0)
+    nme, accuracy = np.array([1.0, 2, 3, 4]), np.array([90.0, 80, 70, 60])
+    noise = np.random.default_rng(0).normal(0, 1, (4, 500))
+    noise[:, 0] = np.nan  # a draw without pairs
+    link = verification_link(nme, accuracy, accuracy[:, None] + noise)
     assert link["correlation"] == pytest.approx(-1)
-    assert link["interval"][1] < 0
-    assert verification_link([exact, exact], pairs.same, seed=0)["correlation"] is None
-
-
-def test_normalisers_shrink_with_yaw_as_in_the_reference() -> None:
-    """Eyes 76.3, 66.0, 37.9, 12.9 px and box 123.1, 119.7, 113.4, 107.6 px of the published face at 0, 30, 60, 80."""
-    rows = normalisers_over_yaw([0, 30, 60, 80])
-    np.testing.assert_allclose([row["inter_ocular"] for row in rows], [76.3, 66.0, 37.9, 12.9], atol=0.8)
-    np.testing.assert_allclose([row["box"] for row in rows], [123.1, 119.7, 113.4, 107.6], rtol=0.05)
-    assert rows[-1]["inter_ocular_factor"] == pytest.approx(5.9, abs=0.2)
-    assert rows[-1]["box_factor"] == pytest.approx(1.14, abs=0.1)
-
-
-def test_yaw_bins_of_labels() -> None:
-    yaw = torch.tensor([face.pose[0] for face in FACES])
-    rows = yaw_bins(LABELS, yaw)
-    assert sum(row["faces"] for row in rows) == 24
-    assert all(0.2 < row["ratio"] < 0.9 for row in rows)
-    assert yaw_bins(LABELS, torch.full((24,), torch.nan)) == []
+    assert link["interval"] == pytest.approx([-1, -1])
+    low, high = verification_link(nme, accuracy, accuracy[:, None] + 30 * noise)["interval"]
+    assert low < -0.9 < 0 < high
+    assert verification_link(nme[:2], accuracy[:2], noise[:2])["correlation"] is None
 
 
 def test_study_faces_are_the_same_for_every_method() -> None:

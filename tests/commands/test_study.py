@@ -1,4 +1,4 @@
-"""canthus-eval study=alignment from run folders to tables and pictures."""
+"""canthus-eval study=alignment and study=critique from run folders to tables and pictures."""
 
 import csv
 import json
@@ -33,31 +33,53 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(videos: Path, cache: Path, output: Path, *more: object) -> list[object]:
     data = [f"data.root={videos}", "data.test_parts=[training]", f"paths.cache={cache}"]
-    return ["study=alignment", *data, "pairs=20", "size=64", f"output={output}", *more]
+    return ["study=alignment", *data, "pairs=20", "size=64", "label_noise=[10]", f"output={output}", *more]
 
 
 def test_a_study_of_a_run_and_the_references(trained, videos, run_command, cache, tmp_path, capsys) -> None:
     output = tmp_path / "study"
-    words = arguments(videos, cache, output, f"runs=[{trained}]", "corruptions=[blur]", "label_noise=[10]")
+    words = arguments(videos, cache, output, f"runs=[{trained}]", "corruptions=[blur]", "corrupted_faces=9")
     assert run_command("evaluate", *words) == 0
     content = json.loads((output / "study.json").read_text())
     rows = {row["name"]: row for row in content["methods"]}
-    assert list(rows) == ["ground truth", "ground truth + 10 %", "projected pose", "mean shape", trained.name]
+    references = ["ground truth", "ground truth, pose", "ground truth + 10 %", "mean shape"]
+    assert list(rows) == [*references, trained.name, f"{trained.name}, pose"]
     assert rows["ground truth"]["nme_box"] < 1e-6 < rows["ground truth + 10 %"]["nme_box"]
     assert rows[trained.name]["kind"] == "run"
     assert rows[trained.name]["shift_blur"] > 0
+    assert rows[f"{trained.name}, pose"]["shift_blur"] not in (0, rows[trained.name]["shift_blur"])
     assert "shift_blur" not in rows["mean shape"]
     assert (content["faces"], content["persons"]) == (24, 6)
-    assert content["link"]["methods"] == 5
+    assert (content["link"]["methods"], content["link_of_runs"]["methods"]) == (6, 2)
+    low, high = rows["mean shape"]["accuracy_interval"]
+    assert low <= rows["mean shape"]["accuracy"] <= high
     with (output / "alignment.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == list(rows)
     page = (output / "alignment.md").read_text()
-    assert "Rank correlation" in page
+    assert "rank correlation" in page
+    assert "on 9 faces" in page
     for picture in ("alignment.png", "aligned_faces.png"):
         assert f"({picture})" in page
         assert cv2.imread(str(output / picture)).std() > 10
     assert json.loads((output / "provenance.json").read_text())["status"] == "finished"
     assert "alignment on ytf68" in capsys.readouterr().out
+
+
+def test_a_critique_of_data_and_of_a_run(trained, videos, run_command, cache, tmp_path, capsys) -> None:
+    output = tmp_path / "study"
+    words = arguments(videos, cache, output, f"runs=[{trained}]")[1:]
+    assert run_command("evaluate", "study=critique", *words) == 0
+    content = json.loads((output / "critique.json").read_text())
+    (method,) = content["methods"]
+    assert method["name"] == trained.name
+    assert method["milliseconds"] > 0
+    assert sum(row["faces"] for row in method["over_yaw"]) == content["faces"] - content["without_pose"] == 24
+    assert content["noise_floor"][0]["nme_inter_ocular"] == pytest.approx(12.5, abs=0.5)
+    page = (output / "critique.md").read_text()
+    for title in ("Normalisers over yaw", "Noise of the labels", "Speed"):
+        assert f"## {title}" in page
+    assert cv2.imread(str(output / "critique.png")).std() > 10
+    assert "a perfect method has" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -67,6 +89,9 @@ def test_a_study_of_a_run_and_the_references(trained, videos, run_command, cache
         ("size=8", "size=8: at least 32"),
         ("runs=[nowhere]", "nowhere is no run folder"),
         ("embedder=arc", "embedder=arc: hog, pixels, or a network of timm"),
+        ("embedder_weights=w.pth", "embedder=hog has no weights"),
+        ("align_by=[pose,angle]", "align_by=['pose', 'angle']"),
+        ("corruptions=[blurr]", "did you mean 'blur'"),
         ("sizes=3", "size"),
     ],
 )

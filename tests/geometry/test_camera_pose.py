@@ -117,7 +117,9 @@ def test_weak_perspective_is_close() -> None:
         rotation = rotation_of_vector(torch.tensor([[0.0, degrees, 0.0]], dtype=torch.float64).deg2rad())
         points = placed(face, rotation, torch.tensor([[0.0, 0.0, 3000.0]], dtype=torch.float64))
         weak = 2880 * points[..., :2] / 3000 + 112
-        assert (Camera().project(points) - weak).norm(dim=-1).max() < 1.6
+        distance = (Camera().project(points) - weak).norm(dim=-1)
+        assert distance.max() < 1.3
+        assert 0.3 < distance.mean() < 0.45  # 0.35 to 0.39 of the published face
 
 
 def test_the_crop_shows_one_and_a_half_boxes() -> None:

@@ -109,6 +109,17 @@ def test_what_cannot_be_a_face_is_rejected_and_nothing_is_nan() -> None:
         assert values.isfinite().all()
 
 
+def test_five_points_are_enough_where_they_are_asked_for() -> None:
+    """Eye corners, nose and mouth corners, without noise; labels want six, so that there is something to judge by."""
+    face = generic_face().points.double()[[36, 45, 30, 48, 54]]
+    rotation, translation = random_poses(200, yaw=60.0)
+    points = CAMERA.project(placed(face, rotation, translation))
+    poses = solve_pnp(points, face, CAMERA, least=5)
+    assert poses.valid.double().mean() > 0.98
+    assert geodesic_angle(poses.rotation, rotation)[poses.valid].max() < 1e-3
+    assert not solve_pnp(points, face, CAMERA).valid.any()
+
+
 @pytest.mark.parametrize("size", [80, 227])
 def test_poses_do_not_depend_on_the_size_of_the_crop(size: int) -> None:
     face = generic_face()

@@ -1,12 +1,14 @@
 """Labels of augmented faces, losses, crops and learning."""
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
 
 from canthus.data import face_data
 from canthus.data.augment import Augmentation
+from canthus.data.synthetic import Synthetic
 from canthus.geometry import affine
 from canthus.geometry.camera import Camera, placed
 from canthus.geometry.generic_face import face_poses, generic_face
@@ -96,15 +98,24 @@ def test_both_kinds_of_labels_agree(make_data, monkeypatch) -> None:
     assert ((translation - poses.translation)[both, 2] / poses.translation[both, 2]).abs().max() < 0.03
 
 
-def test_the_crop_is_one_and_a_half_longer_sides(make_data) -> None:
+@pytest.mark.parametrize("away", [0.0, 60.0])
+def test_the_crop_is_one_and_a_half_longer_sides(away: float, make_data, monkeypatch) -> None:
+    """Boxes that leave the photograph, too."""
+    read = Synthetic.faces
+    monkeypatch.setattr(
+        Synthetic, "faces", lambda self, parts: [replace(f, box=f.box + away) for f in read(self, parts)]
+    )
     model = FacePoseModule(ADAM, **SMALL)
     data = make_data(model)
     batch = data.inputs_of("train", list(range(8)))
     for row, matrix in enumerate(batch["to_original"].double()):
-        box = data.faces("train")[row].box
+        box = torch.from_numpy(data.faces("train")[row].box)
+        assert bool(box.max() > 96) == bool(away)
         side = 64 * matrix[:, 0].norm()
-        assert side.item() == pytest.approx(1.5 * max(box[2] - box[0], box[3] - box[1]), rel=1e-3)
-        points = torch.rand(5, 2).double() * 80 - 8  # also outside
+        assert side.item() == pytest.approx(1.5 * float((box[2:] - box[:2]).max()), rel=1e-3)
+        middle = affine.apply(matrix[None], torch.full((1, 1, 2), 31.5).double())[0, 0]
+        torch.testing.assert_close(middle, (box[:2] + box[2:]) / 2, atol=1e-3, rtol=0)
+        points = torch.rand(5, 2).double() * 80 - 8  # outside the crop as well
         back = affine.apply(affine.invert(matrix[None]), affine.apply(matrix[None], points[None]))[0]
         assert (back - points).abs().max() < 1e-3
 
@@ -142,6 +153,17 @@ def test_faces_without_a_pose_enter_no_loss(make_data) -> None:
     assert model.losses(batch, estimates)["pose"] == 0
     assert first != both
     assert first.isfinite()
+
+
+def test_landmarks_that_give_no_pose_still_enter_the_reprojection_loss(make_data) -> None:
+    model = FacePoseModule(ADAM, reprojection=1.0, **SMALL)
+    data = make_data(model)
+    model.initialise(data)
+    batch = data.inputs_of("train", [0])
+    batch["landmarks"] = batch["landmarks"][:, torch.randperm(68)]
+    losses = model.losses(batch, model.estimates(batch))
+    assert losses["pose"] == 0
+    assert losses["reprojection"] > 0.05
 
 
 def test_projected_points_and_angles_are_one_pose() -> None:

@@ -1,25 +1,36 @@
 """Does a better landmark make a better alignment? Faces aligned by many methods, judged by what alignment is for."""
 
-from canthus.alignment.critique import normalisers_over_yaw, yaw_bins
+from canthus.alignment.aligners import WAYS, Aligner, aligners
+from canthus.alignment.critique import errors_over_yaw, normalisers_over_yaw, yaw_bins
 from canthus.alignment.embedding import make_embedder
 from canthus.alignment.faces import StudyFaces
 from canthus.alignment.frames import aligned, alignment_maps, alignment_points, template
-from canthus.alignment.measures import Aligner, Measures, measure, verification_link
-from canthus.alignment.pairs import Pairs, draw_pairs, verification
+from canthus.alignment.label_noise import noise_floor, unforeseen
+from canthus.alignment.measures import Measures, measure, verification_link
+from canthus.alignment.pairs import Pairs, draw_pairs, resampled_accuracy, verification
+from canthus.alignment.projection import Projection, project_pose
 
 __all__ = [
+    "WAYS",
     "Aligner",
     "Measures",
     "Pairs",
+    "Projection",
     "StudyFaces",
     "aligned",
+    "aligners",
     "alignment_maps",
     "alignment_points",
     "draw_pairs",
+    "errors_over_yaw",
     "make_embedder",
     "measure",
+    "noise_floor",
     "normalisers_over_yaw",
+    "project_pose",
+    "resampled_accuracy",
     "template",
+    "unforeseen",
     "verification",
     "verification_link",
     "yaw_bins",

@@ -1,9 +1,11 @@
-"""FacePoseNet's critique of landmark benchmarks in numbers: what a pixel counts when a head turns."""
+"""FacePoseNet's critique of landmark benchmarks in numbers: what an error counts when a head turns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from canthus.geometry import boxes
@@ -11,11 +13,13 @@ from canthus.geometry.camera import Camera, placed
 from canthus.geometry.generic_face import generic_face
 from canthus.geometry.pose import camera_rotation
 
-__all__ = ["normalisers_over_yaw", "yaw_bins"]
+__all__ = ["errors_over_yaw", "normalisers_over_yaw", "yaw_bins"]
 
 EYES = (36, 45)
 DEPTH = 3000.0
 """Of a usual pose, millimetres."""
+EDGES = (0, 15, 30, 45, 91)
+"""Of the bins of absolute yaw, degrees."""
 
 
 def normalisers_over_yaw(degrees: Sequence[float]) -> list[dict[str, float]]:
@@ -43,7 +47,7 @@ def normalisers_over_yaw(degrees: Sequence[float]) -> list[dict[str, float]]:
     ]
 
 
-def yaw_bins(landmarks: Tensor, yaw: Tensor, edges: Sequence[float] = (0, 15, 30, 45, 91)) -> list[dict[str, float]]:
+def yaw_bins(landmarks: Tensor, yaw: Tensor, edges: Sequence[float] = EDGES) -> list[dict[str, float]]:
     """The same on labelled faces: median ratio of the inter-ocular distance to the box by absolute yaw.
 
     Args:
@@ -55,14 +59,36 @@ def yaw_bins(landmarks: Tensor, yaw: Tensor, edges: Sequence[float] = (0, 15, 30
         For each bin with faces ``from``, ``to``, ``faces`` and ``ratio``.
     """
     eyes, box = _distances(landmarks)
+    return [
+        {"from": low, "to": high, "faces": int(inside.sum()), "ratio": float((eyes / box)[inside].median())}
+        for low, high, inside in _bins(yaw, edges)
+    ]
+
+
+def errors_over_yaw(
+    errors: Mapping[str, NDArray[np.float64]], yaw: Tensor, edges: Sequence[float] = EDGES
+) -> list[dict[str, float]]:
+    """How a method fares by absolute yaw under several normalisers.
+
+    Args:
+        errors: normaliser -> (N,) NME in percent.
+        yaw: (N,) radians, NaN where it is not known.
+        edges: degrees.
+
+    Returns:
+        For each bin with faces ``from``, ``to``, ``faces``, and the mean NME by normaliser.
+    """
+    return [
+        {"from": low, "to": high, "faces": int(inside.sum())}
+        | {name: float(values[inside.numpy()].mean()) for name, values in errors.items()}
+        for low, high, inside in _bins(yaw, edges)
+    ]
+
+
+def _bins(yaw: Tensor, edges: Sequence[float]) -> list[tuple[float, float, Tensor]]:
     degrees = yaw.abs().rad2deg()
-    rows = []
-    for low, high in pairwise(edges):
-        inside = (degrees >= low) & (degrees < high)
-        if bool(inside.any()):
-            ratio = float((eyes / box)[inside].median())
-            rows.append({"from": float(low), "to": float(high), "faces": int(inside.sum()), "ratio": ratio})
-    return rows
+    bins = [(float(low), float(high), (degrees >= low) & (degrees < high)) for low, high in pairwise(edges)]
+    return [(low, high, inside) for low, high, inside in bins if bool(inside.any())]
 
 
 def _distances(points: Tensor) -> tuple[Tensor, Tensor]:

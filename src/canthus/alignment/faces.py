@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.data.face import Face, Photograph, Reader
 
 __all__ = ["StudyFaces"]
 
@@ -16,13 +16,10 @@ class StudyFaces(Reader):
     """Faces of another reader with moved boxes.
 
     Args:
-        source: reader of a data set that knows identities.
-        persons: how many, drawn from all; all of them if None.
+        source: of the faces.
+        persons: how many, drawn from those that it names; all faces, nameless ones too, if None.
         box_noise: standard deviation of the shift in shares of the side, and of the logarithm of the scale.
         seed: of both draws.
-
-    Raises:
-        DataError: from `faces`: the data set knows no persons, or fewer than two.
     """
 
     def __init__(self, source: Reader, persons: int | None, box_noise: float, seed: int) -> None:
@@ -33,12 +30,8 @@ class StudyFaces(Reader):
         """Parse, choose, and move the boxes."""
         faces = self.source.faces(parts)
         names = sorted({face.identity for face in faces if face.identity is not None})
-        if len(names) < 2:
-            raise DataError(
-                f"{', '.join(parts)}: {len(names)} persons are named, and verification needs several; take data=ytf68"
-            )
         random = np.random.default_rng(self.seed)
-        chosen = set(names if self.persons is None else random.permutation(names)[: self.persons])
+        chosen = set(random.permutation(names)[: self.persons]) if self.persons is not None else {*names, None}
         kept = [face for face in faces if face.identity in chosen]
         draws = random.standard_normal((len(kept), 3)) * self.box_noise
         return [replace(face, box=_moved(face.box, draw)) for face, draw in zip(kept, draws, strict=True)]

@@ -15,7 +15,7 @@ from canthus.geometry import affine, boxes
 from canthus.geometry.generic_face import SCHEME, generic_face
 from canthus.schemes import Scheme, load_scheme, reduce_landmarks
 
-__all__ = ["POINTS", "aligned", "alignment_maps", "alignment_points", "template"]
+__all__ = ["POINTS", "aligned", "alignment_maps", "alignment_points", "reduced", "template"]
 
 POINTS = "5"
 SHARE = 0.8
@@ -30,17 +30,26 @@ def template(size: int) -> Tensor:
     return alignment_points(placed, load_scheme(SCHEME))[0]
 
 
+def reduced(points: Tensor, scheme: Scheme, target: str) -> Tensor:
+    """(N, K, 2) points of a scheme to (N, k, 2) of another.
+
+    Raises:
+        ValueError: the scheme does not reduce to it.
+    """
+    if scheme.name == target:
+        return points
+    seen = np.full(points.shape[1], 2, dtype=np.uint8)
+    rows = [reduce_landmarks(row, seen, scheme, target)[0] for row in points.double().numpy()]
+    return torch.from_numpy(np.stack(rows))
+
+
 def alignment_points(points: Tensor, scheme: Scheme) -> Tensor:
     """(N, K, 2) points of a scheme to (N, 5, 2).
 
     Raises:
         ValueError: the scheme does not reduce to five points.
     """
-    if scheme.name == POINTS:
-        return points
-    seen = np.full(points.shape[1], 2, dtype=np.uint8)
-    reduced = [reduce_landmarks(row, seen, scheme, POINTS)[0] for row in points.double().numpy()]
-    return torch.from_numpy(np.stack(reduced))
+    return reduced(points, scheme, POINTS)
 
 
 def alignment_maps(points: Tensor, size: int) -> Tensor:

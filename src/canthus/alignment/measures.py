@@ -2,39 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from canthus.alignment.aligners import Aligner
 from canthus.alignment.embedding import Embedder
 from canthus.alignment.frames import aligned, alignment_maps, template
 from canthus.alignment.pairs import Pairs, verification
 from canthus.geometry import affine
 from canthus.metrics import bootstrap_interval, nme_per_face, point_errors
 
-__all__ = ["Aligner", "Measures", "measure", "verification_link"]
-
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True, eq=False)
-class Aligner:
-    """A method, by the points that it gives.
-
-    Attributes:
-        name: in tables.
-        kind: ``run`` or ``reference``.
-        points: (N, 5, 2) photograph pixels.
-        corrupted: corruption -> (N, 5, 2) points on corrupted faces; empty for references.
-    """
-
-    name: str
-    kind: str
-    points: Tensor
-    corrupted: Mapping[str, Tensor] = field(default_factory=dict)
+__all__ = ["Measures", "frame_shift", "measure", "verification_link"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +28,12 @@ class Measures:
         kind: of the aligner.
         nme: normaliser -> (N,) of the five points.
         jitter: (V,) root mean square movement of the labelled points across the frames of each clip.
-        shifts: corruption -> (N,) movement of the frame when the picture is corrupted.
+        shifts: corruption -> (C,) movement of the frame when the picture is corrupted.
         right: (P,) 100 for each pair judged rightly.
         roc_area: percent.
         mean_face: (size, size, 3) uint8, the mean of the aligned faces.
         examples: a few aligned faces.
+        poseless: of the aligner.
     """
 
     name: str
@@ -62,12 +45,13 @@ class Measures:
     roc_area: float
     mean_face: NDArray[np.uint8]
     examples: Sequence[NDArray[np.uint8]]
+    poseless: int = 0
 
     def row(self) -> dict[str, object]:
-        """Means and 95 % bootstrap intervals, as plain numbers."""
-        entry: dict[str, object] = {"name": self.name, "kind": self.kind, "roc_area": self.roc_area}
-        columns = {f"nme_{name}": values for name, values in self.nme.items()}
-        columns |= {"jitter": self.jitter, "accuracy": self.right}
+        """Means and 95 % bootstrap intervals over faces and clips, as plain numbers; accuracy has none of these."""
+        entry: dict[str, object] = {"name": self.name, "kind": self.kind, "poseless": self.poseless}
+        entry |= {"accuracy": float(np.mean(self.right)), "roc_area": self.roc_area}
+        columns = {f"nme_{name}": values for name, values in self.nme.items()} | {"jitter": self.jitter}
         columns |= {f"shift_{name}": values for name, values in self.shifts.items()}
         for name, values in columns.items():
             entry[name] = float(np.mean(values))
@@ -112,11 +96,15 @@ def measure(
         kind=aligner.kind,
         nme=nme,
         jitter=_jitter(affine.apply(maps, labels), clips, size),
-        shifts={name: _shift(maps, alignment_maps(points, size), size) for name, points in aligner.corrupted.items()},
+        shifts={
+            name: frame_shift(maps[list(aligner.corrupted_faces)], alignment_maps(points, size), size)
+            for name, points in aligner.corrupted.items()
+        },
         right=right,
         roc_area=area,
         mean_face=faces.mean(0).round().astype(np.uint8),
         examples=[faces[place] for place in shown],
+        poseless=aligner.poseless,
     )
 
 
@@ -139,42 +127,38 @@ def _jitter(points: Tensor, clips: Sequence[str], size: int) -> NDArray[np.float
     return 100 * np.array(values) / _unit(size)
 
 
-def _shift(maps: Tensor, other: Tensor, size: int) -> NDArray[np.float64]:
-    """Root mean square distance of the template's points between two alignments of the same picture."""
+def frame_shift(maps: Tensor, other: Tensor, size: int) -> NDArray[np.float64]:
+    """(N,) root mean square distance of the template's points between two alignments, percent of its eye distance."""
     points = template(size)
     moved = affine.apply(affine.compose(other, affine.invert(maps)), points.expand(len(maps), -1, 2))
     distance = (moved - points).square().sum(-1).mean(1).sqrt()
     return np.asarray(100 * distance.numpy() / _unit(size))
 
 
-def verification_link(measures: Sequence[Measures], same: NDArray[np.bool_], *, seed: int) -> dict[str, object]:
-    """Spearman's rank correlation over methods of NME (box) with verification accuracy.
+def verification_link(
+    nme: NDArray[np.float64], accuracy: NDArray[np.float64], drawn: NDArray[np.float64]
+) -> dict[str, object]:
+    """Spearman's rank correlation over methods of NME with verification accuracy.
 
     Args:
-        measures: of all methods.
-        same: (P,) which pairs are of one person: they are drawn again apart from the others.
-        seed: of the bootstrap over pairs.
+        nme: (M,) of the methods.
+        accuracy: (M,) likewise.
+        drawn: (M, R) of `resampled_accuracy`.
 
     Returns:
         ``methods``, ``correlation`` and its 95 % ``interval``; the last two None for fewer than three methods.
     """
     from scipy.stats import rankdata
 
-    result: dict[str, object] = {"methods": len(measures), "correlation": None, "interval": None}
-    if len(measures) < 3:
+    result: dict[str, object] = {"methods": len(nme), "correlation": None, "interval": None}
+    if len(nme) < 3:
         return result
-    right = np.stack([one.right for one in measures])
-    ranks = rankdata([one.nme["box"].mean() for one in measures])
+    ranks = rankdata(nme)
 
-    def correlation(accuracy: NDArray[np.float64]) -> float:
-        other = rankdata(accuracy)
+    def correlation(values: NDArray[np.float64]) -> float:
+        other = rankdata(values)
         return float(np.corrcoef(ranks, other)[0, 1]) if np.ptp(other) > 0 else 0.0
 
-    random = np.random.default_rng(seed)
-    groups = [np.flatnonzero(same), np.flatnonzero(~same)]
-    drawn = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([random.choice(group, len(group)) for group in groups])
-        drawn.append(correlation(right[:, rows].mean(1)))
-    interval = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return result | {"correlation": correlation(right.mean(1)), "interval": interval}
+    known = drawn[:, ~np.isnan(drawn).any(0)]
+    interval = np.quantile([correlation(values) for values in known.T], [0.025, 0.975]).tolist()
+    return result | {"correlation": correlation(accuracy), "interval": interval}

@@ -12,7 +12,7 @@ from canthus.geometry.pose import head_angles, rotation_of_columns, rotation_of_
 __all__ = ["PoseSolution", "solve_pnp"]
 
 LEAST_POINTS = 6
-"""Points that a pose needs here: three have up to four solutions, and none is left to judge them by."""
+"""Points that a label needs: three have up to four solutions, and none is left to judge them by."""
 FIRST_ITERATIONS, ITERATIONS = 4, 24
 """Steps from both starts, then from the better one."""
 CHUNK = 512
@@ -54,7 +54,13 @@ class PoseSolution:
 
 
 def solve_pnp(
-    points: Tensor, model: Tensor, camera: Camera, weight: Tensor | None = None, *, limit: float = 0.05
+    points: Tensor,
+    model: Tensor,
+    camera: Camera,
+    weight: Tensor | None = None,
+    *,
+    limit: float = 0.05,
+    least: int = LEAST_POINTS,
 ) -> PoseSolution:
     """Find the poses under which a 3-D face is seen at given points.
 
@@ -67,6 +73,7 @@ def solve_pnp(
         camera: of the picture.
         weight: (K,) or (B, K) non-negative weights of the squared errors; 0 for unlabelled points, which may be NaN.
         limit: largest error of a valid pose, in geometric means of the sides of the box around the points.
+        least: points that a valid pose needs, 4 at least and not all of them in one plane.
 
     Returns:
         In the dtype of ``points``, float32 at least. Nothing in it is NaN; look at ``valid``.
@@ -74,20 +81,20 @@ def solve_pnp(
     weight = torch.ones_like(points[..., 0]) if weight is None else weight.expand(points.shape[:2])
     model = model.expand(len(points), -1, 3)
     parts = [
-        _solved(*some, camera, limit)
+        _solved(*some, camera, limit, least)
         for some in zip(points.split(CHUNK), model.split(CHUNK), weight.split(CHUNK), strict=True)
     ]
     return PoseSolution(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
 def _solved(
-    points: Tensor, model: Tensor, weight: Tensor, camera: Camera, limit: float
+    points: Tensor, model: Tensor, weight: Tensor, camera: Camera, limit: float, least: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dtype = torch.promote_types(points.dtype, torch.float32)
     with torch.autocast(points.device.type, enabled=False):
         model = model.to(dtype)
         used = weight > 0
-        enough = (used.sum(1) >= LEAST_POINTS) & torch.where(used[..., None], points, 0).isfinite().all((1, 2))
+        enough = (used.sum(1) >= least) & torch.where(used[..., None], points, 0).isfinite().all((1, 2))
         # what has too few points is solved for the unturned face instead, so that the batch stays finite
         unturned = camera.project(model + model.new_tensor([0, 0, camera.focal]))
         points = torch.where((used & enough[:, None])[..., None], points.to(dtype), unturned)

@@ -8,51 +8,46 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from canthus.alignment import Measures, normalisers_over_yaw, verification_link, yaw_bins
-from canthus.callbacks.drawing import contact_sheet
+from canthus.alignment import Measures, Pairs, resampled_accuracy, verification_link
+from canthus.callbacks.drawing import captioned, contact_sheet
 from canthus.callbacks.overlays import save_picture
+from canthus.data.corruptions import DIFFICULTIES
 from canthus.files import replacing
-from canthus.metrics import bootstrap_interval
 from canthus.reporting.curves import COLOURS
 from canthus.reporting.tables import markdown_table
 
 __all__ = ["print_study", "write_study"]
 
-YAWS = (0, 30, 60, 80)
-
 
 def write_study(
-    folder: Path,
-    measures: Sequence[Measures],
-    same: NDArray[np.bool_],
-    labels: Tensor,
-    yaw: Tensor,
-    context: Mapping[str, Any],
-    *,
-    seed: int,
+    folder: Path, measures: Sequence[Measures], pairs: Pairs, context: Mapping[str, Any], *, seed: int
 ) -> dict[str, Any]:
     """Write everything.
 
     Args:
         folder: of the study.
         measures: of every aligner; the first is the ground truth.
-        same: (P,) which pairs are of one person.
-        labels: (N, 68, 2) of the faces.
-        yaw: (N,) radians.
+        pairs: that were verified.
         context: data set, counts and settings.
         seed: of the resampling.
 
     Returns:
         What study.json says.
     """
-    rows = [_row(one, measures[0]) for one in measures]
+    drawn = resampled_accuracy(np.stack([one.right for one in measures]), pairs, seed=seed)
+    rows = [one.row() for one in measures]
+    for number, row in enumerate(rows):
+        row["accuracy_interval"] = _interval(drawn[number])
+        if number:
+            row["accuracy_against_truth"] = row["accuracy"] - rows[0]["accuracy"]
+            row["accuracy_against_truth_interval"] = _interval(drawn[number] - drawn[0])
+    nme, accuracy = (np.array([row[key] for row in rows]) for key in ("nme_box", "accuracy"))
+    alone = [number for number, row in enumerate(rows) if row["kind"] == "run"]
     content: dict[str, Any] = dict(context) | {
         "methods": rows,
-        "link": verification_link(measures, same, seed=seed),
-        "normalisers_over_yaw": normalisers_over_yaw(YAWS),
-        "yaw_of_the_faces": yaw_bins(labels, yaw),
+        "link": verification_link(nme, accuracy, drawn),
+        "link_of_runs": verification_link(nme[alone], accuracy[alone], drawn[alone]),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "study.json") as temporary:
@@ -65,27 +60,18 @@ def write_study(
     with replacing(folder / "alignment.md") as temporary:
         temporary.write_text(_page(content), encoding="utf-8")
     _scatter(content, folder / "alignment.png")
-    tiles = [tile for one in measures for tile in (one.mean_face, *one.examples)]
+    tiles = [tile for one in measures for tile in (captioned(one.mean_face, one.name), *one.examples)]
     save_picture(folder / "aligned_faces.png", contact_sheet(tiles, columns=1 + len(measures[0].examples)))
     return content
 
 
-def _row(one: Measures, truth: Measures) -> dict[str, Any]:
-    row: dict[str, Any] = one.row()
-    if one is not truth:
-        difference = one.right - truth.right
-        row["accuracy_against_truth"] = float(difference.mean())
-        if interval := bootstrap_interval(difference):
-            row["accuracy_against_truth_interval"] = list(interval)
-    return row
+def _interval(values: NDArray[np.float64]) -> list[float]:
+    low, high = np.nanquantile(values, [0.025, 0.975]).tolist()
+    return [low, high]
 
 
 def _page(content: Mapping[str, Any]) -> str:
     methods = content["methods"]
-    shifts = [key for key in dict.fromkeys(k for row in methods for k in row) if _is_shift(key)]
-    columns = ["aligned by", "NME % of eyes", "NME % of box", "accuracy %", "less ground truth", "ROC area %"]
-    columns += ["jitter %"]
-    columns += [f"shift by {key.removeprefix('shift_').replace('_', ' ')} %" for key in shifts]
     rows: list[list[object]] = [
         [
             row["name"],
@@ -95,38 +81,52 @@ def _page(content: Mapping[str, Any]) -> str:
             _with_interval(row, "accuracy_against_truth"),
             row["roc_area"],
             _with_interval(row, "jitter"),
-            *(row.get(key) for key in shifts),
+            row["poseless"] or "",
         ]
         for row in methods
     ]
-    yaw = [[f"{row['yaw']:g}", *list(row.values())[1:]] for row in content["normalisers_over_yaw"]]
-    seen = [[f"{row['from']:g} to {row['to']:g}", row["faces"], row["ratio"]] for row in content["yaw_of_the_faces"]]
+    columns = ["aligned by", "NME % of eyes", "NME % of box", "accuracy %", "less ground truth", "ROC area %"]
+    weights = f" with the weights of {Path(content['embedder_weights']).name}" if content["embedder_weights"] else ""
     sections = [
         f"# Alignment study on {content['data']}\n",
         f"{content['faces']} faces of {content['persons']} persons, {content['pairs']} pairs, half of them of one",
-        f"person in different clips; embedder `{content['embedder']}`, the same for all; boxes moved by "
+        f"person in different clips; embedder `{content['embedder']}`{weights}, the same for all; boxes moved by "
         f"{100 * content['box_noise']:g} % of their side.",
-        "Every face is aligned by a similarity from five points, and NME is of these. Brackets are 95 % bootstrap",
-        "intervals over pairs or clips.\n",
-        markdown_table(rows, columns),
-        "`jitter`: how far the labelled points move in the aligned frame across the frames of a clip. `shift`: how far",
-        f"the frame moves when the picture is corrupted (severity {content['severity']}). Both in eye distances of the",
-        "frame; references do not look at the picture, so that nothing shifts them.\n",
-        f"**{_finding(content['link'])}**\n",
+        "Every face is aligned by a similarity from five points, and NME is of these: a method's own, or (`pose`)",
+        "those of the generic 3-D face under the pose that PnP finds from its own. Brackets are 95 % bootstrap",
+        "intervals: of accuracies over persons, of the others over faces or clips.\n",
+        markdown_table(rows, [*columns, "jitter %", "without a pose"]),
+        "`jitter`: how far the labelled points move in the aligned frame across the frames of a clip, in percent of",
+        "the frame's eye distance. Faces `without a pose` are aligned by their points.\n",
+        *(f"**{line}**\n" for line in _findings(content)),
         "![scatter](alignment.png)\n",
-        "Mean of the aligned faces, then the same eight faces, a row a method in the order of the table:\n",
+        *_corrupted(content),
+        "## Aligned faces\n",
+        "The mean of all, then the same eight faces:\n",
         "![aligned faces](aligned_faces.png)\n",
-        "## What a pixel counts when a head turns\n",
-        "The generic face in the 224 px crop, and how much more one pixel of error counts than at yaw 0:\n",
-        markdown_table(yaw, ["yaw", "eyes px", "box px", "factor by eyes", "factor by box"]),
-        "The labelled faces, by absolute yaw (PnP of the labels): median eye distance in boxes.\n",
-        markdown_table(seen, ["yaw", "faces", "eyes / box"]),
     ]
     return "\n".join(sections)
 
 
-def _is_shift(key: str) -> bool:
-    return key.startswith("shift_") and not key.endswith("_interval")
+def _corrupted(content: Mapping[str, Any]) -> list[str]:
+    """The section on corruptions, if there were any."""
+    names = [name for name in DIFFICULTIES if any(f"shift_{name}" in row for row in content["methods"])]
+    if not names:
+        return []
+    rows: list[list[object]] = [
+        [row["name"], *(_with_interval(row, f"shift_{name}") for name in names)]
+        for row in content["methods"]
+        if f"shift_{names[0]}" in row
+    ]
+    met = [f"{run}: {', '.join(known)}" for run, known in content["met_in_training"].items() if known]
+    return [
+        "## Steadiness under corruptions\n",
+        f"How far the frame moves when the picture is corrupted (severity {content['severity']}), in percent of its",
+        f"eye distance, on {content['corrupted_faces']} faces. References do not look at the picture.",
+        *([f"Met in training by {'; '.join(met)}."] if met else []),
+        "",
+        markdown_table(rows, ["aligned by", *(name.replace("_", " ") for name in names)]),
+    ]
 
 
 def _with_interval(row: Mapping[str, Any], key: str) -> str:
@@ -137,13 +137,20 @@ def _with_interval(row: Mapping[str, Any], key: str) -> str:
     return f"{row[key]:.2f}{tail}"
 
 
-def _finding(link: Mapping[str, Any]) -> str:
-    """In words what the rank correlation says."""
+def _findings(content: Mapping[str, Any]) -> list[str]:
+    """In words what the rank correlations say."""
+    return [
+        _finding(content["link"], "all rows, among them the labels with noise and the mean shape"),
+        _finding(content["link_of_runs"], "the runs alone"),
+    ]
+
+
+def _finding(link: Mapping[str, Any], which: str) -> str:
     if link["methods"] < 3:
-        return "Fewer than three methods: whether lower NME gives better verification cannot be told."
+        return f"Over {which}: fewer than three, so whether lower NME gives better verification cannot be told."
     low, high = link["interval"]
-    text = f"Rank correlation of NME (box) and accuracy over {link['methods']} methods: {link['correlation']:.2f} "
-    text += f"[{low:.2f}, {high:.2f}]: "
+    text = f"Over {which} ({link['methods']}): rank correlation of NME (box) and accuracy {link['correlation']:.2f} "
+    text += f"[{low:.2f}, {high:.2f}]; "
     if high < 0:
         return text + "lower NME goes with better verification here."
     if low > 0:
@@ -152,28 +159,40 @@ def _finding(link: Mapping[str, Any]) -> str:
 
 
 def _scatter(content: Mapping[str, Any], path: Path) -> None:
+    """Accuracy over NME; methods are numbered, as their names would lie on each other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.0, 5.4), dpi=130, layout="constrained")
+    figure = Figure(figsize=(9.6, 5.4), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for place, row in enumerate(sorted(content["methods"], key=lambda row: row["nme_box"])):
-        colour = COLOURS[0] if row["kind"] == "reference" else COLOURS[1]
-        low, high = row.get("accuracy_interval", (row["accuracy"], row["accuracy"]))
-        bars = [[row["accuracy"] - low], [high - row["accuracy"]]]
-        shape = "s" if row["kind"] == "reference" else "o"
+    ordered = sorted(content["methods"], key=lambda row: row["nme_box"])
+    for number, row in enumerate(ordered, 1):
+        reference, pose = row["kind"] == "reference", row["name"].endswith(", pose")
+        colour = COLOURS[0] if reference else COLOURS[1]
+        low, high = row["accuracy_interval"]
+        bars = [[max(row["accuracy"] - low, 0)], [max(high - row["accuracy"], 0)]]
         where = row["nme_box"], row["accuracy"]
-        axes.errorbar(*where, yerr=bars, fmt=shape, color=colour, capsize=3, markersize=6)
-        # neighbours are close: their names stand at different heights
-        above = (6, -14, 26, -32)[place % 4]
-        axes.annotate(row["name"], where, xytext=(7, above), textcoords="offset points", fontsize="small", color=colour)
+        filling = "white" if pose else colour
+        axes.errorbar(
+            *where,
+            yerr=bars,
+            fmt="s" if reference else "o",
+            color=colour,
+            markerfacecolor=filling,
+            elinewidth=0.6,
+            capsize=2,
+            markersize=6,
+            label=f"{number}  {row['name']}",
+        )
+        side = ((7, 4), (-13, 4), (7, -11), (-13, -11))[number % 4]
+        axes.annotate(str(number), where, xytext=side, textcoords="offset points", fontsize="small", color=colour)
     axes.set(
         xlabel="NME of the five points in % of box",
         ylabel=f"verification accuracy in % ({content['embedder']})",
-        title=f"{content['data']}: {content['faces']} faces, {content['pairs']} pairs",
+        title=f"{content['data']}: {content['faces']} faces, {content['pairs']} pairs; hollow: by projected pose",
     )
-    axes.margins(x=0.18)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small", frameon=False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -193,5 +212,6 @@ def print_study(content: Mapping[str, Any], folder: Path) -> None:
         table.add_row(row["name"], f"{row['nme_box']:.2f}", _with_interval(row, "accuracy"), f"{row['jitter']:.2f}")
     console = Console()
     console.print(table)
-    console.print(_finding(content["link"]))
+    for line in _findings(content):
+        console.print(line)
     console.print(f"tables and pictures: {folder / 'alignment.md'}", soft_wrap=True, highlight=False)
