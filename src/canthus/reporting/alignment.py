@@ -36,7 +36,7 @@ def write_study(
         What study.json says.
     """
     drawn = resampled_accuracy(np.stack([one.right for one in measures]), pairs, seed=seed)
-    rows = [one.row() for one in measures]
+    rows: list[dict[str, Any]] = [one.row() for one in measures]
     for number, row in enumerate(rows):
         row["accuracy_interval"] = _interval(drawn[number])
         if number:
