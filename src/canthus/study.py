@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from canthus.data.corruptions import Corruption
     from canthus.data.datamodule import FaceDataModule
     from canthus.data.face import Reader
+    from canthus.schemes import Scheme
 
 STUDIES = ("alignment", "critique")
 
@@ -189,12 +190,14 @@ class _Subject:
         faces: with moved boxes.
         reader: of their photographs.
         labels: (N, 68, 2) photograph pixels.
+        scheme: of the labels.
         distances: normaliser -> (N,) photograph pixels.
     """
 
     faces: Sequence[Face]
     reader: Reader
     labels: Tensor
+    scheme: Scheme
     distances: dict[str, Tensor]
 
     @classmethod
@@ -229,15 +232,7 @@ class _Subject:
         distances = {
             name: normaliser_distance(labels, seen, box, name, scheme, index) for name in ("inter_ocular", "box")
         }
-        return cls(faces, data.reader, labels, distances)
-
-    @property
-    def scheme(self) -> Any:
-        """Of the labels."""
-        from canthus.geometry.generic_face import SCHEME
-        from canthus.schemes import load_scheme
-
-        return load_scheme(SCHEME)
+        return cls(faces, data.reader, labels, scheme, distances)
 
     @property
     def clips(self) -> list[str]:
