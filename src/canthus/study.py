@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from canthus import config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from omegaconf import DictConfig
-    from torch import Tensor
 
     from canthus.alignment import Aligner
-    from canthus.data import Face
-    from canthus.data.batch import InputSpec
     from canthus.data.corruptions import Corruption
-    from canthus.data.datamodule import FaceDataModule
-    from canthus.data.face import Reader
-    from canthus.schemes import Scheme
+    from canthus.studied import Subject
 
 STUDIES = ("alignment", "critique")
 
@@ -53,11 +47,12 @@ def _align(cfg: DictConfig) -> None:
 
     from canthus import alignment
     from canthus.reporting.alignment import print_study, write_study
+    from canthus.studied import Run, Subject
 
     weights = None if cfg.embedder_weights is None else Path(cfg.embedder_weights)
     embedder = alignment.make_embedder(cfg.embedder, cfg.size, weights)
-    runs = [_Run(Path(folder), cfg) for folder in cfg.runs]  # all of them first: a wrong one is told at once
-    subject = _Subject.of(cfg)
+    runs = [Run(Path(folder), cfg) for folder in cfg.runs]  # all of them first: a wrong one is told at once
+    subject = Subject.of(cfg)
     persons = [face.identity for face in subject.faces]
     pairs = alignment.draw_pairs(persons, subject.clips, cfg.pairs, cfg.seed)
     corruptions = _corruptions(cfg)
@@ -112,9 +107,10 @@ def _criticise(cfg: DictConfig) -> None:
     from canthus import alignment
     from canthus.metrics import nme_per_face, point_errors
     from canthus.reporting.critique import print_critique, write_critique
+    from canthus.studied import Run, Subject
 
-    runs = [_Run(Path(folder), cfg) for folder in cfg.runs]
-    subject = _Subject.of(cfg)
+    runs = [Run(Path(folder), cfg) for folder in cfg.runs]
+    subject = Subject.of(cfg)
     labels, scheme = subject.labels, subject.scheme
     yaw = alignment.project_pose(labels, scheme).angles[:, 0]
     truth = alignment.alignment_points(labels, scheme)
@@ -170,151 +166,7 @@ def _corruptions(cfg: DictConfig) -> list[Corruption]:
     return [Corruption(name, cfg.severity, cfg.seed) for name in cfg.corruptions]
 
 
-def _module(cfg: DictConfig, spec: InputSpec, scheme: str) -> FaceDataModule:
-    """The study's faces as a model wants to see them."""
-    from hydra.utils import instantiate
-
-    from canthus.alignment import StudyFaces
-
-    data: FaceDataModule = instantiate(cfg.data, _partial_=True, _convert_="all")(input=spec, scheme=scheme)
-    data.reader = StudyFaces(data.reader, cfg.persons, cfg.box_noise, cfg.seed)
-    data.setup("test")
-    return data
-
-
-@dataclass(frozen=True, eq=False)
-class _Subject:
-    """The N faces of a study.
-
-    Attributes:
-        faces: with moved boxes.
-        reader: of their photographs.
-        labels: (N, 68, 2) photograph pixels.
-        scheme: of the labels.
-        distances: normaliser -> (N,) photograph pixels.
-    """
-
-    faces: Sequence[Face]
-    reader: Reader
-    labels: Tensor
-    scheme: Scheme
-    distances: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, cfg: DictConfig) -> _Subject:
-        """Read the faces; small stored pictures cost little.
-
-        Raises:
-            DataError: a face that is not labelled in full.
-        """
-        import numpy as np
-        import torch
-
-        from canthus.data.batch import InputSpec
-        from canthus.data.face import DataError
-        from canthus.data.labels import reduced_face
-        from canthus.geometry.boxes import box_of_points, centred_box
-        from canthus.geometry.generic_face import SCHEME
-        from canthus.metrics import normaliser_distance
-        from canthus.schemes import load_scheme
-
-        data = _module(cfg, InputSpec(16, 1, centred_box(16, 0.5)), SCHEME)
-        faces = [reduced_face(face, SCHEME) for face in data.faces("test")]
-        bare = [face for face in faces if not face.visibility.all()]
-        if bare:
-            raise DataError(
-                f"{len(bare)} of {len(faces)} faces have unlabelled points, {bare[0].image} for one; "
-                "studies need parts that are labelled in full: set data.test_parts"
-            )
-        labels = torch.from_numpy(np.stack([face.landmarks for face in faces]))
-        seen, box, index = torch.ones(labels.shape[:2]), box_of_points(labels), torch.arange(len(faces))
-        scheme = load_scheme(SCHEME)
-        distances = {
-            name: normaliser_distance(labels, seen, box, name, scheme, index) for name in ("inter_ocular", "box")
-        }
-        return cls(faces, data.reader, labels, scheme, distances)
-
-    @property
-    def clips(self) -> list[str]:
-        """The video, or else the photograph, of every face."""
-        return [f"{face.identity}/{face.extra.get('video', face.photo)}" for face in self.faces]
-
-    @property
-    def groups(self) -> list[str]:
-        """The person, or else the photograph, of every face."""
-        return [face.identity or face.photo for face in self.faces]
-
-    def pictures(self) -> list[Any]:
-        """The photographs of all faces."""
-        from rich.progress import track
-
-        return [self.reader.pixels(face.image) for face in track(self.faces, description="photographs", transient=True)]
-
-
-class _Run:
-    """A trained model and what it says about the study's faces.
-
-    Args:
-        folder: of the run.
-        cfg: of the study.
-
-    Attributes:
-        gives_poses: whether its points are those of a pose; known after `points`.
-        milliseconds: processor time a face without the crop; likewise.
-        augmented: corruptions that it met in training.
-    """
-
-    def __init__(self, folder: Path, cfg: DictConfig) -> None:
-        from canthus import runtime
-        from canthus.data.corruptions import in_training
-
-        trained = runtime.load_config(folder)
-        self.name, self._cfg = folder.name, cfg
-        self.model = runtime.load_model(folder, trained, cfg.checkpoint, trust=cfg.trust).eval()
-        self.augmented = in_training(trained.data.get("augmentation"))
-        self.gives_poses, self.milliseconds = False, float("nan")
-        self._data: FaceDataModule | None = None
-
-    def points(
-        self, faces: Sequence[Face], rows: Sequence[int] | None = None, corruption: Corruption | None = None
-    ) -> Tensor:
-        """(N, K, 2) photograph pixels.
-
-        Args:
-            faces: of the study.
-            rows: places of the N faces among them; all if None.
-            corruption: of the pictures.
-
-        Raises:
-            ConfigError: its store holds other faces.
-        """
-        import time
-
-        import torch
-
-        from canthus.geometry import affine
-
-        self._data = data = self._data or _module(self._cfg, self.model.input, self.model.scheme.name)
-        if [face.image for face in data.faces("test")] != [face.image for face in faces]:
-            raise config.ConfigError(
-                f"{self.name}: its store holds other faces than the study; clear {self._cfg.data.cache}"
-            )
-        data.corruption = corruption
-        places = list(range(len(faces)) if rows is None else rows)
-        found, spent = [], 0.0
-        with torch.inference_mode():
-            for first in range(0, len(places), data.batch_size):
-                batch = data.inputs_of("test", places[first : first + data.batch_size])
-                begin = time.process_time()
-                estimates = self.model.final_estimates(batch)
-                spent += time.process_time() - begin
-                self.gives_poses = estimates.pose is not None
-                found.append(affine.apply(batch["to_original"], estimates.points[-1].float()).double())
-        self.milliseconds = 1000 * spent / len(places)
-        return torch.cat(found)
-
-
-def _references(cfg: DictConfig, subject: _Subject) -> Iterator[Aligner]:
+def _references(cfg: DictConfig, subject: Subject) -> Iterator[Aligner]:
     """Alignments that need no model: the labels, their projected pose, the labels with noise, the mean shape."""
     import numpy as np
     import torch
