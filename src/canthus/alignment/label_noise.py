@@ -35,8 +35,8 @@ def noise_floor(
 
     Returns:
         For each deviation ``noise``, ``nme_`` by normaliser in percent, ``points`` and ``pose``: how far the aligned
-        frame moves by the five points and by the projected pose, percent of the frame's eye distance; and ``turn``,
-        degrees between the poses with and without noise.
+        frame moves by the five points and by the projected pose, percent of the frame's eye distance; ``turn``, degrees
+        between the poses with and without noise; and ``lost``, faces whose noisy points tell no pose.
     """
     labels = labels.double()
     eyes = distances["inter_ocular"].double()
@@ -57,7 +57,7 @@ def noise_floor(
         ):
             row[name] = float(frame_shift(before, alignment_maps(points, SIZE), SIZE).mean())
         turn = geodesic_angle(rotation_of_angles(plain.angles), rotation_of_angles(other.angles)).rad2deg()
-        rows.append(row | {"turn": float(turn.nanmean())})
+        rows.append(row | {"turn": float(turn.nanmean()), "lost": other.lost})
     return rows
 
 

@@ -54,9 +54,18 @@ def _page(content: Mapping[str, Any]) -> str:
         "If x and y of every label have noise of this deviation (percent of the eye distance), a method without any",
         "error scores the NME of the next columns. The last columns say what the noise does to an alignment by five",
         "points and by the projected pose of all 68 (percent of the frame's eye distance), and by how many degrees it",
-        "turns the pose.\n",
+        "turns the pose. Faces without a pose are aligned by their points.\n",
         markdown_table(
-            floor, ["noise %", "NME % of eyes", "NME % of box", "frame by points", "frame by pose", "pose turns"]
+            floor,
+            [
+                "noise %",
+                "NME % of eyes",
+                "NME % of box",
+                "frame by points",
+                "frame by pose",
+                "pose turns",
+                "without a pose",
+            ],
         ),
         "How far points lie from where all others of their face let a linear regression expect them (root mean square",
         "of x and y, percent of the eye distance, on photographs that it has not seen). The noise of the labels is not",
