@@ -53,6 +53,10 @@ def test_a_perfect_method_scores_the_noise() -> None:
     assert large["nme_box"] == pytest.approx(3 * small["nme_box"], rel=1e-6)
     assert 0 < small["pose"] < small["points"] < large["points"]
     assert 0 < small["turn"] < large["turn"] < 5
+    assert small["lost"] <= large["lost"] < 60
+    few = {name: value[:4] for name, value in distances.items()}
+    (useless,) = noise_floor(labels[:4], SCHEME, few, [30], seed=0)
+    assert (useless["turn"], useless["lost"]) == (None, 4)
 
 
 def test_what_the_other_points_let_expect_bounds_the_noise() -> None:

@@ -23,7 +23,7 @@ SIZE = 96
 
 def noise_floor(
     labels: Tensor, scheme: Scheme, distances: dict[str, Tensor], percents: Sequence[float], *, seed: int
-) -> list[dict[str, float]]:
+) -> list[dict[str, float | None]]:
     """What a method without any error scores against labels with noise, and what noise does to alignments.
 
     Args:
@@ -36,20 +36,21 @@ def noise_floor(
     Returns:
         For each deviation ``noise``, ``nme_`` by normaliser in percent, ``points`` and ``pose``: how far the aligned
         frame moves by the five points and by the projected pose, percent of the frame's eye distance; ``turn``, degrees
-        between the poses with and without noise; and ``lost``, faces whose noisy points tell no pose.
+        between the poses with and without noise, None if no pose is left; and ``lost``, faces whose noisy points tell
+        none.
     """
     labels = labels.double()
     eyes = distances["inter_ocular"].double()
     plain = project_pose(labels, scheme)
     by_points, by_pose = alignment_maps(alignment_points(labels, scheme), SIZE), alignment_maps(plain.points, SIZE)
-    rows = []
+    rows: list[dict[str, float | None]] = []
     for percent in percents:
         random = torch.Generator().manual_seed(seed)  # the same noise, larger
         drawn = torch.randn(labels.shape, generator=random, dtype=labels.dtype) * eyes[:, None, None] * percent / 100
         noisy = labels + drawn
         other = project_pose(noisy, scheme)
         length = drawn.norm(dim=-1).mean(1)
-        row = {"noise": float(percent)}
+        row: dict[str, float | None] = {"noise": float(percent)}
         row |= {f"nme_{name}": float(100 * (length / distance).mean()) for name, distance in distances.items()}
         for name, before, points in (
             ("points", by_points, alignment_points(noisy, scheme)),
@@ -57,7 +58,8 @@ def noise_floor(
         ):
             row[name] = float(frame_shift(before, alignment_maps(points, SIZE), SIZE).mean())
         turn = geodesic_angle(rotation_of_angles(plain.angles), rotation_of_angles(other.angles)).rad2deg()
-        rows.append(row | {"turn": float(turn.nanmean()), "lost": other.lost})
+        known = turn[~turn.isnan()]
+        rows.append(row | {"turn": float(known.mean()) if len(known) else None, "lost": other.lost})
     return rows
 
 
