@@ -101,6 +101,7 @@ class EvalConfig:
     overlays: int = 24
     compare: str | None = None
     corruptions: Any = None
+    styles: Any = None
     flip_average: bool | None = None
     trust: bool = False
     seed: int = 0

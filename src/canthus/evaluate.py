@@ -30,6 +30,7 @@ def evaluate(cfg: DictConfig) -> float:
     from canthus import runtime
     from canthus.callbacks import DetectionEvaluator, Evaluator
     from canthus.data.corruptions import in_training
+    from canthus.renderings import chosen_styles, evaluate_styles, forget_styles
     from canthus.reporting import (
         check_comparable,
         print_detection,
@@ -58,6 +59,7 @@ def evaluate(cfg: DictConfig) -> float:
     difficulties = chosen_difficulties(cfg.corruptions)
     if difficulties and cfg.data.get("corruption"):
         raise config.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")
+    styles = chosen_styles(cfg.styles)
     output = Path(cfg.output)
     if output.resolve() == run.resolve():
         raise config.ConfigError(f"output={output} is the run itself, whose records would be lost; name another folder")
@@ -82,23 +84,27 @@ def evaluate(cfg: DictConfig) -> float:
             raise config.ConfigError(f"split={split} of this data holds no face; choose another split, or other data")
         if trainer.is_global_zero:
             forget_corruptions(output)
+            forget_styles(output)
             metrics = write_results(output, evaluator.result, data, model.name, overlays=cfg.overlays)
             comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
             print_results(metrics, output, comparison)
             if detection.result is not None:
                 print_detection(write_detection(output, detection.result, data))
         clean = evaluator.result
+        if (difficulties or styles) and trainer.progress_bar_callback:
+            trainer.progress_bar_callback.disable()  # one bar for all passes instead of one each
+
+        def again() -> Evaluation:
+            run_split(model, data, verbose=False)
+            assert evaluator.result is not None
+            return evaluator.result
+
         if difficulties:
-            if trainer.progress_bar_callback:
-                trainer.progress_bar_callback.disable()  # one bar for all passes instead of one each
-
-            def again() -> Evaluation:
-                run_split(model, data, verbose=False)
-                assert evaluator.result is not None
-                return evaluator.result
-
             context = {"model": model.name, "in_training": in_training(trained.data.get("augmentation"))}
             evaluate_corrupted(difficulties, clean, again, data, output, write=trainer.is_global_zero, **context)
+        if styles:
+            context = {"model": model.name, "trained_on": list(trained.data.get("styles") or ["original"])}
+            evaluate_styles(styles, clean, again, data, output, write=trainer.is_global_zero, **context)
         nme = clean.summaries()["full"]["nme"]
         return float("inf") if nme is None else float(nme)
 

@@ -331,19 +331,19 @@ HARMLESS = ("lightning.Trainer", "canthus.data.face_data", "canthus.data.augment
 
 def _is_harmless(target: str) -> bool:
     """Whether a dotted path ends at a model or reader that canthus itself defines, or is one of `HARMLESS`."""
-    if target in HARMLESS:
-        return True
+    found = _own_class(target)
+    return target in HARMLESS or (found is not None and issubclass(found, (LandmarkModel, Reader)))
+
+
+def _own_class(target: str) -> type | None:
+    """The class that a dotted path names, if canthus itself defines it."""
     if not target.startswith("canthus."):
-        return False
+        return None
     try:
         found = get_object(target)
     except (ImportError, AttributeError, ValueError):
-        return False
-    return (
-        isinstance(found, type)
-        and issubclass(found, (LandmarkModel, Reader))
-        and found.__module__.startswith("canthus.")
-    )
+        return None
+    return found if isinstance(found, type) and found.__module__.startswith("canthus.") else None
 
 
 def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:
@@ -356,8 +356,15 @@ def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landma
         trust: build a model class from outside canthus, which can run any code.
 
     Raises:
-        ConfigError: no model, one from outside canthus without ``trust``, or weights that do not fit.
+        ConfigError: no model, one that places no landmarks, one from outside canthus without ``trust``, or weights that
+            do not fit.
     """
+    step = _own_class(str(cfg.model.get("_target_")))
+    if step is not None and hasattr(step, "used_by"):
+        raise ConfigError(
+            f"run={run} is of model={step.name}, which places no landmarks: it is a step before another model. Train "  # type: ignore[attr-defined]  # as those have
+            f"that with {step.used_by}={run}, and name its run"
+        )
     path = checkpoint_of(run, which)
     weights = load_weights(path)
     settings = OmegaConf.create(

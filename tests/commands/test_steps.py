@@ -14,7 +14,7 @@ from canthus.config import ConfigError, conf_path, register_schemas
 SMALL = [
     "experiment=san_300w_cpu", "data.allow_partial=true", "data.validation=0.25", "data.batch_size=4",
     "trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "model.width=0.05",
-    "model.size=32", "steps.style.model.size=32", "steps.style.callbacks.clusters.minimum=0",
+    "model.later_width=0.05", "model.size=32", "steps.style.model.size=32", "steps.style.callbacks.clusters.minimum=0",
     "steps.style.data.batch_size=4", "steps.gan.data.batch_size=4", "steps.gan.model.width=0.05",
     "steps.gan.model.blocks=1", "steps.gan.model.size=32", "steps.gan.trainer.max_epochs=2",
 ]  # fmt: skip
@@ -54,6 +54,38 @@ def test_every_step_is_a_run_with_its_pictures(logs: Path) -> None:
     generators = [name for name in before if name.startswith("generators.")]
     assert len(generators) > 10
     assert all(torch.equal(before[name], after[f"network.{name}"]) for name in generators)
+
+
+def test_a_step_cannot_be_evaluated_and_says_what_it_is_for(logs: Path, run_command, tmp_path: Path) -> None:
+    for name, model, use in (
+        ("style", "classifier", "san_style model.clusters"),
+        ("gan", "style", "san model.generators"),
+    ):
+        folder = tmp_path / name
+        assert run_command("evaluate", f"run={logs / name}", f"output={folder}") == 2
+        text = next(folder.rglob("evaluate.log")).read_text()
+        assert f"is of model=san_{model}, which places no landmarks" in text
+        assert f"Train that with model={use}={logs / name}" in text
+        assert "trust" not in text
+
+
+def test_styles_are_compared_with_generators_and_without(
+    logs: Path, arguments: list[str], run_command, tmp_path: Path
+) -> None:
+    """Trained on sketches, too; the steps before it keep to the photographs and are not done again."""
+    begun = [record(logs / name)["started"] for name in ("style", "gan")]
+    for name, words in (("with", []), ("without", ["model.generators=null"])):
+        run = tmp_path / name
+        assert run_command("train", *arguments, *words, "data.styles=[sketch]", f"hydra.run.dir={run}") == 0
+        assert run_command("evaluate", f"run={run}", "styles=[original,sketch,grey]", f"output={run / 'table'}") == 0
+        content = json.loads((run / "table/styles.json").read_text())
+        assert content["trained_on"] == ["sketch"]
+        errors = {style: subsets["full"]["nme"] for style, subsets in content["styles"].items()}
+        assert len(set(errors.values())) == 3
+        assert errors["sketch"] == pytest.approx(
+            json.loads((run / "metrics.json").read_text())["subsets"]["full"]["nme"]
+        )
+    assert [record(logs / name)["started"] for name in ("style", "gan")] == begun
 
 
 def test_what_is_done_is_not_done_again(logs: Path, arguments: list[str], run_command, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ TINY = {
     "fan_zhou": ["model.width=0.05"],
     "san_small": [
         "model.width=0.05",
+        "model.later_width=0.05",
         "steps.style.model.size=32",
         "steps.style.callbacks.clusters.minimum=0",
         "steps.gan.model.width=0.05",

@@ -3,11 +3,13 @@
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from canthus.data import DataError, face_data
 from canthus.data.augment import Augmentation
+from canthus.geometry import affine
 from canthus.models.san.gan import Generator
 from canthus.models.san.module import SANModule
 
@@ -21,14 +23,19 @@ def model_of(**options) -> SANModule:
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    data = face_data(
+def data(tmp_path_factory: pytest.TempPathFactory):
+    module = face_data(
         SANModule(SGD, **SMALL).input, "canthus.data.synthetic.Synthetic", name="synthetic", size=16, resolution=96,
         batch_size=4, train_parts=["train"], validation=0.25, cache=tmp_path_factory.mktemp("cache"), extent=2.0,
         augmentation=Augmentation(rotation=0, scale=0, shift=0.1, mirror=0),
     )  # fmt: skip
-    data.prepare_data()
-    data.setup("fit")
+    module.prepare_data()
+    module.setup("fit")
+    return module
+
+
+@pytest.fixture(scope="module")
+def batch(data) -> dict:
     return data.to_input(next(iter(data.train_dataloader())), "train", augment=True)
 
 
@@ -38,6 +45,12 @@ def test_the_input_is_the_box_and_a_fifth_more_on_each_side(batch: dict) -> None
     assert float(batch["image"].min()) >= -1
     assert float(batch["image"].max()) <= 1
     assert float(batch["image"].min()) < 0
+
+
+def test_points_come_back_from_the_jittered_crop(batch: dict, data) -> None:
+    faces = data.faces("train")
+    labels = torch.tensor(np.stack([faces[index].landmarks for index in batch["index"]]), dtype=torch.float32)
+    torch.testing.assert_close(affine.apply(batch["to_original"], batch["landmarks"]), labels, atol=1e-3, rtol=0)
 
 
 def test_learning_rate_groups_are_the_released_codes() -> None:

@@ -28,6 +28,15 @@ def test_parameter_counts_of_the_detector(landmarks: int, aggregated: bool, tota
     assert count(network, generators=True) - total == aggregated * 2 * 7_837_699
 
 
+def test_later_stages_may_be_wider() -> None:
+    network = small(later_width=0.5)
+    assert [
+        [layer.out_channels for layer in stage if hasattr(layer, "out_channels")] for stage in network.refinements
+    ] == [[64] * 8 + [6]] * 2
+    assert network.head[-2].out_channels == 6
+    assert [one.shape for one in network(torch.rand(1, 3, 64, 64))[0][-1]] == [(1, 6, 8, 8)]
+
+
 def test_parameter_counts_of_the_blocks() -> None:
     with torch.device("meta"):
         network, generator, discriminator = SAN(68), Generator(), Discriminator()

@@ -134,6 +134,8 @@ def test_pairs_hold_both_domains_in_every_batch() -> None:
     assert order(0) == order(0) != order(1)
     with pytest.raises(DataError, match=r"data.batch_size is 5"):
         DomainPairs([0], [1], batch_size=5, seed=0)
+    with pytest.raises(DataError, match=r"batch_size is 8, and the styles have 3 and 2 faces"):
+        DomainPairs([0, 1, 2], [3, 4], batch_size=8, seed=0)
 
 
 def test_swapping_the_domains_swaps_the_roles() -> None:

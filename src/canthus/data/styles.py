@@ -95,15 +95,16 @@ class Styles:
 
     Args:
         names: of `STYLES`.
+        option: key of the config that named them, for the message.
 
     Raises:
         DataError: an unknown name.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], option: str = "data.styles") -> None:
         unknown = [name for name in names if name not in STYLES]
         if unknown:
-            raise DataError(f"data.styles: there is no style {unknown[0]!r}; there are: {', '.join(STYLES)}")
+            raise DataError(f"{option}: there is no style {unknown[0]!r}; there are: {', '.join(STYLES)}")
         self.names = list(names)
 
     def __call__(self, image: Tensor, index: Tensor, random: torch.Generator | None) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from canthus.files import replacing
-from canthus.reporting.tables import markdown_table
+from canthus.reporting.tables import console_table, markdown_table
 
 __all__ = ["Cell", "corruptions_section", "corruptions_summary", "write_corruptions"]
 
@@ -216,15 +216,11 @@ def _markdown(content: Mapping[str, Any], measure: str) -> str:
 def print_corruptions(content: Mapping[str, Any]) -> None:
     """Show the table on the console."""
     from rich.console import Console
-    from rich.table import Table
 
     columns, rows = severity_table(content, "nme")
-    table = Table(title=f"NME in % of {content['normaliser']} by severity", caption=_headline(content))
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left")
-    for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value).replace("_", " ") for value in row))
-    Console().print(table)
+    named = [[str(name).replace("_", " "), *values] for name, *values in rows]
+    title = f"NME in % of {content['normaliser']} by severity"
+    Console().print(console_table(columns, named, title=title, caption=_headline(content)))
 
 
 def _headline(content: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from canthus.files import replacing
 from canthus.reporting.comparison import comparison_text
 from canthus.reporting.corruptions import corruptions_section
 from canthus.reporting.published import published_beside
+from canthus.reporting.styles import styles_section
 from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
 
 __all__ = ["write_summary"]
@@ -22,6 +23,7 @@ RECORDS = (
     "predictions.csv",
     "comparison.json",
     "corruptions.csv",
+    "styles.csv",
     "provenance.json",
     "train.log",
 )
@@ -53,7 +55,8 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     sections += [_poses(metrics), _regions(metrics), _published(metrics)]
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
-    sections += [corruptions_section(run_folder), _overlays(run_folder, overlays, shown), _provenance(run_folder)]
+    sections += [corruptions_section(run_folder), styles_section(run_folder)]
+    sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
     path = run_folder / "summary.md"
     with replacing(path) as temporary:
         temporary.write_text("\n".join(section for section in sections if section), encoding="utf-8")

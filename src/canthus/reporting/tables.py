@@ -25,6 +25,7 @@ __all__ = [
     "MissingFaces",
     "Prediction",
     "SubsetMetrics",
+    "console_table",
     "markdown_table",
     "read_metrics_json",
     "read_predictions",
@@ -331,10 +332,18 @@ def markdown_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> 
 
 def rich_table(metrics: Metrics) -> "Table":
     """The table of subsets for the console, with the normaliser in its title."""
+    columns, rows = subset_table(metrics)
+    title = f"{metrics['model']} on {data_name(metrics)}: NME in % of {metrics['normaliser']}"
+    return console_table(columns, rows, title=title)
+
+
+def console_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str, caption: str | None = None
+) -> "Table":
+    """What `markdown_table` is on a page, for the console."""
     from rich.table import Table
 
-    columns, rows = subset_table(metrics)
-    table = Table(title=f"{metrics['model']} on {data_name(metrics)}: NME in % of {metrics['normaliser']}")
+    table = Table(title=title, caption=caption)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if _is_numeric(rows, i) else "left")
     for row in rows:

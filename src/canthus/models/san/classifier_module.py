@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
@@ -40,6 +40,8 @@ class SANClassifierModule(lightning.LightningModule):
     """
 
     name = "san_classifier"
+    used_by: ClassVar[str] = "model=san_style model.clusters"
+    """Where the next step names this one's run."""
     initialised: Tensor
     network: Any
     """A model of timm, which describes its own."""

@@ -50,6 +50,7 @@ class SANModule(LandmarkModel):
         generators: run folder of ``model=san_style``, whose generators aggregate styles; null is the baseline without.
         stages: see `SAN`.
         width: see `SAN`.
+        later_width: see `SAN`.
         size: side of the input, pixels.
         stride: see `SAN`.
         sigma: deviation of the maps' Gaussians, input pixels; the released code: 4, half a cell.
@@ -76,6 +77,7 @@ class SANModule(LandmarkModel):
         generators: str | None = None,
         stages: int = 3,
         width: float = 1.0,
+        later_width: float | None = None,
         size: int = 128,
         stride: int = 8,
         sigma: float = 4.0,
@@ -89,7 +91,7 @@ class SANModule(LandmarkModel):
         generator_blocks: int = 6,
     ) -> None:
         super().__init__(scheme=scheme, stages=stages, optimizer=optimizer, scheduler=scheduler)
-        if size % stride or size % 4:
+        if size % stride:
             raise ValueError(f"model.size is {size}; it has to divide by the stride {stride} of the maps")
         if pretrained and width != 1:
             raise ValueError(f"model.pretrained needs model.width=1, which is {width}: the weights are VGG-16's")
@@ -99,6 +101,7 @@ class SANModule(LandmarkModel):
             stages=stages,
             aggregated=generators is not None,
             width=width,
+            later_width=later_width,
             stride=stride,
             batch_norm=batch_norm,
             initialisation=initialisation,

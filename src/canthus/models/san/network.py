@@ -86,6 +86,8 @@ class SAN(nn.Module):
         stages: S, at least 1; the paper has 3.
         aggregated: two streams; False is the baseline without generators.
         width: factor of all channels, for small machines; the paper: 1.
+        later_width: factor of the channels of stages 2 and up, ``width`` by default. With fewer channels than maps a
+            stage cannot pass on what the one before it found.
         stride: input pixels per cell of a map, 8 in the paper, or 4.
         batch_norm: in trunk, head and stages; the paper has none.
         initialisation: ``released``, normal with deviation 0.01 and no bias, or ``kaiming`` for all but the last
@@ -103,6 +105,7 @@ class SAN(nn.Module):
         stages: int = 3,
         aggregated: bool = True,
         width: float = 1.0,
+        later_width: float | None = None,
         stride: int = 8,
         batch_norm: bool = False,
         initialisation: str = "released",
@@ -110,20 +113,22 @@ class SAN(nn.Module):
         generator_blocks: int = 6,
     ) -> None:
         super().__init__()
-        if stages < 1 or width <= 0 or stride not in STRIDES:
+        later_width = width if later_width is None else later_width
+        if stages < 1 or min(width, later_width) <= 0 or stride not in STRIDES:
             raise ValueError(
-                f"stages={stages}, width={width}, stride={stride}: need stages >= 1, width > 0, stride 4, 8"
+                f"stages={stages}, width={width}, later_width={later_width}, stride={stride}: need stages >= 1, "
+                "widths > 0, stride 4, 8"
             )
         if initialisation not in INITIALISATIONS:
             raise ValueError(f"initialisation is {initialisation!r}; one of {', '.join(INITIALISATIONS)}")
         self.streams = 2 if aggregated else 1
         maps, head = num_landmarks + 1, [scaled(channels, width) for channels in FEATURES]
-        features, hidden = head[-1], scaled(HIDDEN, width)
+        features, hidden, refined = head[-1], scaled(HIDDEN, width), scaled(FEATURES[-1], later_width)
         self.trunk = Trunk(width, stride, batch_norm)
         self.head = Layers(self.trunk.channels, [(3, channels) for channels in head], batch_norm=batch_norm)
         first = [(3, features)] * 4 + [(1, hidden), (1, maps)]
         self.first = Layers(features, first, batch_norm=batch_norm, linear=True)
-        later = [(7, features)] * 3 + [(3, features)] * 4 + [(1, features), (1, maps)]
+        later = [(7, refined)] * 3 + [(3, refined)] * 4 + [(1, refined), (1, maps)]
         self.refinements = nn.ModuleList(
             Layers(
                 self.streams * features + (self.streams if number == 0 else 1) * maps,

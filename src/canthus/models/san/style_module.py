@@ -7,7 +7,7 @@ those of G_A, D_B likewise for A. Pictures are (B, 3, H, W) in [-1, 1].
 from collections.abc import Callable, Iterable, Sequence
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import lightning
 import torch
@@ -52,12 +52,17 @@ class DomainPairs:
         seed: of the run.
 
     Raises:
-        DataError: an odd batch size.
+        DataError: an odd batch size, or one whose half is larger than both domains.
     """
 
     def __init__(self, first: Sequence[int], second: Sequence[int], batch_size: int, seed: int) -> None:
         if batch_size % 2:
             raise DataError(f"data.batch_size is {batch_size}; half a batch is of one style and half of the other")
+        if batch_size // 2 > max(len(first), len(second)):
+            raise DataError(
+                f"data.batch_size is {batch_size}, and the styles have {len(first)} and {len(second)} faces: half a "
+                "batch has to be smaller"
+            )
         self.first, self.second = torch.tensor(first), torch.tensor(second)
         self.half, self.seed = batch_size // 2, seed
 
@@ -68,7 +73,7 @@ class DomainPairs:
         rounds = [
             self.first[torch.randperm(len(self.first), generator=random)] for _ in range(-(-pairs // len(self.first)))
         ]
-        first = torch.cat(rounds)[:pairs] if pairs else self.first[:0]
+        first = torch.cat(rounds)[:pairs]
         second = self.second[torch.randint(len(self.second), (pairs,), generator=random)]
         return torch.cat([first.view(-1, self.half), second.view(-1, self.half)], 1).flatten().tolist()
 
@@ -90,6 +95,8 @@ class SANStyleModule(lightning.LightningModule):
     """
 
     name = "san_style"
+    used_by: ClassVar[str] = "model=san model.generators"
+    """Where the next step names this one's run."""
 
     def __init__(
         self,
