@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := logs/demo
 
-.PHONY: env demo test test-slow lint format benchmarks wheel clean
+.PHONY: env demo picture benchmark benchmark-gpu benchmarks test test-slow lint format wheel clean
 
 env: $(STAMP)
 
@@ -17,6 +17,22 @@ demo: env ## train a small DAN on synthetic faces, evaluate it, leave pictures (
 	rm -rf $(DEMO)
 	$(BIN)/canthus-train experiment=demo hydra.run.dir=$(DEMO)
 	@echo "open $(DEMO)/summary.md and $(DEMO)/overlays/faces.png"
+
+picture: demo ## the README's picture, of the demo's rendered faces
+	mkdir -p docs/pictures
+	cp $(DEMO)/evaluation/synthetic-test/overlays/faces.png docs/pictures/faces.png
+
+# all models side by side, resumable, in hours: docs/protocol.md. One single-threaded run per core beats one run on all
+# cores; the GPU has one run at a time. --keep-going: a model that fails stops no other
+benchmark: JOBS ?= 2
+benchmark: THREADS ?= 1
+benchmark: SUITE := cpu
+benchmark-gpu: JOBS ?= 1
+benchmark-gpu: SUITE := gpu
+benchmark benchmark-gpu: env
+	$(if $(DATA),,$(error DATA=DIR is needed: the folder of 300-W, with helen/trainset and afw in it))
+	+$(if $(THREADS),OMP_NUM_THREADS=$(THREADS)) $(MAKE) --no-print-directory --keep-going -j$(JOBS) -f benchmark.mk \
+		SUITE=$(SUITE) BIN=$(BIN) report
 
 test: env ## every quick test
 	$(BIN)/pytest
@@ -33,13 +49,9 @@ format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmarks: env ## side by side with what the field uses; see benchmarks/README.md
-	$(BIN)/python benchmarks/data_path.py
-	$(BIN)/python benchmarks/reading.py
-	$(BIN)/python benchmarks/loop.py
-	$(BIN)/python benchmarks/patches.py
-	$(BIN)/python benchmarks/latency.py
-	$(BIN)/python benchmarks/maps.py
+benchmarks: env ## speed beside what the field uses, one table of ratios (QUICK=1, PEER=DIR): benchmarks/README.md
+	$(if $(DATA),CANTHUS_DATA=$(DATA)) $(BIN)/python benchmarks/run_all.py $(if $(QUICK),--quick) \
+		$(if $(PEER),--peer $(PEER)) $(if $(OUT),--output $(OUT))
 
 wheel: env
 	$(BIN)/python -m build --quiet

@@ -134,7 +134,13 @@ def _measure(data: FaceDataModule, cfg: DictConfig, faces: Sequence[Face], point
     import numpy as np
     import torch
 
-    from canthus.callbacks import Evaluation, other_normalisers
+    from canthus.callbacks import Evaluation
+    from canthus.callbacks.normalisers import (
+        check_normaliser,
+        known_normalisers,
+        other_normalisers,
+        with_label_distances,
+    )
     from canthus.metrics import FaceTable
 
     columns = {
@@ -144,12 +150,13 @@ def _measure(data: FaceDataModule, cfg: DictConfig, faces: Sequence[Face], point
         "visibility": np.stack([face.visibility for face in faces]),
         "box": np.stack([face.box for face in faces]),
     }
+    check_normaliser(cfg.normaliser, data)
+    others = other_normalisers(cfg.normalisers, cfg.normaliser, known_normalisers(data))
+    tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
+    table = FaceTable.build(**tensors, normaliser="face_box", scheme=data.scheme)
+    table = with_label_distances(table, (cfg.normaliser, *others), data, cfg.split)
     try:
-        table = FaceTable.build(
-            **{name: torch.from_numpy(values) for name, values in columns.items()},
-            normaliser=cfg.normaliser,
-            scheme=data.scheme,
-        )
+        table = table.under(cfg.normaliser, data.scheme)
     except ValueError as error:
         raise config.ConfigError(f"normaliser={cfg.normaliser}: {error}") from error
     return Evaluation.of(
@@ -158,5 +165,5 @@ def _measure(data: FaceDataModule, cfg: DictConfig, faces: Sequence[Face], point
         data.subset_members(cfg.split),
         data.scheme,
         threshold=cfg.threshold,
-        normalisers=other_normalisers(cfg.normalisers, cfg.normaliser, data.scheme),
+        normalisers=others,
     )

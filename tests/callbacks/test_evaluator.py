@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from canthus.callbacks import Evaluator
+from canthus.data import DataError
 from canthus.schemes import load_scheme
 
 
@@ -104,3 +105,45 @@ def test_a_face_on_which_the_model_diverges_is_reported(make_data, make_model, m
     assert full["nme_initial"] == pytest.approx(result.initial["full"][found].mean().item())
     assert metrics["missing"] == {"treated": "failure", "faces": [str(data.faces("val")[3].image)]}
     assert "1 faces have no estimate" in (tmp_path / "summary.md").read_text()
+
+
+def five_by_hand(points: np.ndarray) -> np.ndarray:
+    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
+
+
+def test_five_of_68_predicted_points_over_the_labels_eye_corners(make_data, make_model, make_trainer, tmp_path) -> None:
+    """What makes methods of five and of 68 points comparable: the same five points, the same distance."""
+    whole, data, _, model = evaluated(make_data, make_model, make_trainer)
+    reduced, trainer = make_data(model, scheme=5), make_trainer()
+    trainer.callbacks[0] = evaluator = Evaluator("inter_ocular", normalisers="all")
+    trainer.validate(model, reduced, verbose=False)
+    table = evaluator.result.table
+    assert table.points.shape[1:] == (2, 5, 2)
+    for row, face in enumerate(data.faces("val")):
+        truth = five_by_hand(face.landmarks)
+        distance = np.linalg.norm(face.landmarks[36] - face.landmarks[45])
+        for stage in range(2):
+            points = five_by_hand(whole.table.points[row, stage].numpy())
+            nme = 100 * np.linalg.norm(points - truth, axis=1).mean() / distance
+            assert table.nme[row, stage].item() == pytest.approx(nme, rel=1e-3)
+    assert set(evaluator.result.others) == {"inter_pupil", "box", "box_diagonal", "face_box", "face_box_diagonal"}
+    assert trainer.callback_metrics["val/nme_inter_ocular"].item() == pytest.approx(table.nme[:, -1].mean().item())
+    # subsets keep the distances of their own faces
+    some = table.select(torch.arange(len(table)) % 2 == 1)
+    torch.testing.assert_close(some.under("inter_ocular", data.scheme).nme, table.nme[1::2])
+
+
+def test_points_that_a_model_does_not_place(make_data, make_model, make_trainer) -> None:
+    model, trainer = make_model(scheme=5), make_trainer()
+    with pytest.raises(DataError, match=r"data.scheme=68: the model places the points of scheme '5'"):
+        trainer.validate(model, make_data(model), verbose=False)
+
+
+def test_a_face_whose_labels_lack_the_normaliser(make_data, make_model, make_trainer) -> None:
+    model = make_model(scheme=5)
+    data, trainer = make_data(model, scheme=5), make_trainer()
+    data.prepare_data()
+    data.setup("validate")
+    data.faces("val")[3].visibility[36:42] = [0, 2, 2, 2, 2, 2]
+    with pytest.raises(DataError, match=r"normaliser=inter_ocular: .* not labelled on face\(s\) 3"):
+        trainer.validate(model, data, verbose=False)

@@ -130,6 +130,25 @@ def test_held_out_faces_are_those_of_a_run(
     assert "## Compared with dan" in (second / "summary.md").read_text()
 
 
+def test_five_points_of_a_run(trained: Path, run_command, small_300w: Path, cache: Path, tmp_path: Path) -> None:
+    """A model of 68 points and its 68 predicted points, both scored as five over the labels' outer eye corners."""
+    options = ["data=w300", f"data.root={small_300w}", "data.allow_partial=true", "data.validation=0.25", "split=val"]
+    options += [f"paths.cache={cache}", "overlays=2"]
+    five = ["data.scheme=5", "normaliser=inter_ocular", "normalisers=[inter_pupil]"]
+    whole, ours, theirs = tmp_path / "whole", tmp_path / "ours", tmp_path / "theirs"
+    assert run_command("evaluate", f"run={trained}", *options, f"output={whole}") == 0
+    assert run_command("evaluate", f"run={trained}", *options, *five, "corruptions=blur", f"output={ours}") == 0
+    assert run_command("evaluate", f"predictions={whole / 'predictions.csv'}", *options, *five, f"output={theirs}") == 0
+    ran, scored = (metrics_of(folder)["subsets"]["full"] for folder in (ours, theirs))
+    assert ran["nme"] == pytest.approx(scored["nme"], rel=1e-4)
+    assert ran["nme"] != pytest.approx(metrics_of(whole)["subsets"]["full"]["nme"], rel=1e-3)
+    for subset in (ran, scored):
+        assert subset["other_normalisers"]["inter_pupil"]["nme"] > 1.2 * subset["nme"]
+    corrupted = json.loads((ours / "corruptions.json").read_text())
+    assert (corrupted["normaliser"], metrics_of(ours)["scheme"]) == ("inter_ocular", "5")
+    assert (ours / "overlays" / "faces.png").is_file()
+
+
 def test_five_points_of_68(score, small_300w: Path) -> None:
     truth = labels(small_300w)
     status, folder = score(truth, "data.scheme=5", "normaliser=inter_pupil")

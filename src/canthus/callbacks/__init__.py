@@ -4,7 +4,7 @@ from canthus.callbacks.belief_maps import BeliefMaps
 from canthus.callbacks.checkpoint import Checkpoint
 from canthus.callbacks.detection import DetectionEvaluator, DetectionResult
 from canthus.callbacks.ema import EMA
-from canthus.callbacks.evaluation import Evaluation, other_normalisers
+from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.metrics_file import MetricsFile
 from canthus.callbacks.overlays import Overlays
@@ -26,5 +26,4 @@ __all__ = [
     "StageSchedule",
     "StyleClusters",
     "StylePreviews",
-    "other_normalisers",
 ]

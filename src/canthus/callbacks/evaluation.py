@@ -9,10 +9,10 @@ from torch import Tensor
 
 from canthus.callbacks.poses import PoseErrors
 from canthus.data.face import OCCLUDED, DataError
-from canthus.metrics import FaceTable, bootstrap_interval, normaliser_names
+from canthus.metrics import FaceTable, bootstrap_interval
 from canthus.schemes import Scheme
 
-__all__ = ["Evaluation", "other_normalisers"]
+__all__ = ["Evaluation"]
 
 
 @dataclass(frozen=True)
@@ -110,20 +110,3 @@ class Evaluation:
             if name in self.poses:
                 report[name]["pose"] = self.poses[name].summary()
         return report
-
-
-def other_normalisers(wanted: str | Sequence[str] | None, normaliser: str, scheme: Scheme) -> tuple[str, ...]:
-    """Further normalisers as a user names them: a list, one name, or ``all`` that the scheme has.
-
-    Raises:
-        DataError: a name that the scheme does not have.
-    """
-    known = normaliser_names(scheme)
-    names = known if wanted == "all" else (wanted,) if isinstance(wanted, str) else tuple(wanted or ())
-    for name in names:
-        if name not in known:
-            raise DataError(
-                f"normalisers={name}: scheme {scheme.name!r} has no such normaliser; choose from {', '.join(known)}, "
-                "or write normalisers=all"
-            )
-    return tuple(dict.fromkeys(name for name in names if name != normaliser))

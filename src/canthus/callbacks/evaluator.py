@@ -8,7 +8,13 @@ import lightning
 import torch
 from torch import Tensor
 
-from canthus.callbacks.evaluation import Evaluation, other_normalisers
+from canthus.callbacks.evaluation import Evaluation
+from canthus.callbacks.normalisers import (
+    check_normaliser,
+    known_normalisers,
+    other_normalisers,
+    with_label_distances,
+)
 from canthus.callbacks.passes import PassCallback
 from canthus.callbacks.poses import PoseErrors, true_poses
 from canthus.data.batch import Batch
@@ -17,6 +23,7 @@ from canthus.geometry import affine
 from canthus.geometry.generic_face import SCHEME
 from canthus.metrics import FaceErrors, FacePoses
 from canthus.models.estimates import Estimates
+from canthus.schemes import Scheme, reduce_points
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
@@ -29,6 +36,8 @@ class Evaluator(PassCallback):
 
     Logged as ``<split>/nme_<normaliser>`` (last stage, all faces), ``..._stage<n>`` and ``..._<subset>``, in percent.
     For methods that estimate the head's pose also ``<split>/mae_pose`` and ``<split>/geodesic_pose``, in degrees.
+    Where the data has fewer points than the model places (``data.scheme=5``), the estimates are reduced as the labels
+    are.
 
     Args:
         normaliser: see `canthus.metrics.normaliser_distance`.
@@ -47,23 +56,29 @@ class Evaluator(PassCallback):
         self._errors: FaceErrors | None = None
         self._poses: FacePoses | None = None
         self._has_initial = self._has_bound = False
+        self._reduced_from: Scheme | None = None
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Refuse a normaliser that the scheme does not have before anything is trained.
+        """Refuse a normaliser or a scheme that cannot be evaluated before anything is trained.
 
         Raises:
-            DataError: naming those that it has.
+            DataError: naming those that can.
         """
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        try:
-            FaceErrors(data.scheme.name, self.normaliser)
-        except ValueError as error:
-            raise DataError(f"normaliser={self.normaliser}: {error}") from error
-        other_normalisers(self.normalisers, self.normaliser, data.scheme)
+        check_normaliser(self.normaliser, data)
+        self._others(data)
+        scheme: Scheme = pl_module.scheme  # type: ignore[assignment]
+        self._reduced_from = None if scheme.name == data.scheme.name else scheme
+        if self._reduced_from and data.scheme.name not in scheme.reductions:
+            raise DataError(
+                f"data.scheme={data.scheme.name}: the model places the points of scheme {scheme.name!r}, which reduces "
+                f"to {', '.join(scheme.reductions) or 'no other'}; choose one of these"
+            )
 
     def _begin(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self._errors = FaceErrors(data.scheme.name, self.normaliser).to(pl_module.device)
+        # gathered under a distance that every face has, whatever its points; measured under the chosen one at the end
+        self._errors = FaceErrors(data.scheme.name, "face_box").to(pl_module.device)
         self._poses = FacePoses().to(pl_module.device)
         self._has_bound = data.scheme.name == SCHEME
 
@@ -78,6 +93,9 @@ class Evaluator(PassCallback):
         if estimates.pose is not None:
             shapes += self._add_poses(estimates.pose, batch)
         points = affine.apply(to_original[:, None], torch.stack(shapes, 1).float())
+        if self._reduced_from:
+            reduced = reduce_points(points.double().cpu().numpy(), self._reduced_from, self._errors.scheme)
+            points = torch.from_numpy(reduced).to(points)
         landmarks = affine.apply(to_original, batch["landmarks"])
         # the crop is upright outside training, so corners map to corners
         box = affine.apply(to_original, batch["box"].unflatten(1, (2, 2))).flatten(1)
@@ -98,7 +116,9 @@ class Evaluator(PassCallback):
         if not self._errors.update_called:
             return
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        table = self._errors.compute()
+        others = self._others(data)
+        table = with_label_distances(self._errors.compute(), (self.normaliser, *others), data, split)
+        table = table.under(self.normaliser, data.scheme)
         self._errors = None
         poses = bound = None
         if self._poses is not None and self._poses.update_called:
@@ -117,12 +137,15 @@ class Evaluator(PassCallback):
             data.subset_members(split),
             data.scheme,
             threshold=self.threshold,
-            normalisers=other_normalisers(self.normalisers, self.normaliser, data.scheme),
+            normalisers=others,
             initial=initial,
             poses=poses,
         )
         for name, value in self._logged(self.result).items():
             pl_module.log(f"{split}/{name}", value, prog_bar=name == f"nme_{self.normaliser}", rank_zero_only=False)
+
+    def _others(self, data: "FaceDataModule") -> tuple[str, ...]:
+        return other_normalisers(self.normalisers, self.normaliser, known_normalisers(data))
 
     def _logged(self, result: Evaluation) -> dict[str, float]:
         nme = f"nme_{self.normaliser}"

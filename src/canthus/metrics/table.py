@@ -1,6 +1,7 @@
 """The table of an evaluation: one row per face, from which every number of a report follows."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class FaceTable:
         found: (N,) bool, False for faces with a point that is not finite at some stage: no prediction, or a model that
             diverged on them. From that stage on their errors are infinite.
         normaliser: name of the distance.
+        lent: name -> (N,) further distances, original-image pixels, between points that the scheme does not have.
     """
 
     index: Tensor
@@ -38,6 +40,7 @@ class FaceTable:
     nme: Tensor
     found: Tensor
     normaliser: str
+    lent: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -84,9 +87,9 @@ class FaceTable:
                 f"a boolean mask of the table's {len(self)} faces is needed"
             )
         mask = mask.to(self.index.device)
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns = {column.name: getattr(self, column.name) for column in fields(self)}
         chosen: dict[str, Any] = {name: value[mask] for name, value in columns.items() if isinstance(value, Tensor)}
-        return replace(self, **chosen)
+        return replace(self, **chosen, lent={name: value[mask] for name, value in self.lent.items()})
 
     def region_nme(self, scheme: Scheme) -> dict[str, Tensor]:
         """(N, S) percent per region of the scheme: the same distance, only the region's points.
@@ -113,9 +116,11 @@ class FaceTable:
         Raises:
             ValueError: a normaliser that the scheme does not have or some face does not allow.
         """
-        distance = functional.normaliser_distance(
-            self.landmarks, self.visibility, self.box, normaliser, scheme, self.index
-        )
+        distance = self.lent.get(normaliser)
+        if distance is None:
+            distance = functional.normaliser_distance(
+                self.landmarks, self.visibility, self.box, normaliser, scheme, self.index
+            )
         nme, _ = _errors(self.points, self.landmarks, self.visibility, distance)
         return replace(self, distance=distance, nme=nme, normaliser=normaliser)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from canthus.schemes.parsing import parse_scheme, same_points_as
 from canthus.schemes.scheme import Scheme
 
-__all__ = ["Scheme", "load_scheme", "reduce_landmarks"]
+__all__ = ["Scheme", "load_scheme", "reduce_landmarks", "reduce_points"]
 
 
 def load_scheme(name: str | int) -> Scheme:
@@ -56,20 +56,38 @@ def reduce_landmarks(
         )
     if target == source.name:
         return landmarks, visibility
-    if target not in source.reductions:
-        known = ", ".join(source.reductions) or "nothing"
-        raise ValueError(
-            f"no reduction from scheme {source.name!r} to {target!r} is defined; {source.name!r} reduces to: {known}"
-        )
-    points, starts, shares = _table(source, target)
+    means = reduce_points(landmarks, source, target)
+    points, starts, _ = _table(source, target)
     seen = np.minimum.reduceat(visibility[points], starts)
-    means = np.add.reduceat(landmarks[points] * shares, starts, axis=0)
     return np.where(seen[:, None] > 0, means, np.nan), seen
+
+
+def reduce_points(points: NDArray[np.floating], source: Scheme, target: str) -> NDArray[np.float64]:
+    """Derive the points of a smaller scheme where all are known, as those of a prediction are.
+
+    Args:
+        points: (..., K, 2) in the source scheme.
+        source: the scheme of the points.
+        target: name of the scheme wanted.
+
+    Returns:
+        (..., T, 2).
+
+    Raises:
+        ValueError: the reduction is not defined.
+    """
+    chosen, starts, shares = _table(source, target)
+    return np.add.reduceat(points[..., chosen, :] * shares, starts, axis=-2)
 
 
 @cache
 def _table(source: Scheme, target: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """A reduction as arrays: source points in the order of the target's, where each target begins, (x, y) shares."""
+    if target not in source.reductions:
+        known = ", ".join(source.reductions) or "nothing"
+        raise ValueError(
+            f"no reduction from scheme {source.name!r} to {target!r} is defined; {source.name!r} reduces to: {known}"
+        )
     blends = source.reductions[target]
     rows = [(point, blend.x.get(point, 0), blend.y.get(point, 0)) for blend in blends for point in blend.points]
     points, *shares = zip(*rows, strict=True)
