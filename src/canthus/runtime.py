@@ -36,6 +36,7 @@ __all__ = [
     "load_config",
     "load_model",
     "load_weights",
+    "machine",
     "one_job_of_a_sweep",
     "recorded",
 ]
@@ -116,7 +117,7 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
         **_code_version(),
         "packages": {name: _package_version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "machine": _machine(),
+        "machine": machine(),
         "earlier": _earlier(folder),
     }
     _save_config(folder, cfg)
@@ -210,7 +211,7 @@ def _package_version(name: str) -> str | None:
         return None
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """What numbers and times depend on; no names of hosts or people."""
     return {
         "system": platform.platform(),
