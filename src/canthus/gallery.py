@@ -89,7 +89,12 @@ class Photographs:
 
 
 def draw_face_stages(
-    row: Prediction, config: Mapping[str, Any], split: str, scheme: str, photographs: Photographs, model: Predictor | None
+    row: Prediction,
+    config: Mapping[str, Any],
+    split: str,
+    scheme: str,
+    photographs: Photographs,
+    model: Predictor | None,
 ) -> DrawnFace:
     """Draw every stage of one face; without a model the last one alone, from predictions.csv.
 
@@ -127,8 +132,8 @@ def draw_face_stages(
         moved = _moved(located, row)
         if moved > CLOSE:
             notes.append(
-                f"drawn by the checkpoint as it is now, up to {100 * moved:.0f} % of the box from where predictions.csv "
-                "has the points"
+                f"drawn anew from the photograph; the points are up to {100 * moved:.0f} % of the box from those of "
+                "predictions.csv"
             )
     tiles = stage_tiles(
         pixels,

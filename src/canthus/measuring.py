@@ -67,7 +67,9 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig") -> Measured:
         torch.set_num_threads(before)
     for pictures in measured.common.values():
         if not any(picture.face.pictures for picture in pictures):
-            measured.missing += [f"{picture.row.label}: {note}" for picture in pictures for note in picture.face.notes][:1]
+            measured.missing += [f"{picture.row.label}: {note}" for picture in pictures for note in picture.face.notes][
+                :1
+            ]
     return measured
 
 
@@ -94,16 +96,18 @@ def _draw(group: Group, row: Row, model: Predictor | None, photographs: Photogra
     if record.predictions is None:
         return
     if group.protocol.shown != "as they are":
-        measured.missing.append(f"{row.label} in protocol {group.name}: no pictures, its faces were shown {group.protocol.shown}")
+        measured.missing.append(
+            f"{row.label} in protocol {group.name}: no pictures, its faces were shown {group.protocol.shown}"
+        )
         return
     for rank, number in chosen_faces(group, row):
         prediction = record.predictions[group.keys[number]]
-        face = draw_face_stages(prediction, record.config, group.protocol.split, group.protocol.scheme, photographs, model)
+        face = draw_face_stages(
+            prediction, record.config, group.protocol.split, group.protocol.scheme, photographs, model
+        )
         common = rank in COMMON
         kept = measured.common if common else measured.own
         kept.setdefault(group, []).append(Picture(rank, row, face.last if common else face))
-
-
 
 
 def chosen_faces(group: Group, row: Row) -> Iterator[tuple[str, int]]:

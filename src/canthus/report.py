@@ -71,6 +71,7 @@ def report(cfg: DictConfig) -> None:
 
 def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:
     """How the page was made."""
+    import os
     from datetime import UTC, datetime
 
     import torch
@@ -87,7 +88,9 @@ def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:
     ]
     if cfg.measure and cfg.latency:
         threads = cfg.threads or torch.get_num_threads()
-        facts.append(("latency", f"median of {cfg.latency} passes, {cfg.device}, {threads} threads, batch 1"))
+        busy = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+        words = f"{threads} thread{'s' if threads > 1 else ''}{busy}"
+        facts.append(("latency", f"batch 1, median of {cfg.latency} passes on {cfg.device}, {words}"))
     else:
         facts.append(("latency", "not measured for this page"))
     return facts

@@ -1,7 +1,7 @@
 """What the papers claim, and what came of it here: ``claims.yaml``, a claim per entry.
 
-``verdict`` is one of `VERDICTS`; ``measured`` says how, ``command`` what to type, ``figures`` what came out. A claim that
-nobody has measured stands there, too, without a command or figures.
+``verdict`` is one of `VERDICTS`; ``measured`` says how, ``command`` what to type, ``figures`` what came out. A claim
+that nobody has measured stands there, too, without a command or figures.
 """
 
 from collections.abc import Mapping

@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from canthus.reporting.curves import BEYOND, ced_steps, words
 from canthus.reporting.page.charts import Axis, Series, line_chart, nice_ticks, scatter_chart
-from canthus.reporting.page.evidence import severities
+from canthus.reporting.page.difficulties import severities
 from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.protocols import Group, Row
 from canthus.reporting.page.results import cost_of
 
-__all__ = ["Chart", "ced_chart", "cost_chart", "corruption_charts", "legend", "stage_chart"]
+__all__ = ["Chart", "ced_chart", "corruption_charts", "cost_chart", "legend", "stage_chart"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Chart:
     note: str = ""
 
 
-def legend(group: Group) -> list[Series]:
-    """The rows of a protocol, in their order."""
-    return [Series(row.label, row.colour, ()) for row in group.rows]
+def legend(rows: Sequence[Row]) -> list[Series]:
+    """Rows as lines without points."""
+    return [Series(row.label, row.colour, ()) for row in rows]
 
 
 def ced_chart(group: Group) -> Chart | None:
-    """Cumulative errors of the last stage over all faces; of several seeds together, which is the mean of their curves."""
+    """Cumulative errors of the last stage over all faces; seeds together, which is the mean of their curves."""
     limit = BEYOND * group.protocol.threshold
     lines = []
     for row in group.rows:
@@ -43,7 +43,9 @@ def ced_chart(group: Group) -> Chart | None:
         places, shares = ced_steps(np.concatenate(known), limit)
         auc = row.number(group.whole, "auc")
         about = f"AUC {auc.value:.1f}" if auc else ""
-        lines.append(Series(row.label, row.colour, [*zip(places.tolist(), (100 * shares).tolist(), strict=True)], about))
+        lines.append(
+            Series(row.label, row.colour, [*zip(places.tolist(), (100 * shares).tolist(), strict=True)], about)
+        )
     if not lines:
         return None
     threshold = group.protocol.threshold

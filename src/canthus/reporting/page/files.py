@@ -7,7 +7,7 @@ from typing import Any
 
 from canthus.files import replacing
 from canthus.reporting.claims import claims
-from canthus.reporting.page import evidence
+from canthus.reporting.page import literature, provenance
 from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.page import Context, Section, overview_table
 from canthus.reporting.page.protocols import Group, Row
@@ -30,12 +30,12 @@ def write_markdown(path: Path, title: str, sections: Sequence[Section], context:
         parts.append(f"## {section.group.name}. {harmless(section.title)}")
         parts.append("\n".join(f"- {term}: {harmless(text)}" for term, text in section.facts))
         tables = [section.main, *(table for _, table in section.parts), *section.differences]
-        tables += [table for table, _ in section.difficulties] + section.beside
+        tables += [table for table, *_ in section.difficulties] + section.beside
         parts += map(as_markdown, tables)
-    parts += ["## Claims of the papers", as_markdown(evidence.claims_table(claims(), models))]
-    elsewhere = evidence.elsewhere_tables([model.lower() for model in models])
+    parts += ["## Claims of the papers", as_markdown(literature.claims_table(claims(), models))]
+    elsewhere = literature.elsewhere_tables([model.lower() for model in models])
     parts += ["## Published, on other faces", *map(as_markdown, elsewhere)] if elsewhere else []
-    parts += ["## Provenance", as_markdown(evidence.provenance_table([section.group for section in sections]))]
+    parts += ["## Provenance", as_markdown(provenance.provenance_table([section.group for section in sections]))]
     missing = "\n".join(f"- {harmless(one)}" for one in context.missing) or "Nothing."
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join([*parts, "## What is missing", missing]) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ for (const figure of document.querySelectorAll("figure.table")) {
     const cell = row.cells[place];
     return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
   };
-  const empty = (value) => value === "–" || value === "";
+  const empty = (value) => value === "-" || value === "";
   heads.forEach((head, place) => {
     head.setAttribute("aria-sort", "none");
     head.querySelector("button").addEventListener("click", () => {

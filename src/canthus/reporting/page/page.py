@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from canthus.files import replacing
 from canthus.reporting.claims import claims
-from canthus.reporting.page import evidence, figures, results
+from canthus.reporting.page import difficulties, figures, literature, provenance, results, significance
+from canthus.reporting.page.charts import Series
 from canthus.reporting.page.measured import Costs, Measured
 from canthus.reporting.page.protocols import Group
-from canthus.reporting.page.significance import compare_rows
 from canthus.reporting.page.tables import Column, Table, number_cell, text_cell
 
 __all__ = ["Context", "Section", "page_sections", "write_page"]
@@ -46,7 +45,7 @@ class Section:
         main: the table of models x subsets.
         charts: beside each other.
         parts: further tables, with a heading each.
-        difficulties: per seed of the corruptions a table and its charts.
+        difficulties: per seed of the corruptions a table, the legend and the charts.
         differences: tables of significance.
         beside: measured and published.
     """
@@ -56,7 +55,7 @@ class Section:
     main: Table
     charts: list[figures.Chart]
     parts: list[tuple[str, Table]]
-    difficulties: list[tuple[Table, list[figures.Chart]]] = field(default_factory=list)
+    difficulties: list[tuple[Table, list[Series], list[figures.Chart]]] = field(default_factory=list)
     differences: list[Table] = field(default_factory=list)
     beside: list[Table] = field(default_factory=list)
 
@@ -91,8 +90,8 @@ def _section(group: Group, costs: Costs) -> Section:
         ("Face boxes", results.detection_table(group)),
         ("Other measures", results.other_table(group)),
     ]
-    pairs = compare_rows(group)
-    differences = [evidence.matrix_table(group, pairs), evidence.pair_table(group, pairs)]
+    pairs = significance.compare_rows(group)
+    differences = [significance.matrix_table(group, pairs), significance.pair_table(group, pairs)]
     section = Section(
         group,
         facts,
@@ -100,23 +99,16 @@ def _section(group: Group, costs: Costs) -> Section:
         [chart for chart in charts if chart],
         [(title, table) for title, table in parts if table],
         differences=[table for table in differences if table],
-        beside=evidence.beside_tables(group),
+        beside=literature.beside_tables(group),
     )
-    for seed in _corruption_seeds(group):
-        names = _difficulties(group, seed)
-        table = evidence.corruption_table(group, seed, names)
-        section.difficulties.append((table, figures.corruption_charts(group, seed, names)))
+    for seed in difficulties.corruption_seeds(group):
+        names = difficulties.difficulties_of(group, seed)
+        table = difficulties.corruption_table(group, seed, names)
+        lines = figures.legend(
+            [row for row in group.rows if any(difficulties.severities(row, seed, name) for name in names)]
+        )
+        section.difficulties.append((table, lines, figures.corruption_charts(group, seed, names)))
     return section
-
-
-def _corruption_seeds(group: Group) -> list[Any]:
-    suites = [record.corruptions for row in group.rows for record in row.all_records if record.corruptions]
-    return list(dict.fromkeys(suite.get("seed") for suite in suites))
-
-
-def _difficulties(group: Group, seed: Any) -> list[str]:
-    suites = [record.corruptions for row in group.rows for record in row.all_records if record.corruptions]
-    return list(dict.fromkeys(name for suite in suites if suite.get("seed") == seed for name in suite["corruptions"]))
 
 
 def overview_table(sections: Sequence[Section]) -> Table:
@@ -172,13 +164,13 @@ def write_page(path: Path, title: str, sections: Sequence[Section], context: Con
         sections=sections,
         context=context,
         overview=overview_table(sections),
-        legends={section.group: figures.legend(section.group) for section in sections},
-        claims=evidence.claims_table(claims(), models),
-        elsewhere=evidence.elsewhere_tables([model.lower() for model in models]),
-        provenance=evidence.provenance_table([section.group for section in sections]),
-        # the shipped files, and a policy under which the browser runs this script and no other
-        script=Markup(script),  # noqa: S704
-        style=Markup(style),  # noqa: S704
+        legends={section.group: figures.legend(section.group.rows) for section in sections},
+        claims=literature.claims_table(claims(), models),
+        elsewhere=literature.elsewhere_tables([model.lower() for model in models]),
+        provenance=provenance.provenance_table([section.group for section in sections]),
+        # files of canthus, not of runs, and a policy under which the browser runs this script and no other
+        script=Markup(script),
+        style=Markup(style),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     with replacing(path) as temporary:

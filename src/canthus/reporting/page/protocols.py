@@ -142,7 +142,8 @@ class Row:
             if record.predictions is None:
                 return None
             columns.append([np.asarray(record.predictions[key].nme_per_stage)[stage] for key in keys])
-        return np.mean(np.array(columns, dtype=np.float64), axis=0)
+        mean: NDArray[np.float64] = np.mean(np.array(columns, dtype=np.float64), axis=0)
+        return mean
 
     @staticmethod
     def _subset(record: Record, name: str) -> Mapping[str, Any]:
@@ -269,7 +270,9 @@ def _rows(members: Sequence[Record]) -> list[Row]:
         if twin is not None and _same_figures(twin, record):
             row.copies.append(record)
         elif twin is not None:
-            record.problems.append(f"gives other figures than {twin.folder}, an evaluation of the same run: both are shown")
+            record.problems.append(
+                f"gives other figures than {twin.folder}, an evaluation of the same run: both are shown"
+            )
             rows[(*recipe, record.folder)] = Row([record])
         elif training.seed is None or training.seed in [one.training.seed for one in row.records if one.training]:
             rows[(*recipe, record.folder)] = Row([record])  # the same seed again, or none: no further seed
@@ -306,7 +309,7 @@ def _label(rows: Sequence[Row]) -> None:
         alike = [other for other in rows if other.model == row.model and places[other] != places[row]]
         words = [row.model, *([f"({names[places[row]]})"] if alike else []), *row.records[0].settings]
         if len(row.records) > 1:
-            words.append(f"×{len(row.records)} seeds")
+            words.append(f"({len(row.records)} seeds)")
         row.label = " ".join(words)
     for row in rows:
         twins = [other for other in rows if other.label == row.label and _shares_table(row, other)]

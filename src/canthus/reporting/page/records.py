@@ -277,7 +277,7 @@ def _check_numbers(metrics: Metrics, path: Path) -> None:
             values: list[Any] = [subset["faces"], subset["auc"], subset["failure_rate"]]
             values += [value for value in (subset["nme"], *subset["nme_per_stage"]) if value is not None]
             values += list(subset.get("nme_interval", ()))
-            values += [subset[key] for key in ("nme_initial", "missing") if key in subset]  # type: ignore[literal-required]
+            values += [subset[key] for key in ("nme_initial", "missing") if key in subset]
             for other in subset.get("other_normalisers", {}).values():
                 values += [other["nme"]] if other["nme"] is not None else []
             values += [value for key, value in subset.get("pose", {}).items() if key not in ("truth", "mae_interval")]

@@ -1,10 +1,12 @@
 """The tables of one protocol: accuracy and cost, subsets, regions, head poses, boxes, other measures."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from canthus.reporting.page.measured import Cost, Costs
 from canthus.reporting.page.protocols import Group, Number, Row
-from canthus.reporting.page.tables import Cell, Column, Table, heated, number_cell, text_cell
+from canthus.reporting.page.tables import NOTHING, Cell, Column, Table, heated, number_cell, text_cell
+from canthus.reporting.tables import interval_text
 
 __all__ = ["cost_of", "detection_table", "main_table", "other_table", "pose_table", "region_table", "subset_table"]
 
@@ -29,27 +31,33 @@ def main_table(group: Group, costs: Costs) -> Table:
     columns += [Column(f"stage {number + 1}", about="NME after this stage") for number in range(stages)]
     columns += [Column(f"AUC@{threshold}", about="area under the cumulative error curve, %"), Column(f"FR@{threshold}")]
     columns += [
-        Column("parameters, M"),
+        Column("M params", about="millions of parameters"),
         Column("GFLOP", about="a face, all stages: convolutions and matrix products, two a multiply-add"),
         Column("ms", about="from the cropped input to the points, batch 1, median"),
-        Column("ms with crop", about="from the decoded photograph and a box to the points, median"),
+        Column("ms, crop too", about="from the decoded photograph and a box to the points, median"),
         Column("training", about="wall time of the run, evaluation included"),
         Column("epochs"),
     ]
     rows = []
     for subset, faces in group.subsets:
         for row in group.subsets[subset, faces]:
-            cells = [_name(row), text_cell(subset), Cell(str(faces), faces), _headline(row, subset), _interval(row, subset)]
+            cells = [
+                _name(row),
+                text_cell(subset),
+                Cell(str(faces), faces),
+                _headline(row, subset),
+                _interval(row, subset),
+            ]
             cells += [number_cell(row.number(subset, "nme_initial"))] if starts else []
             cells += [number_cell(row.stage(subset, stage)) for stage in range(stages)]
             cells += [number_cell(row.number(subset, key)) for key in ("auc", "failure_rate")]
             rows.append([*cells, *_cost_cells(row, costs)])
     notes = [
-        f"{row.label}: {int(missing.value)} faces have no estimate; they are failures in AUC and FR, and NME is over the others."
+        f"{row.label}: {int(missing.value)} faces have no estimate: failures in AUC and FR; NME is over the others."
         for row in group.rows
         if (missing := row.number(group.whole, "missing"))
     ]
-    caption = f"Accuracy and cost. NME in % of {group.protocol.normaliser}"
+    caption = f"NME in % of {group.protocol.normaliser}"
     return Table("results", caption, columns, rows, choose=1, chosen=group.whole, filtered=True, notes=notes)
 
 
@@ -63,7 +71,7 @@ def _headline(row: Row, subset: str) -> Cell:
 
 def _interval(row: Row, subset: str) -> Cell:
     interval = row.records[0].metrics["subsets"][subset].get("nme_interval") if len(row.records) == 1 else None
-    return Cell("–") if not interval else Cell(f"{interval[0]:.2f} – {interval[1]:.2f}", interval[0])
+    return Cell(interval_text(interval) or NOTHING, interval[0] if interval else None)
 
 
 def _cost_cells(row: Row, costs: Costs) -> list[Cell]:
@@ -76,7 +84,7 @@ def _cost_cells(row: Row, costs: Costs) -> list[Cell]:
         number_cell(cost.operations / 1e9 if cost else None, 3),
         number_cell(cost.network.median if cost and cost.network else None, 1),
         number_cell(cost.photograph.median if cost and cost.photograph else None, 1),
-        Cell(duration(hours.value), hours.value) if hours else Cell("–"),
+        Cell(duration(hours.value), hours.value) if hours else text_cell(None),
         number_cell(epochs, 0),
     ]
 
@@ -96,10 +104,16 @@ def subset_table(group: Group) -> Table | None:
         return None
     columns = [Column("model", numeric=False), *(Column(f"{name} ({faces})") for name, faces in subsets)]
     rows = [
-        [_name(row), *(number_cell(row.number(name, "nme") if row in group.subsets[name, faces] else None) for name, faces in subsets)]
+        [
+            _name(row),
+            *(
+                number_cell(row.number(name, "nme") if row in group.subsets[name, faces] else None)
+                for name, faces in subsets
+            ),
+        ]
         for row in group.rows
     ]
-    caption = f"Parts and attributes (faces): NME of the last stage in % of {group.protocol.normaliser}"
+    caption = f"NME of the last stage in % of {group.protocol.normaliser}; number of faces in brackets"
     return Table("subsets", caption, columns, heated(rows))
 
 
@@ -116,7 +130,7 @@ def region_table(group: Group) -> Table | None:
             last = stage == row.stages - 1
             word = "last stage" if last else f"stage {stage + 1}"
             rows.append([_name(row), text_cell(word), *(number_cell(row.region(name, stage)) for name in names)])
-    caption = f"Regions of the face: NME in % of {group.protocol.normaliser}, subset {group.whole}"
+    caption = f"NME in % of {group.protocol.normaliser}, subset {group.whole}"
     return Table("regions", caption, columns, heated(rows, 2), choose=1, chosen="last stage")
 
 
@@ -137,36 +151,37 @@ def other_table(group: Group) -> Table | None:
             values: list[float | None] = []
             for record in row.records:
                 subset = record.metrics["subsets"][group.whole]
-                if name.startswith("visible"):
-                    values.append(subset["visible_only"]["nme"] if "visible_only" in subset else None)
-                else:
-                    other = subset.get("other_normalisers", {}).get(name.removeprefix("% of "))
-                    values.append(other["nme"] if other else None)
+                visible = name.startswith("visible")
+                other = subset.get("other_normalisers", {}).get(name.removeprefix("% of "))
+                measures = subset.get("visible_only") if visible else other
+                values.append(measures["nme"] if measures else None)
             cells.append(number_cell(Number.of(values)))
         rows.append(cells)
     columns = [Column("model", numeric=False), Column(f"% of {group.protocol.normaliser}"), *map(Column, found)]
-    return Table("other", f"Other measures, subset {group.whole}: columns do not compare with each other", columns, rows)
+    return Table("other", f"Last stage, subset {group.whole}: columns do not compare with each other", columns, rows)
 
 
 def pose_table(group: Group) -> Table | None:
     """Head poses of the methods that estimate them."""
     rows = []
     for row in group.rows:
-        poses = [record.metrics["subsets"][group.whole].get("pose") for record in row.records]
-        first = poses[0]
-        if first is None or any(pose is None for pose in poses):
+        found: list[Mapping[str, Any] | None] = [
+            record.metrics["subsets"][group.whole].get("pose") for record in row.records
+        ]
+        poses = [pose for pose in found if pose is not None]
+        if len(poses) != len(found):
             continue
-        values = [Number.of([pose.get(angle) if pose else None for pose in poses]) for angle in ANGLES]
-        bound = Number.of([pose.get("nme_bound") if pose else None for pose in poses])
-        faces = Cell(str(first["faces"]), first["faces"])
-        truth = "labels" if first["truth"] == "labels" else "PnP of the labels"
+        values = [Number.of([pose.get(angle) for pose in poses]) for angle in ANGLES]
+        bound = Number.of([pose.get("nme_bound") for pose in poses])
+        faces = Cell(str(poses[0]["faces"]), poses[0]["faces"])
+        truth = "labels" if poses[0]["truth"] == "labels" else "PnP of the labels"
         rows.append([_name(row), text_cell(truth), faces, *map(number_cell, values), number_cell(bound)])
     if not rows:
         return None
     columns = [Column("model", numeric=False), Column("against", numeric=False), Column("faces")]
     columns += [Column(name) for name in ("yaw", "pitch", "roll", "mean of the three", "geodesic")]
     columns += [Column("NME of the true pose", about="of the generic face: the bound of methods that project it")]
-    return Table("poses", "Head pose: mean errors in degrees", columns, rows)
+    return Table("poses", "Mean errors in degrees", columns, rows)
 
 
 def detection_table(group: Group) -> Table | None:
@@ -187,4 +202,4 @@ def detection_table(group: Group) -> Table | None:
         return None
     columns = [Column("model", numeric=False), Column("photographs"), Column("faces"), Column("overlap needed")]
     columns += [Column("average precision, %"), Column("recall, %")]
-    return Table("detection", "Face boxes found in whole photographs", columns, rows)
+    return Table("detection", "Boxes found in whole photographs", columns, rows)

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from canthus.reporting.page.protocols import Number
 from canthus.reporting.tables import markdown_table
 
-__all__ = ["Cell", "Column", "Table", "as_markdown", "harmless", "heated", "number_cell", "text_cell"]
+__all__ = ["NOTHING", "Cell", "Column", "Table", "as_markdown", "harmless", "heated", "number_cell", "text_cell"]
+
+
+NOTHING = "-"
+"""What stands where there is no value; it sorts last."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, whether it holds numbers, and what it means."""
+    """A column: its name, whether it holds numbers, what it means, and whether its texts are long."""
 
     name: str
     numeric: bool = True
     about: str = ""
+    wide: bool = False
 
 
 @dataclass
@@ -71,13 +76,13 @@ class Table:
 
 def text_cell(text: object, **looks: object) -> Cell:
     """A text; a dash for nothing."""
-    return Cell("–" if text is None or text == "" else str(text), **looks)  # type: ignore[arg-type]
+    return Cell(NOTHING if text is None or text == "" else str(text), **looks)  # type: ignore[arg-type]
 
 
 def number_cell(number: Number | float | None, digits: int = 2, **looks: object) -> Cell:
     """A number with its deviation over seeds; a dash for nothing."""
     if number is None:
-        return Cell("–", None, **looks)  # type: ignore[arg-type]
+        return Cell(NOTHING, None, **looks)  # type: ignore[arg-type]
     if not isinstance(number, Number):
         number = Number(float(number))
     text = f"{number.value:.{digits}f}"
