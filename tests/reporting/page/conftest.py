@@ -97,12 +97,17 @@ def suite_of(clean: float, seed: int = 0) -> dict:
     return content | {"mean_corruption_error": clean + 2.25, "relative_corruption_error": 225 / clean}
 
 
+@pytest.fixture(scope="session")
+def run_maker() -> type[RunMaker]:
+    return RunMaker
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> RunMaker:
     return RunMaker(tmp_path / "runs")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_suite():
     def make(folder: Path, clean: float, seed: int = 0) -> None:
         (folder / "corruptions.json").write_text(json.dumps(suite_of(clean, seed)))
