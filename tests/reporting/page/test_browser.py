@@ -81,7 +81,7 @@ def opened(browser, page_file: Path):
 
 def shown(page, column: int = 0) -> list[str]:
     rows = page.locator("#pA-results tbody tr:not([hidden])")
-    return [text.strip() for text in rows.locator(f":nth-child({column + 1})").all_inner_texts()]
+    return [text.strip() for text in rows.locator(f":scope > :nth-child({column + 1})").all_inner_texts()]
 
 
 def test_it_loads_nothing_and_says_nothing(opened) -> None:
