@@ -16,6 +16,8 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 12.0, 44.0
 COLOURS = 8
 """That the page has, see ``page.css``; further series repeat them with other dashes."""
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2 1 2 1 2")
+LETTER = 6.6
+"""Width of one, about."""
 POINTS = 500
 """Of a line at most: more than a screen can tell apart."""
 
@@ -113,21 +115,26 @@ def line_chart(
 
 
 def scatter_chart(series: Sequence[Series], x: Axis, y: Axis, *, about: str) -> Markup:
-    """A named dot per series; names step aside where dots are close."""
+    """A named dot per series; a name stands on the first side of its dot where nothing else is."""
+    dots = [_at(x, y, *line.points[0]) for line in series]
+    taken = [(left - 6, top - 6, left + 6, top + 6) for left, top in dots]
     parts = [_frame(x, y)]
-    taken: list[tuple[float, float]] = []
-    for line in sorted(series, key=lambda one: one.points[0][1]):
-        left, top = _at(x, y, *line.points[0])
-        word = top + 4
-        while any(abs(word - other) < 13 and abs(left - where) < 110 for where, other in taken):
-            word += 13
-        taken.append((left, word))
-        ends = left > WIDTH * 0.66
-        label = Markup('<text class="name" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-            left + (-8 if ends else 8), word, "end" if ends else "start", line.name
-        )
+    for line, (left, top) in zip(series, dots, strict=True):
+        width = LETTER * len(line.name)
+        sides = [(left + 8, top + 4), (left - 8 - width, top + 4), (left - width / 2, top - 9)]
+        sides += [(left - width / 2, top + 19), (left + 8, top + 17), (left - 8 - width, top + 17)]
+        boxes = [(across, down - 10, across + width, down + 3) for across, down in sides]
+        free = [box for box in boxes if box[0] >= LEFT and box[2] <= WIDTH and not any(_overlap(box, o) for o in taken)]
+        box = (free or boxes)[0]
+        taken.append(box)
+        label = Markup('<text class="name" x="{:.1f}" y="{:.1f}">{}</text>').format(box[0], box[3] - 3, line.name)
         parts.append(_series(line, Markup('<circle cx="{:.1f}" cy="{:.1f}" r="5"/>').format(left, top) + label))
     return _svg(parts, about)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes ``xyxy`` meet."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _svg(parts: Sequence[Markup], about: str) -> Markup:
