@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+PAGE = [f"reporting/page/page.{kind}" for kind in ("html.j2", "css", "js")] + ["reporting/claims.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def run(installed: Path, *arguments: str) -> str:
 
 
 def test_the_wheel_holds_configs_schemes_and_the_type_marker(installed: Path) -> None:
-    for name in ("conf/train.yaml", "conf/experiment/dan_300w.yaml", "schemes/68.yaml", "py.typed"):
+    for name in ("conf/train.yaml", "conf/experiment/dan_300w.yaml", "schemes/68.yaml", "py.typed", *PAGE):
         assert (installed / "canthus" / name).is_file(), name
 
 

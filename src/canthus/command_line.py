@@ -122,7 +122,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
             whole = compose(config_name, list(added.values()), return_hydra_config=True)
             searched = whole.hydra.sweeper.get("params") or {}
             compose(config_name, [*added.values(), *(_first_choice(f"{k}={v}") for k, v in searched.items())])
-            needed = ("run", "predictions", "source", "output")
+            needed = ("run", "runs", "predictions", "source", "output")
             absent = [key for key in needed if key in list(whole.keys()) and _is_absent(whole, key)]
             if absent:  # Hydra would fail on its own folder, which is made of them
                 raise ConfigError("needed but not given: " + ", ".join(f"{key}=..." for key in absent))

@@ -185,6 +185,21 @@ class InspectConfig:
     limits: Any = MISSING
 
 
+@dataclass
+class ReportConfig:
+    """Keys of report.yaml."""
+
+    runs: Any = MISSING
+    output: str = MISSING
+    title: str = "Facial landmark localisation: models side by side"
+    measure: bool = True
+    latency: int = 30
+    threads: int | None = None
+    device: str = "cpu"
+    faces: bool = True
+    trust: bool = False
+
+
 def higher_is_better(metric: str) -> bool:
     """Whether a logged metric is to be maximised.
 
@@ -224,6 +239,7 @@ def register_schemas() -> None:
     store.store(name="root_schema_study", node=StudyConfig)
     store.store(name="root_schema_predict", node=PredictConfig)
     store.store(name="root_schema_inspect", node=InspectConfig)
+    store.store(name="root_schema_report", node=ReportConfig)
 
 
 def conf_path() -> str:

@@ -163,11 +163,11 @@ def test_links_and_commands_exist(path: Path) -> None:
     """Files that pages link to are there; what they tell people to type is a command, target, group or experiment."""
     text = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if not target.startswith("http") and not target.endswith(("report.md", "use.md")):
+        if not target.startswith("http") and not target.endswith("use.md"):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
     entry_points = (REPOSITORY / "pyproject.toml").read_text()
     for command in set(re.findall(r"\bcanthus-[a-z]+", text)):
-        assert f"\n{command} = " in entry_points or command == "canthus-report", command
+        assert f"\n{command} = " in entry_points, command
     targets = (REPOSITORY / "Makefile").read_text()
     code = "\n".join(re.findall(r"^```.*?^```", text, flags=re.DOTALL | re.MULTILINE))
     typed = re.findall(r"^make ([a-z-]+)", code, flags=re.MULTILINE) + re.findall(r"`make ([a-z-]+)", text)

@@ -24,6 +24,7 @@ __all__ = [
     "draw_prediction",
     "face_tile",
     "stage_strip",
+    "stage_tiles",
 ]
 
 Colour = tuple[int, int, int]
@@ -150,7 +151,30 @@ def stage_strip(
         given = None if nme is None else len(nme)
         raise ValueError(f"a strip of {len(stages)} stages cannot take {len(names)} captions and {given} errors")
     bar = max(14, round(height / 12))
-    crop, place = _crop(image, np.asarray(box, dtype=np.float64), height - bar)
+    tiles = stage_tiles(image, stages, truth, box, scheme, side=height - bar, visibility=visibility, pose=pose)
+    texts = names if nme is None else [f"{name}  {error:.2f} %" for name, error in zip(names, nme, strict=True)]
+    return _row(
+        [np.vstack([tile, _caption(text, height - bar, bar)]) for tile, text in zip(tiles, texts, strict=True)], gap=2
+    )
+
+
+def stage_tiles(
+    image: Image,
+    stages: Sequence[ArrayLike],
+    truth: ArrayLike | None,
+    box: ArrayLike,
+    scheme: Scheme,
+    *,
+    side: int = 256,
+    visibility: ArrayLike | None = None,
+    pose: ArrayLike | None = None,
+) -> list[Image]:
+    """The tiles of `stage_strip` without captions, each (side, side, 3) uint8 RGB.
+
+    Raises:
+        ValueError: points that are not the scheme's, or an empty box.
+    """
+    crop, place = _crop(image, np.asarray(box, dtype=np.float64), side)
     if truth is not None:
         points, codes = _checked(truth, visibility, scheme)
         _lines(crop, _mapped(place, points), codes, scheme, TRUTH, 1)
@@ -161,9 +185,8 @@ def stage_strip(
         _overlay(tile, _mapped(place, points), codes, scheme, ESTIMATE)
         if pose is not None and i == len(stages) - 1:
             _axes(tile, _mapped(place, points), np.asarray(pose, dtype=np.float64))
-        text = names[i] if nme is None else f"{names[i]}  {nme[i]:.2f} %"
-        tiles.append(np.vstack([tile, _caption(text, tile.shape[1], bar)]))
-    return _row(tiles, gap=2)
+        tiles.append(tile)
+    return tiles
 
 
 def face_tile(

@@ -26,7 +26,7 @@ from canthus.metrics.landmarks import (
     NormalisedMeanError,
 )
 from canthus.metrics.pose import FacePoses, HeadPoseError, head_pose_errors
-from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired
+from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired, holm
 from canthus.metrics.table import FaceTable
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "failure_rate",
     "fddb_roc",
     "head_pose_errors",
+    "holm",
     "nme_over_all_points",
     "nme_per_face",
     "nme_pooled",

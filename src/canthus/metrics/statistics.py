@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONFIDENCE", "PairedComparison", "bootstrap_interval", "compare_paired"]
+__all__ = ["CONFIDENCE", "PairedComparison", "bootstrap_interval", "compare_paired", "holm"]
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -132,3 +132,20 @@ def _p_values(difference: NDArray[np.float64], seed: int) -> tuple[float, float]
         extreme += int((np.abs(signs @ difference) >= observed - tolerance).sum())
         left -= rows
     return (extreme + 1) / (RESAMPLES + 1), float(wilcoxon(difference).pvalue)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p values of a family of tests (Holm 1979): each may be held against the level of the whole family.
+
+    Args:
+        p_values: (M,) of the tests; none at all is no error.
+
+    Returns:
+        (M,) adjusted, in the same order, at most 1.
+    """
+    values = np.asarray(p_values, dtype=np.float64).reshape(-1)
+    order = values.argsort()
+    steps = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted

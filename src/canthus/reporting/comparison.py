@@ -24,13 +24,21 @@ from canthus.reporting.tables import (
 if TYPE_CHECKING:  # rich is needed by the console only
     from rich.table import Table
 
-__all__ = ["check_comparable", "comparison_table", "comparison_text", "write_comparison"]
+__all__ = [
+    "BOX_TOLERANCE",
+    "FaceKey",
+    "check_comparable",
+    "comparison_table",
+    "comparison_text",
+    "faces_by_key",
+    "write_comparison",
+]
 
 FILES = ("metrics.json", "predictions.csv")
 BOX_TOLERANCE = 0.01
 """Pixels: boxes are written with 4 decimals."""
 
-Key = tuple[str, str, str, int]
+FaceKey = tuple[str, str, str, int]
 """Part, photograph, file name, and number of the face among those of the file."""
 
 
@@ -68,7 +76,7 @@ def write_comparison(folder: Path, other: Path) -> dict[str, Any]:
     check_comparable(other)
     metrics = [read_metrics_json(place / "metrics.json") for place in (folder, other)]
     _check_same_measure(other, *metrics)
-    first, second = (_by_face(read_predictions(place / "predictions.csv")) for place in (folder, other))
+    first, second = (faces_by_key(read_predictions(place / "predictions.csv")) for place in (folder, other))
     _check_same_faces(other, first, second)
     errors = [np.array([rows[key].nme_per_stage for key in first])[:, -1] for rows in (first, second)]
     subsets = {}
@@ -150,8 +158,9 @@ def _check_same_measure(other: Path, first: Metrics, second: Metrics) -> None:
         )
 
 
-def _by_face(rows: Sequence[Prediction]) -> dict[Key, Prediction]:
-    found: dict[Key, Prediction] = {}
+def faces_by_key(rows: Sequence[Prediction]) -> dict[FaceKey, Prediction]:
+    """Rows of predictions.csv by what two evaluations of the same face share."""
+    found: dict[FaceKey, Prediction] = {}
     counts: dict[tuple[str, str, str], int] = {}
     for row in sorted(rows, key=lambda row: row.index):
         file = (row.part, row.photo, Path(row.image).name)
@@ -160,7 +169,7 @@ def _by_face(rows: Sequence[Prediction]) -> dict[Key, Prediction]:
     return found
 
 
-def _check_same_faces(other: Path, first: dict[Key, Prediction], second: dict[Key, Prediction]) -> None:
+def _check_same_faces(other: Path, first: dict[FaceKey, Prediction], second: dict[FaceKey, Prediction]) -> None:
     lone = [sorted(mine.keys() - theirs.keys()) for mine, theirs in ((first, second), (second, first))]
     if lone[0] or lone[1]:
         example = [f", such as {'/'.join(keys[0][1:3])} of part {keys[0][0] or '-'}" if keys else "" for keys in lone]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-__all__ = ["PublishedResult", "published_beside", "published_results"]
+__all__ = ["PublishedResult", "published_beside", "published_of", "published_results"]
 
 # data configs whose name is not the literature's without blanks and dashes
 _CONFIGS = {"w300": "300W", "aflw2000": "AFLW2000-3D"}
@@ -34,6 +34,16 @@ _SCHEMES = {"w300": "68", "wflw": "98", "cofw": "29", "cofw68": "68", "aflw19": 
 
 _TEST_ONLY = ("cofw", "cofw68")
 """Data configs whose whole test set the literature calls ``test``."""
+
+_METHODS = {
+    "cfan": "CFAN",
+    "dan": "DAN",
+    "fan_zhou": "Fan & Zhou",
+    "mdm": "MDM",
+    "mtcnn": "MTCNN",
+    "san": "SAN",
+}
+"""Model -> what tables of the literature call it."""
 
 _NORMALISERS = {
     "aflw19": {"face_box": "box", "face_box_diagonal": "diag"},
@@ -146,6 +156,19 @@ def published_beside(data: str, scheme: str, subset: str, normaliser: str, faces
     wanted = (_plain(_CONFIGS.get(data, data)), named, theirs, "NME")
     rows = [row for row in _rows() if (_plain(row.data), row.subset, row.normaliser, row.metric) == wanted]
     return sorted(rows, key=lambda row: row.value)
+
+
+def published_of(model: str) -> list[PublishedResult]:
+    """All rows about one of the eight methods, with any faces, points and normaliser: never a column of one table.
+
+    Args:
+        model: as metrics.json calls it; capitals do not count.
+
+    Returns:
+        The rows in the order of the file; empty where the file has none.
+    """
+    name = _METHODS.get(model.lower())
+    return [row for row in _rows() if row.method.partition(" (")[0] == name]
 
 
 @cache

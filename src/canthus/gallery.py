@@ -1,0 +1,171 @@
+"""Faces of an evaluation with every stage drawn: the model runs once more on the photographs that its files name."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from canthus.callbacks.drawing import stage_tiles
+from canthus.config import ConfigError
+from canthus.data import DataError, make_reader
+from canthus.data.face import Face, Reader
+from canthus.data.images import read_image
+from canthus.data.labels import reduced_face
+from canthus.inference import LocatedFace, Predictor
+from canthus.reporting.comparison import BOX_TOLERANCE
+from canthus.reporting.page.measured import DrawnFace
+from canthus.reporting.tables import Prediction
+from canthus.runtime import check_trust
+from canthus.schemes import load_scheme
+
+__all__ = ["Photographs", "draw_face_stages"]
+
+SIDE = 208
+"""Pixels of a tile."""
+QUALITY = 82
+"""Of the JPEGs."""
+CLOSE = 0.01
+"""Share of the box's side that a point may lie from where predictions.csv has it: the same estimate, from the
+photograph itself instead of the stored crop, and in other batches."""
+
+
+class Photographs:
+    """Pixels and labels of evaluated faces, from the data that the evaluation's config names.
+
+    Args:
+        trust: use a reader from outside canthus.
+    """
+
+    def __init__(self, *, trust: bool = False) -> None:
+        self.trust = trust
+        self._readers: dict[str, Reader | None] = {}
+        self._labels: dict[tuple[str, str], dict[str, list[Face]]] = {}
+
+    def pixels(self, row: Prediction, config: Mapping[str, Any]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: the photograph is not at hand.
+        """
+        reader = self._reader(config)
+        return read_image(Path(row.image)) if reader is None else reader.pixels(Path(row.image))
+
+    def label(self, row: Prediction, config: Mapping[str, Any], split: str) -> Face | None:
+        """The labelled face of a row; None where the data set is not at hand."""
+        reader = self._reader(config)
+        if reader is None:
+            return None
+        key = (_key(config), split)
+        if key not in self._labels:
+            parts = config["data"].get("test_parts" if split == "test" else "train_parts") or []
+            faces: dict[str, list[Face]] = {}
+            try:
+                for face in reader.faces(list(parts)):
+                    faces.setdefault(str(face.image), []).append(face)
+            except DataError:
+                faces = {}
+            self._labels[key] = faces
+        box = np.asarray(row.box)
+        alike = [face for face in self._labels[key].get(row.image, ()) if np.abs(face.box - box).max() < BOX_TOLERANCE]
+        return alike[0] if alike else None
+
+    def _reader(self, config: Mapping[str, Any]) -> Reader | None:
+        key = _key(config)
+        if key not in self._readers:
+            data = config.get("data")
+            self._readers[key] = None
+            if isinstance(data, Mapping) and "reader" in data:
+                try:
+                    check_trust(OmegaConf.create({"data": dict(data)}), Path(), trust=self.trust)
+                    self._readers[key] = make_reader(str(data["reader"]), dict(data))
+                except (ConfigError, DataError, TypeError, ValueError):
+                    pass  # the photographs may still be where predictions.csv says
+        return self._readers[key]
+
+
+def draw_face_stages(
+    row: Prediction,
+    config: Mapping[str, Any],
+    split: str,
+    scheme: str,
+    photographs: Photographs,
+    model: Predictor | None,
+) -> DrawnFace:
+    """Draw every stage of one face; without a model the last one alone, from predictions.csv.
+
+    Args:
+        row: of predictions.csv.
+        config: of the evaluation.
+        split: val or test.
+        scheme: of the points.
+        photographs: where pixels and labels come from.
+        model: of the run, if it is at hand.
+    """
+    errors = [float(value) if np.isfinite(value) else None for value in np.asarray(row.nme_per_stage)]
+    name, notes = Path(row.image).name, []
+    try:
+        pixels = photographs.pixels(row, config)
+    except (DataError, KeyError, OSError, ValueError) as error:
+        return DrawnFace(name, notes=[f"the photograph is not at hand ({error})"])
+    face = photographs.label(row, config, split)
+    try:
+        truth = None if face is None else reduced_face(face, scheme)
+    except DataError:
+        truth = None
+    if truth is None:
+        notes.append("the labels are not at hand, so the estimate alone is drawn")
+    located = _located(row, pixels, model)
+    if located is None:
+        stages, names, pose = [np.asarray(row.landmarks)], ["last stage"], None
+        errors = errors[-1:]
+        notes.append("the model is not at hand, so the last stage alone is drawn, from predictions.csv")
+    else:
+        stages, pose = list(located.stages), located.pose
+        names = [f"stage {number + 1}" for number in range(len(stages))]
+        if len(stages) != len(errors):
+            errors = [None] * len(stages)
+        moved = _moved(located, row)
+        if moved > CLOSE:
+            notes.append(
+                f"drawn anew from the photograph; the points are up to {100 * moved:.0f} % of the box from those of "
+                "predictions.csv"
+            )
+    tiles = stage_tiles(
+        pixels,
+        stages,
+        None if truth is None else truth.landmarks,
+        row.box,
+        load_scheme(scheme),
+        side=SIDE,
+        visibility=None if truth is None else truth.visibility,
+        pose=pose,
+    )
+    return DrawnFace(name, errors, names, [_jpeg(tile) for tile in tiles], notes)
+
+
+def _located(row: Prediction, pixels: NDArray[np.uint8], model: Predictor | None) -> LocatedFace | None:
+    if model is None:
+        return None
+    return model(pixels, np.asarray(row.box, dtype=np.float64)[None])[0]
+
+
+def _moved(located: LocatedFace, row: Prediction) -> float:
+    """How far the furthest point lies from predictions.csv, in sides of the box."""
+    box, points = np.asarray(row.box), np.asarray(row.landmarks)
+    if points.shape != located.landmarks.shape or not np.isfinite(points).all():
+        return 0.0
+    return float(np.abs(points - located.landmarks).max() / (box[2:] - box[:2]).mean())
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return bytes(encoded)
+
+
+def _key(config: Mapping[str, Any]) -> str:
+    return json.dumps(config.get("data"), sort_keys=True, default=str)

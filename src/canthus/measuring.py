@@ -1,0 +1,135 @@
+"""The models behind a page, one after the other in memory: what they cost, and what they make of some faces."""
+
+from collections.abc import Iterator, Sequence
+from logging import getLogger
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from canthus import runtime
+from canthus.config import ConfigError
+from canthus.costs import measure_cost
+from canthus.gallery import Photographs, draw_face_stages
+from canthus.inference import Predictor
+from canthus.reporting.page.measured import Measured, Picture
+from canthus.reporting.page.protocols import Group, Row
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from canthus.reporting.page.records import Record
+
+__all__ = ["chosen_faces", "measure_models"]
+
+log = getLogger(__name__)
+
+OWN, COMMON = ("best", "median", "worst"), ("easy", "middling", "hard")
+
+Subject = tuple[Group, Row]
+
+
+def measure_models(groups: Sequence[Group], cfg: "DictConfig") -> Measured:
+    """Count, time and draw.
+
+    Args:
+        groups: of the page.
+        cfg: ``measure``, ``latency``, ``threads``, ``device``, ``faces``, ``trust`` of report.yaml.
+
+    Raises:
+        ConfigError: no such device.
+    """
+    measured = Measured()
+    if not (cfg.measure or cfg.faces):
+        return measured
+    try:
+        device = torch.device(cfg.device)
+    except RuntimeError as error:
+        raise ConfigError(f"device={cfg.device}: {error}") from error
+    photographs, before = Photographs(trust=cfg.trust), torch.get_num_threads()
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    try:
+        subjects = [(group, row) for group in groups for row in group.rows]
+        for group, row in track(subjects, description="models", transient=True):
+            record = row.records[0]
+            model = _predictor(record, device, measured, trust=cfg.trust)
+            if cfg.measure and model is not None:
+                assert record.training is not None
+                assert record.training.checkpoint is not None
+                path = record.training.checkpoint
+                if path not in measured.costs:
+                    measured.costs[path] = measure_cost(model.model, model, cfg.latency)
+            if cfg.faces:
+                _draw(group, row, model, photographs, measured)
+    finally:
+        torch.set_num_threads(before)
+    for pictures in measured.common.values():
+        if not any(picture.face.pictures for picture in pictures):
+            measured.missing += [f"{picture.row.label}: {note}" for picture in pictures for note in picture.face.notes][
+                :1
+            ]
+    return measured
+
+
+def _predictor(record: "Record", device: torch.device, measured: Measured, *, trust: bool) -> Predictor | None:
+    """The model of an evaluation, if it is at hand; why it is not is among what is missing."""
+    training = record.training
+    if training is None or training.checkpoint is None:
+        return None
+    try:
+        trained = runtime.load_config(training.folder)
+        model = runtime.load_model(training.folder, trained, str(training.checkpoint), trust=trust)
+        flip = record.config.get("flip_average")
+        if flip is not None:
+            model.flip_average = bool(flip)
+        return Predictor(model, extent=trained.data.extent, oversample=trained.data.oversample, device=device)
+    except Exception as error:  # a stranger's config leads anywhere; the page goes on without this model
+        log.debug("%s", training.folder, exc_info=True)
+        measured.missing.append(f"{training.folder}: its model cannot be loaded ({str(error).splitlines()[0]})")
+        return None
+
+
+def _draw(group: Group, row: Row, model: Predictor | None, photographs: Photographs, measured: Measured) -> None:
+    record = row.records[0]
+    if record.predictions is None:
+        return
+    if group.protocol.shown != "as they are":
+        measured.missing.append(
+            f"{row.label} in protocol {group.name}: no pictures, its faces were shown {group.protocol.shown}"
+        )
+        return
+    for rank, number in chosen_faces(group, row):
+        prediction = record.predictions[group.keys[number]]
+        face = draw_face_stages(
+            prediction, record.config, group.protocol.split, group.protocol.scheme, photographs, model
+        )
+        common = rank in COMMON
+        kept = measured.common if common else measured.own
+        kept.setdefault(group, []).append(Picture(rank, row, face.last if common else face))
+
+
+def chosen_faces(group: Group, row: Row) -> Iterator[tuple[str, int]]:
+    """Rank and place of the faces to draw: of a row's own errors, and of the mean rank among all rows."""
+    own = _by_rank(_of(group, row))
+    yield from zip(OWN, own, strict=False)
+    ranks = [errors.argsort().argsort() for other in group.rows if (errors := _of(group, other)) is not None]
+    if len(ranks) > 1:
+        yield from zip(COMMON, _by_rank(np.mean(ranks, axis=0)), strict=False)
+
+
+def _of(group: Group, row: Row) -> "np.typing.NDArray[np.float64] | None":
+    """(N,) errors of the row's first seed, whose pictures are drawn."""
+    faces = row.records[0].predictions
+    if faces is None:
+        return None
+    return np.array([np.asarray(faces[key].nme_per_stage)[-1] for key in group.keys], dtype=np.float64)
+
+
+def _by_rank(values: "np.typing.NDArray[np.float64] | None") -> list[int]:
+    """Places of the lowest, the middle and the highest finite value."""
+    if values is None:
+        return []
+    order = [int(place) for place in values.argsort() if np.isfinite(values[place])]
+    return [order[0], order[(len(order) - 1) // 2], order[-1]] if order else []

@@ -1,0 +1,105 @@
+"""canthus-report: one page about any set of runs, that needs no network; its tables as Markdown and csv beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from canthus import command_line, config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omegaconf import DictConfig
+
+    from canthus.reporting.page.records import Record
+
+
+def report(cfg: DictConfig) -> None:
+    """Write the page.
+
+    Args:
+        cfg: composed from report.yaml.
+
+    Raises:
+        ConfigError: a setting that cannot work, or nothing to report on.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from canthus import runtime
+    from canthus.measuring import measure_models
+    from canthus.reporting.page.files import write_csv, write_markdown
+    from canthus.reporting.page.page import Context, page_sections, write_page
+    from canthus.reporting.page.protocols import grouped
+    from canthus.reporting.page.records import find_evaluations, read_record
+
+    config.check(cfg, config.ReportConfig)
+    output = Path(cfg.output)
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise config.ConfigError(f"output={cfg.output}: name the page, such as report.html; .md and .csv go beside it")
+    if cfg.latency < 0 or (cfg.threads is not None and cfg.threads < 1):
+        raise config.ConfigError(f"latency={cfg.latency}, threads={cfg.threads}: passes from 0, threads from 1")
+    runtime.hush()
+    folders, missing = find_evaluations([str(cfg.runs)] if isinstance(cfg.runs, str) else list(map(str, cfg.runs)))
+    records: list[Record] = []
+    for folder in track(folders, description="evaluations", transient=True):
+        try:
+            records.append(read_record(folder))
+        except ValueError as error:
+            missing.append(f"{folder} is left out: {error}")
+    if not records:
+        raise config.ConfigError("runs: no evaluation can be used:\n  " + "\n  ".join(missing))
+    groups = grouped(records)
+    measured = measure_models(groups, cfg)
+    sections = page_sections(groups, measured.costs)
+    missing += measured.missing
+    missing += [f"{record.folder}: {problem}" for record in records for problem in record.problems]
+    context = Context(_facts(cfg, records), measured, list(dict.fromkeys(missing)))
+    write_page(output, cfg.title, sections, context)
+    write_markdown(output.with_suffix(".md"), cfg.title, sections, context)
+    write_csv(output.with_suffix(".csv"), groups, measured.costs)
+    console = Console(soft_wrap=True, highlight=False)
+    for section in sections:
+        group = section.group
+        console.print(f"{group.name}  {section.title}: {len(group.rows)} models, {group.faces} faces", markup=False)
+    if context.missing:
+        console.print(f"missing or left out: {len(context.missing)}; the page says what", markup=False)
+    size = output.stat().st_size / 1e6
+    console.print(f"{output} ({size:.1f} MB); tables in .md and .csv beside it", markup=False)
+
+
+def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:
+    """How the page was made."""
+    import os
+    from datetime import UTC, datetime
+
+    import torch
+
+    from canthus import __version__, runtime
+
+    machine = runtime.describe_machine()
+    gpus = ", ".join(machine["gpus"]) or "no GPU"
+    facts = [
+        ("made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("by", f"canthus {__version__}, torch {torch.__version__}"),
+        ("evaluations", str(len(records))),
+        ("machine", f"{machine['processor']}, {machine['processors']} cores, {gpus}"),
+    ]
+    if cfg.measure and cfg.latency:
+        threads = cfg.threads or torch.get_num_threads()
+        busy = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+        words = f"{threads} thread{'s' if threads > 1 else ''}{busy}"
+        facts.append(("latency", f"batch 1, median of {cfg.latency} passes on {cfg.device}, {words}"))
+    else:
+        facts.append(("latency", "not measured for this page"))
+    return facts
+
+
+def main() -> None:
+    """Entry point of ``canthus-report`` and ``python -m canthus.report``."""
+    command_line.launch(report, "report")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What a page shows of models that were run for it: costs and pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from canthus.reporting.page.protocols import Group, Row
+
+__all__ = ["Cost", "Costs", "DrawnFace", "Measured", "Picture", "Times"]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of one face, over the timed passes."""
+
+    median: float
+    fastest: float
+    slowest: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one model.
+
+    Attributes:
+        parameters: that the network has, trained or not.
+        operations: of one face through all stages, counted by torch: convolutions and matrix products, two for a
+            multiply-add. Resampling, look-ups and whatever else is not a product are not in it.
+        network: from the cropped input to the last stage's points, batch 1; None where nothing was timed.
+        photograph: the same from a decoded photograph and a box, so with the crop.
+    """
+
+    parameters: int
+    operations: int
+    network: Times | None = None
+    photograph: Times | None = None
+
+
+Costs = Mapping[Path, Cost]
+"""Checkpoint to the cost of its model."""
+
+
+@dataclass(frozen=True)
+class DrawnFace:
+    """One face.
+
+    Attributes:
+        image: name of the photograph.
+        errors: NME of each picture, percent; None where predictions.csv has none.
+        names: of the pictures, such as ``stage 1``.
+        pictures: JPEG files.
+        notes: what is missing or odd.
+    """
+
+    image: str
+    errors: list[float | None] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    pictures: list[bytes] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def last(self) -> "DrawnFace":
+        """The picture of the last stage alone."""
+        return DrawnFace(self.image, self.errors[-1:], self.names[-1:], self.pictures[-1:], self.notes)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A face as a row of a protocol sees it.
+
+    Attributes:
+        rank: ``best``, ``median`` or ``worst`` of the row; ``easy``, ``middling`` or ``hard`` for all rows.
+        row: whose estimate it is.
+        face: the pictures.
+    """
+
+    rank: str
+    row: Row
+    face: DrawnFace
+
+
+@dataclass
+class Measured:
+    """All of it.
+
+    Attributes:
+        costs: of the models.
+        own: best, median and worst face of every row, by protocol.
+        common: faces that are easy, middling and hard for all rows, by protocol.
+        missing: in words, which models could not be run and why.
+    """
+
+    costs: dict[Path, Cost] = field(default_factory=dict)
+    own: dict[Group, list[Picture]] = field(default_factory=dict)
+    common: dict[Group, list[Picture]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)

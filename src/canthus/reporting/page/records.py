@@ -1,0 +1,333 @@
+"""What run folders and folders of evaluations hold. They may be a stranger's: files are read, nothing in them is run.
+
+Numbers are checked here, once, so that whatever draws or sorts them can rely on them; texts are escaped where they are
+shown.
+"""
+
+import csv
+import glob
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canthus.config import ConfigError
+from canthus.reporting.comparison import FaceKey, faces_by_key
+from canthus.reporting.tables import Metrics, Prediction, read_metrics_json, read_predictions
+
+__all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of"]
+
+SKIPPED = {"checkpoints", "overlays", "wandb", ".hydra", ".git"}
+"""Folders that hold no evaluation and may hold many files."""
+
+PLACES = {
+    "data": ("root", "cache", "seed", "num_workers", "max_broken"),
+    "trainer": ("default_root_dir", "devices", "accelerator", "enable_progress_bar"),
+}
+"""Keys of a config that say where and with which seed a run was made, and not how."""
+
+RECIPE = ("model", "data", "trainer", "normaliser", "init_from", "steps")
+"""What makes two runs differ in more than their seed, beside the schedule of the stages."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the model of an evaluation came about.
+
+    Attributes:
+        folder: of the run.
+        config: its config.yaml.
+        provenance: its provenance.json.
+        recipe: hash of the settings without seeds and places; runs that share it are seeds of one recipe.
+        seed: of the run.
+        epochs: that were trained; None without metrics.csv.
+        seconds: wall time of all its processes, its evaluation included; None where provenance.json has none.
+        checkpoint: file that was evaluated; None if it is not there.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    recipe: str
+    seed: int | None
+    epochs: int | None
+    seconds: float | None
+    checkpoint: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One evaluation.
+
+    Attributes:
+        folder: where it lies.
+        metrics: its metrics.json.
+        config: its config.yaml; empty without one.
+        provenance: its provenance.json; empty without one.
+        training: of the model; None for predictions of another tool, or where the run is not at hand.
+        predictions: a row per face; None where predictions.csv is not there or damaged.
+        corruptions: corruptions.json; None without a suite.
+        problems: what is missing or damaged, in words.
+    """
+
+    folder: Path
+    metrics: Metrics
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    training: Training | None
+    predictions: Mapping[FaceKey, Prediction] | None
+    corruptions: Mapping[str, Any] | None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def by_tool(self) -> bool:
+        """Whether another tool made the predictions."""
+        return "predictions" in self.config
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What was asked of the evaluation that changes its figures, beside the data."""
+        words = []
+        if (which := self.config.get("checkpoint", "best")) != "best":
+            words.append(f"checkpoint {Path(str(which)).name}")
+        if self.config.get("flip_average"):
+            words.append("flip average")
+        return tuple(words)
+
+
+def find_evaluations(runs: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Folders with a metrics.json, in and below the named ones.
+
+    Args:
+        runs: folders, or globs.
+
+    Returns:
+        The folders, sorted, each once; and, in words, folders of runs and evaluations that hold no result.
+
+    Raises:
+        ConfigError: a name that is no folder, or nothing evaluated anywhere.
+    """
+    found: dict[Path, Path] = {}
+    without = []
+    for name in runs:
+        places = [Path(name)] if Path(name).is_dir() else [Path(match) for match in sorted(glob.glob(name))]
+        places = [place for place in places if place.is_dir()]
+        if not places:
+            raise ConfigError(f"runs: {name} is no folder, and no glob that matches one")
+        for place in places:
+            for folder, below, files in os.walk(place):
+                below[:] = sorted(set(below) - SKIPPED)
+                if "metrics.json" in files:
+                    found.setdefault(Path(folder).resolve(), Path(folder))
+                elif "config.yaml" in files and "provenance.json" in files:
+                    status = _read_json(Path(folder) / "provenance.json", []).get("status", "unknown")
+                    without.append(f"{folder}: no metrics.json (status: {status}); it has not been evaluated")
+    if not found:
+        hint = f" ({'; '.join(without[:3])})" if without else ""
+        raise ConfigError(f"runs={list(runs)}: no metrics.json there{hint}; evaluate first: canthus-eval run=RUN")
+    return sorted(found.values()), list(dict.fromkeys(without))
+
+
+def read_record(folder: Path) -> Record:
+    """Read one evaluation.
+
+    Raises:
+        ValueError: a damaged metrics.json; whatever else is missing or damaged is among the record's problems.
+    """
+    problems: list[str] = []
+    metrics = read_metrics_json(folder / "metrics.json")
+    _check_numbers(metrics, folder / "metrics.json")
+    config = _read_yaml(folder / "config.yaml", problems)
+    provenance = _read_json(folder / "provenance.json", problems)
+    record = Record(
+        folder,
+        metrics,
+        config,
+        provenance,
+        _training(folder, config, provenance, problems),
+        _predictions(folder / "predictions.csv", metrics, problems),
+        _corruptions(folder / "corruptions.json", problems),
+        problems,
+    )
+    if not record.by_tool and record.training is None:
+        problems.append("the run of this evaluation is not at hand: no parameters, cost or provenance of the training")
+    return record
+
+
+def recipe_of(config: Mapping[str, Any]) -> str:
+    """Ten digits that two configs share when they differ in seeds and places only."""
+    chosen: dict[str, Any] = {key: config.get(key) for key in RECIPE}
+    for group, keys in PLACES.items():
+        if isinstance(chosen[group], Mapping):
+            chosen[group] = {key: value for key, value in chosen[group].items() if key not in keys}
+    callbacks = config.get("callbacks")
+    chosen["stages"] = callbacks.get("stages") if isinstance(callbacks, Mapping) else None
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _training(
+    folder: Path, config: Mapping[str, Any], provenance: Mapping[str, Any], problems: list[str]
+) -> Training | None:
+    run = folder if "model" in config else _run_of(folder, config)
+    if run is None:
+        return None
+    if run != folder:
+        config, which = _read_yaml(run / "config.yaml", problems), str(config.get("checkpoint", "best"))
+        provenance = _read_json(run / "provenance.json", problems)
+    else:
+        which = "best" if (run / "checkpoints/best.ckpt").is_file() else "last"
+    path = run / "checkpoints" / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    if not path.is_file():
+        problems.append(f"no checkpoint {path.name}: the model cannot be counted, timed or drawn again")
+    seed = config.get("seed")
+    return Training(
+        run,
+        config,
+        provenance,
+        recipe_of(config),
+        seed if isinstance(seed, int) else None,
+        _epochs(run / "metrics.csv"),
+        _seconds(provenance),
+        path if path.is_file() else None,
+    )
+
+
+def _run_of(folder: Path, config: Mapping[str, Any]) -> Path | None:
+    """The run that an evaluation names; or, where a run was moved, the one that the evaluation lies in."""
+    named = config.get("run")
+    if not isinstance(named, str):
+        return None
+    around = folder.parent.parent if folder.parent.name == "evaluation" else None
+    for place in (around, Path(named)):
+        if place is not None and (place / "config.yaml").is_file():
+            return place
+    return None
+
+
+def _epochs(path: Path) -> int | None:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return 1 + max(int(row["epoch"]) for row in csv.DictReader(file))
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _seconds(provenance: Mapping[str, Any]) -> float | None:
+    """Of the process and those that it went on from."""
+    earlier = provenance.get("earlier")
+    records = [provenance, *(earlier if isinstance(earlier, list) else [])]
+    spent = [record.get("seconds") for record in records if isinstance(record, Mapping)]
+    known = [float(seconds) for seconds in spent if isinstance(seconds, (int, float)) and math.isfinite(seconds)]
+    return sum(known) if known else None
+
+
+def _predictions(path: Path, metrics: Metrics, problems: list[str]) -> Mapping[FaceKey, Prediction] | None:
+    if not path.is_file():
+        problems.append("no predictions.csv: no curve, no significance, no pictures; its faces cannot be compared")
+        return None
+    try:
+        rows = read_predictions(path)
+    except (ValueError, StopIteration, IndexError) as error:
+        problems.append(f"predictions.csv is damaged ({error}): no curve, no significance, no pictures")
+        return None
+    whole = next(iter(metrics["subsets"].values()))
+    if len(rows) != whole["faces"]:
+        problems.append(f"predictions.csv has {len(rows)} faces and metrics.json {whole['faces']}; evaluate again")
+        return None
+    return faces_by_key(rows)
+
+
+def _corruptions(path: Path, problems: list[str]) -> Mapping[str, Any] | None:
+    """The suite, once all that is shown of it is there."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        _number(content["clean"]["subsets"]["full"]["nme"])
+        for key in ("mean_corruption_error", "relative_corruption_error"):
+            _number(content[key])
+        for entry in content["corruptions"].values():
+            for severity, level in entry["severities"].items():
+                int(severity)
+                for key in ("nme", "auc", "failure_rate"):
+                    _number(level["subsets"]["full"][key])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problems.append(f"corruptions.json is damaged ({type(error).__name__}: {error})")
+        return None
+    return dict(content)
+
+
+def _check_numbers(metrics: Metrics, path: Path) -> None:
+    """Everything that is drawn or sorted is a number.
+
+    Raises:
+        ValueError: no subset, or something else in a number's place.
+    """
+    if not isinstance(metrics["subsets"], Mapping) or not metrics["subsets"]:
+        raise ValueError(f"{path}: no subsets")
+    try:
+        _number(metrics["threshold"])
+        for subset in metrics["subsets"].values():
+            values: list[Any] = [subset["faces"], subset["auc"], subset["failure_rate"]]
+            values += [value for value in (subset["nme"], *subset["nme_per_stage"]) if value is not None]
+            values += list(subset.get("nme_interval", ()))
+            values += [subset[key] for key in ("nme_initial", "missing") if key in subset]
+            for other in subset.get("other_normalisers", {}).values():
+                values += [other["nme"]] if other["nme"] is not None else []
+            values += [value for key, value in subset.get("pose", {}).items() if key not in ("truth", "mae_interval")]
+            for value in values:
+                _number(value)
+        for errors in metrics.get("regions", {}).values():
+            for value in errors:
+                _number(value)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; evaluate the run again") from error
+
+
+def _number(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{str(value)[:40]!r} stands where a number has to be")
+
+
+def _read_yaml(path: Path, problems: list[str]) -> Mapping[str, Any]:
+    """As plain values: an interpolation of a stranger's config stays the text that it is."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError:
+        problems.append(f"no {path.name} in {path.parent}: data, boxes and settings are unknown")
+        return {}
+    except (yaml.YAMLError, ValueError) as error:
+        problems.append(f"{path} is damaged ({str(error).splitlines()[0]})")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _read_json(path: Path, problems: list[str]) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        problems.append(f"no {path.name} in {path.parent}: commit, versions and cost are unknown")
+        return {}
+    except ValueError as error:
+        problems.append(f"{path} is damaged ({error})")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def names_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """The shortest ends of paths that tell them apart."""
+    wanted = {path: path.resolve().parts for path in paths}
+    names = {}
+    for path, parts in wanted.items():
+        for count in range(1, len(parts) + 1):
+            end = parts[-count:]
+            if sum(other[-count:] == end for other in wanted.values()) == 1:
+                break
+        names[path] = "/".join(end)
+    return names

@@ -1,0 +1,123 @@
+"""Tables as data, for the page, for Markdown and for nobody's eyes but a test's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from canthus.reporting.page.protocols import Number
+from canthus.reporting.tables import markdown_table
+
+__all__ = ["NOTHING", "Cell", "Column", "Table", "as_markdown", "harmless", "heated", "number_cell", "text_cell"]
+
+
+NOTHING = "-"
+"""What stands where there is no value; it sorts last."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: as shown.
+        value: to sort by; texts sort by themselves.
+        heat: 0 to 1, how far the background is coloured.
+        title: shown while the pointer rests on it.
+        tone: a style of the page: ``good``, ``bad``, ``quiet``, ``code``.
+        swatch: number of the colour of a curve.
+    """
+
+    text: str
+    value: float | None = None
+    heat: float | None = None
+    title: str = ""
+    tone: str = ""
+    swatch: int | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, whether it holds numbers, what it means, and whether its texts are long."""
+
+    name: str
+    numeric: bool = True
+    about: str = ""
+    wide: bool = False
+
+
+@dataclass
+class Table:
+    """A table.
+
+    Attributes:
+        key: for the page's anchors.
+        caption: what it shows.
+        columns: from left to right.
+        rows: cells.
+        choose: column whose values can be chosen from a list; None for none.
+        chosen: the value that is chosen first.
+        filtered: whether it has a field to filter by.
+        notes: sentences beneath.
+    """
+
+    key: str
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    choose: int | None = None
+    chosen: str = ""
+    filtered: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def choices(self) -> list[str]:
+        """Values of the column to choose from."""
+        return list(dict.fromkeys(row[self.choose].text for row in self.rows)) if self.choose is not None else []
+
+
+def text_cell(text: object, **looks: object) -> Cell:
+    """A text; a dash for nothing."""
+    return Cell(NOTHING if text is None or text == "" else str(text), **looks)  # type: ignore[arg-type]
+
+
+def number_cell(number: Number | float | None, digits: int = 2, **looks: object) -> Cell:
+    """A number with its deviation over seeds; a dash for nothing."""
+    if number is None:
+        return Cell(NOTHING, None, **looks)  # type: ignore[arg-type]
+    if not isinstance(number, Number):
+        number = Number(float(number))
+    text = f"{number.value:.{digits}f}"
+    if number.deviation is not None:
+        text += f" ± {number.deviation:.{digits}f}"
+    return Cell(text, number.value, **looks)  # type: ignore[arg-type]
+
+
+def heated(rows: Sequence[Sequence[Cell]], first: int = 1) -> list[list[Cell]]:
+    """Colour the cells from column ``first`` on by their place between the lowest and the highest of them all."""
+    values = [cell.value for row in rows for cell in row[first:] if cell.value is not None]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    spread = (high - low) or 1.0
+    return [
+        [
+            *row[:first],
+            *(
+                Cell(cell.text, cell.value, None if cell.value is None else (cell.value - low) / spread, cell.title)
+                for cell in row[first:]
+            ),
+        ]
+        for row in rows
+    ]
+
+
+def as_markdown(table: Table) -> str:
+    """The table with its notes. What came from run folders cannot become markup."""
+    rows = [[harmless(cell.text) for cell in row] for row in table.rows]
+    text = markdown_table(rows, [harmless(column.name) for column in table.columns])
+    notes = "".join(f"\n{harmless(note)}\n" for note in table.notes)
+    return f"**{harmless(table.caption)}**\n\n{text}{notes}"
+
+
+def harmless(text: str) -> str:
+    """A text that is no markup in Markdown."""
+    for character, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\n", " "), ("\r", " "), ("](", "] (")):
+        text = text.replace(character, written)
+    return text
