@@ -130,7 +130,7 @@ def overview_table(sections: Sequence[Section]) -> Table:
             number_cell(best.number(group.whole, "nme") if best else None),
         ])  # fmt: skip
     names = ("protocol", "data", "faces", "points", "errors in % of", "face boxes", "pictures", "models", "lowest NME")
-    columns = [Column(name, numeric=name in ("faces", "models")) for name in names]
+    columns = [Column(name, numeric=name in ("faces", "models"), wide=name == "face boxes") for name in names]
     note = "Numbers of two protocols do not compare: something in this table differs between them, or the faces do."
     notes = [note] if len(rows) > 1 else []
     return Table("protocols", "Protocols on this page", [*columns, Column("NME")], rows, notes=notes)

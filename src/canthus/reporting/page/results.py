@@ -71,7 +71,7 @@ def _headline(row: Row, subset: str) -> Cell:
 
 def _interval(row: Row, subset: str) -> Cell:
     interval = row.records[0].metrics["subsets"][subset].get("nme_interval") if len(row.records) == 1 else None
-    return Cell(interval_text(interval) or NOTHING, interval[0] if interval else None)
+    return Cell(interval_text(interval) or NOTHING, interval[0] if interval else None, tone="line")
 
 
 def _cost_cells(row: Row, costs: Costs) -> list[Cell]:
