@@ -214,8 +214,13 @@ class MTCNNModule(LandmarkModel):
         return mined
 
     def _detector(self, thresholds: Sequence[float]) -> Detector:
-        limits = {"min_size": self.smallest_face, "factor": self.factor, "candidates": self.candidates}
-        return Detector(self.network, thresholds=thresholds, **limits)
+        return Detector(
+            self.network,
+            min_size=self.smallest_face,
+            factor=self.factor,
+            thresholds=thresholds,
+            candidates=self.candidates,
+        )
 
     # -- detection ---------------------------------------------------------------------------------------------------
 
