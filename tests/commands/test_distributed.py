@@ -167,7 +167,7 @@ def test_a_detector_on_two_processes(small_300w: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one["detection"]["photographs"] == two["detection"]["photographs"] > 2
-    assert min(one["detection"]["boxes_per_stage"]) > 0
+    assert one["detection"]["boxes_per_stage"][0] > 0
     for name, value in one["detection"].items():
         assert two["detection"][name] == pytest.approx(value, abs=1e-4), name
     for key, value in one["subsets"]["full"].items():
