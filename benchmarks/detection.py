@@ -5,6 +5,7 @@ import contextlib
 import gc
 import importlib
 import json
+import math
 import os
 import random
 import statistics
@@ -16,7 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torchvision.ops import box_iou
+from torch.nn import functional
+from torchvision.ops import box_iou, roi_align
 
 from canthus.data.images import IMAGE_SUFFIXES, read_image
 from canthus.models.mtcnn import arithmetic, detect, fused
@@ -81,6 +83,43 @@ def agreement(theirs, ours, shape):
     return counts.tolist()
 
 
+class FullSize(arithmetic.Clean):
+    """The same windows, every level and crop read from the photograph at full size."""
+
+    def level(self, octaves, scale):  # noqa: D102
+        size = [math.ceil(side * scale - 1e-6) for side in octaves.shape]
+        level = functional.interpolate(octaves.floats(0), size=size, mode="bilinear", antialias=True)
+        return level, (size[1] / octaves.shape[1], size[0] / octaves.shape[0])
+
+    def crops(self, photographs, owner, windows, size):  # noqa: D102
+        order, crops = owner.argsort(stable=True), []
+        for number, octaves in enumerate(photographs):
+            boxes = windows[owner == number] + 0.5  # from the photograph's edge, not from the centre of pixel 0
+            crops.append(roi_align(octaves.floats(0), [boxes], size, sampling_ratio=2, aligned=True))
+        return torch.cat(crops)[order.argsort()], torch.arange(len(windows))
+
+
+class LayerByLayer(fused.FusedNetwork):
+    """The network as it is trained."""
+
+    def __init__(self, network):
+        super().__init__(network, partial_cells=True)
+        self.to(memory_format=torch.contiguous_format)
+
+    def forward(self, pixels):  # noqa: D102
+        hidden = pixels.float().contiguous()
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden.permute(0, 2, 3, 1) if hidden.ndim == 4 else hidden
+
+
+def straightforward(network, min_size):
+    """Batched like canthus' detector, and computed as its definition reads."""
+    detector = Detector(network, min_size=min_size)
+    detector.arithmetic, detector.networks = FullSize(), [LayerByLayer(stage) for stage in network.stages]
+    return detector
+
+
 class Profile:
     """Time spent in functions, less that of the timed functions that they call."""
 
@@ -121,8 +160,8 @@ class Profile:
 NETWORKS = {12: "P-Net", 24: "R-Net", 48: "O-Net"}
 
 
-def places_of(peer, detector):
-    """What `Profile` watches in both."""
+def places_of(peer):
+    """What `Profile` watches in each contender."""
     functions = importlib.import_module("facenet_pytorch.models.utils.detect_face")
     theirs = {
         "resizing (levels and crops)": (functions, "imresample"),
@@ -130,12 +169,19 @@ def places_of(peer, detector):
         "boxes of cells": (functions, "generateBoundingBox"), "NMS": (functions, "batched_nms"),
         "NMS, Min": (functions, "batched_nms_numpy"),
     }  # fmt: skip
-    ours = {
-        "octaves": (detect, "Octaves"), "levels": (arithmetic.Clean, "level"), "crops": (arithmetic.Clean, "crops"),
-        (lambda network: NETWORKS[network.window]): (fused.FusedNetwork, "forward"),
-        "boxes of cells": (Detector, "_cells"), "NMS": (detect, "_suppress"), "NMS, Min": (detect, "suppress_nested"),
-    }  # fmt: skip
-    return theirs, ours
+
+    def ours(way, networks):
+        return {
+            "octaves": (detect, "Octaves"), "levels": (way, "level"), "crops": (way, "crops"),
+            (lambda network: NETWORKS[network.window]): (networks, "forward"), "boxes of cells": (Detector, "_cells"),
+            "NMS": (detect, "_suppress"), "NMS, Min": (detect, "suppress_nested"),
+        }  # fmt: skip
+
+    return {
+        "facenet-pytorch": theirs,
+        "canthus": ours(arithmetic.Clean, fused.FusedNetwork),
+        "straightforward": ours(FullSize, LayerByLayer),
+    }
 
 
 def measure(peer_module, network, pictures, options, batch, threads, min_size):
@@ -149,6 +195,9 @@ def measure(peer_module, network, pictures, options, batch, threads, min_size):
         "facenet-pytorch": lambda some: peer.detect(some if batch > 1 else some[0], landmarks=True),
         "canthus": lambda some: detector([torch.from_numpy(picture) for picture in some]),
     }
+    if options.straightforward:
+        simple = straightforward(network, min_size)
+        contenders["straightforward"] = lambda some: simple([torch.from_numpy(picture) for picture in some])
     if options.parity:
         contenders["canthus, parity"] = lambda some: parity([torch.from_numpy(picture) for picture in some])
     theirs = [boxes for some in batches for boxes in peer_boxes(contenders["facenet-pytorch"](some), len(some))]
@@ -174,18 +223,20 @@ def measure(peer_module, network, pictures, options, batch, threads, min_size):
         spread = f"{1e3 * middle:7.1f} [{1e3 * min(values):.1f}..{1e3 * max(values):.1f}]"
         print(f"    {name:<18}{spread:<26}{base / middle:6.2f}x  {found}", flush=True)
     if options.profile:
-        result["profile"] = show_profile(contenders, batches, places_of(peer, detector))
+        result["profile"] = show_profile(contenders, batches, places_of(peer))
     return result
 
 
 def show_profile(contenders, batches, places):
     shown = {}
-    for (name, run), watched in zip(list(contenders.items())[:2], places, strict=True):
+    for name, watched in places.items():
+        if name not in contenders:
+            continue
         profile = Profile()
         with profile.watching(watched):
             start = time.process_time()
             for some in batches:
-                run(some)
+                contenders[name](some)
             total = time.process_time() - start
         profile.seconds["all else"] = total - sum(profile.seconds.values())
         scenes_run = sum(map(len, batches))
@@ -209,6 +260,7 @@ def main():
     parser.add_argument("--scenes", type=int, default=16, help="of each size")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parity", action="store_true", help="time parity=true, too")
+    parser.add_argument("--straightforward", action="store_true", help="time canthus without what makes it fast, too")
     parser.add_argument("--profile", action="store_true", help="show where the time goes, in a round of its own")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()

@@ -102,8 +102,12 @@ class FaceFinder:
             raise ConfigError(f"detector.{'weights' if run is None else 'run'}: {error}") from error
 
     def __call__(self, pixels: NDArray[np.uint8]) -> list[FoundFace]:
-        """Find the faces of a photograph, (H, W, 3) uint8 RGB, the surest first."""
-        found = self.detector([torch.from_numpy(pixels)])[0]
+        """Find the faces of a photograph, (H, W, 3) uint8 RGB, the surest first.
+
+        Raises:
+            ValueError: an array that is no such photograph.
+        """
+        found = self.detector([torch.from_numpy(np.ascontiguousarray(pixels))])[0]
         assert found.points is not None
         tight = decode(found.boxes.cpu(), self.tight)
         values = (values.cpu().double().numpy() for values in (tight, found.boxes, found.scores, found.points))

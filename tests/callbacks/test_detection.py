@@ -12,6 +12,7 @@ from canthus.metrics.proposals import GatheredDetections
 from canthus.reporting import print_detection, write_detection
 
 FACES = [[(10.0, 10.0, 50.0, 50.0)], [], [(20.0, 20.0, 60.0, 70.0), (80.0, 20.0, 99.0, 39.0)]]
+ATTRIBUTES = [[{"easy", "hard"}], [], [{"hard", "invalid"}, {"hard"}]]
 
 
 class Data:
@@ -21,7 +22,15 @@ class Data:
     photo_reader = SimpleNamespace(pixels=lambda image: np.full((90, 120, 3), 128, dtype=np.uint8))
 
     def photographs(self, split):
-        return [SimpleNamespace(boxes=np.array(boxes).reshape(-1, 4), image=None) for boxes in FACES]
+        return [
+            SimpleNamespace(
+                boxes=np.array(boxes).reshape(-1, 4),
+                faces=[SimpleNamespace(attributes=frozenset(names)) for names in attributes],
+                ignored=np.array(["invalid" in names for names in attributes], dtype=bool),
+                image=None,
+            )
+            for boxes, attributes in zip(FACES, ATTRIBUTES, strict=True)
+        ]
 
     def ignored(self, split):
         return [np.array([False]), np.zeros(0, dtype=bool), np.array([False, True])]
@@ -77,6 +86,16 @@ def test_recall_and_precision_of_every_stage():
     assert report["boxes_per_stage"] == pytest.approx([5 / 3, 2 / 3])
 
 
+def test_faces_with_an_attribute():
+    """Small faces count there, those that the data set ignores do not; what finds another face is no mistake."""
+    result, _ = evaluated()
+    assert result.subsets() == {
+        "easy": {"faces": 1, "ap": pytest.approx(100.0), "recall": 100.0},
+        "hard": {"faces": 2, "ap": pytest.approx(50.0), "recall": 50.0},
+    }
+    assert result.report()["subsets"] == result.subsets()
+
+
 def test_the_order_of_batches_changes_nothing():
     first, second = evaluated()[0], evaluated((2, 0, 1))[0]
     assert first.report() == second.report()
@@ -123,7 +142,9 @@ def test_files_of_a_detection(tmp_path, capsys):
     assert (tmp_path / "roc.png").stat().st_size > 1000
     assert (tmp_path / "detections.png").stat().st_size > 300
     print_detection(report)
-    assert "50.00" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "50.00" in shown
+    assert "hard" in shown
 
 
 def test_nothing_found_is_no_error(tmp_path):

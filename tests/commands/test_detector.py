@@ -64,13 +64,20 @@ def test_unusual_pictures(trained: Path, weights: Path, run_command, tmp_path: P
     cv2.imwrite(str(folder / "deep.png"), picture.astype(np.uint16) * 257)
     cv2.imwrite(str(folder / "thin.png"), blobs(1, 5000))
     cv2.imwrite(str(folder / "plain.png"), picture)
+    cv2.imwrite(str(folder / "tiny.png"), blobs(10, 10))
+    cv2.imwrite(str(folder / "flat.png"), np.full((60, 60, 3), 128, np.uint8))
     Image.fromarray(picture).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(picture).quantize(32).save(folder / "palette.png")
+    whole = (folder / "plain.png").read_bytes()
+    (folder / "half.png").write_bytes(whole[: len(whole) // 2])
     arguments = [f"run={trained}", f"source={folder}", f"output={tmp_path / 'out'}", "detector=mtcnn", FINDING]
     assert run_command("predict", *arguments, f"detector.weights={weights}", "overlays=false") == 0
-    found = json.loads((tmp_path / "out" / "landmarks.json").read_text())["photographs"]
-    counts = {Path(name).name: len(entry["faces"]) for name, entry in found.items()}
-    assert counts.pop("thin.png") == 0
-    assert len(counts) == 5
+    content = json.loads((tmp_path / "out" / "landmarks.json").read_text())
+    assert [Path(name).name for name in content["skipped"]] == ["half.png"]
+    assert "not a readable image" in content["skipped"][str(folder / "half.png")]
+    counts = {Path(name).name: len(entry["faces"]) for name, entry in content["photographs"].items()}
+    assert counts.pop("thin.png") == counts.pop("tiny.png") == 0
+    assert counts.keys() == {"grey.png", "alpha.png", "deep.png", "plain.png", "cmyk.jpg", "palette.png", "flat.png"}
     assert counts["deep.png"] == counts["alpha.png"] == counts["plain.png"] > 0
 
 
@@ -122,6 +129,24 @@ def test_tight_boxes_of_real_faces(real_data: Path) -> None:
             overlaps.append(float(box_iou(tight, torch.tensor(np.array([each.box for each in found]))).max()))
     assert len(overlaps) >= 18
     assert float(np.median(overlaps)) > 0.7
+
+
+def test_arrays_of_all_kinds(weights: Path) -> None:
+    finder, picture = FaceFinder(weights=str(weights), thresholds=(0.5, 0.1, 0.1)), blobs(80, 90)
+    turned = picture[..., ::-1]  # the channels of OpenCV, a view with negative steps
+    found = finder(turned)
+    assert [face.score for face in found] == [face.score for face in finder(np.ascontiguousarray(turned))]
+    assert found
+    for size in ((10, 10), (1, 5000), (0, 0)):
+        assert finder(np.zeros((*size, 3), np.uint8)) == []
+    for wrong, words in (
+        (picture[..., 0], r"photograph 0 is \(80, 90\)"),
+        (np.dstack([picture, picture[..., 0]]), r"photograph 0 is \(80, 90, 4\) .* drop alpha"),
+        (picture.astype(np.uint16), "uint16: .* reduce 16 bit"),
+        (picture / 255, "float64"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            finder(wrong)
 
 
 def test_finder_needs_weights(tmp_path: Path) -> None:

@@ -144,3 +144,31 @@ def test_a_sweep_of_two_jobs_on_two_processes(cache: Path, tmp_path: Path) -> No
             rows = list(csv.DictReader(file))
         assert [float(row["train/lr"]) for row in rows] == pytest.approx([float(rate)] * 2)
         assert json.loads((folder / "provenance.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_detector_on_two_processes(small_300w: Path, tmp_path: Path) -> None:
+    """Every process searches its own photographs for hard examples; all learn from what all have found."""
+    folder, cache = tmp_path / "run", f"paths.cache={tmp_path / 'cache'}"
+    settings = [
+        "experiment=mtcnn_cpu", "trainer=ddp_sim", f"data.root={small_300w}", "trainer.max_epochs=3", "data.scenes=6",
+        "data.batch_size=4", "data.landmark_faces=4", "data.validation=0.4", "model.candidates=20",
+        "trainer.check_val_every_n_epoch=1", "model.thresholds=[0.3,0.01,0.01]", cache, f"hydra.run.dir={folder}",
+    ]  # fmt: skip
+    done = command("train", *settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    mined = [re.findall(r"(\d+) boxes of earlier networks", path.read_text()) for path in sorted(folder.glob("*.log"))]
+    assert len(mined) == 2
+    assert mined[0] == mined[1]
+    assert len(mined[0]) == 2  # for R-Net, and for O-Net
+    for name, trainer in (("one", "cpu"), ("two", "ddp_sim")):
+        words = [f"run={folder}", "checkpoint=last", f"trainer={trainer}", f"output={tmp_path / name}", cache]
+        done = command("evaluate", *words)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert one["detection"]["photographs"] == two["detection"]["photographs"] > 2
+    assert one["detection"]["boxes_per_stage"][0] > 0
+    for name, value in one["detection"].items():
+        assert two["detection"][name] == pytest.approx(value, abs=1e-4), name
+    for key, value in one["subsets"]["full"].items():
+        assert two["subsets"]["full"][key] == pytest.approx(value, abs=1e-3), key

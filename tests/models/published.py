@@ -1,5 +1,7 @@
 """MTCNN's published weights, which are not part of the repository, and writers of the layouts in circulation."""
 
+import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,13 +13,18 @@ from canthus.models.mtcnn.network import MTCNN
 
 HEADS = {"pnet": "4", "rnet": "5", "onet": "6"}
 VARIABLE = "CANTHUS_PUBLISHED_MTCNN"
+DIGESTS = {"pnet.pt": "a2a71925", "rnet.pt": "bbb937de", "onet.pt": "165bfbe4", "multiface.jpg": "433a04ac"}
 
 
+@functools.cache
 def published_folder() -> Path:
     """Folder of facenet-pytorch's pnet.pt, rnet.pt, onet.pt and multiface.jpg; without it the test skips."""
     folder = os.environ.get(VARIABLE)
     if not folder:
         pytest.skip(f"set {VARIABLE} to a folder with facenet-pytorch's pnet.pt, rnet.pt, onet.pt and multiface.jpg")
+    for name, digest in DIGESTS.items():
+        found = hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest()
+        assert found.startswith(digest), f"{folder}/{name} is another file than facenet-pytorch's"
     return Path(folder)
 
 

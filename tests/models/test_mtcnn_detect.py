@@ -135,12 +135,25 @@ def test_points_are_averaged_with_those_of_the_mirror_image() -> None:
     [
         (torch.zeros(20, 20, dtype=torch.uint8), r"photograph 0 is \(20, 20\)"),
         (torch.zeros(3, 20, 20, dtype=torch.uint8), r"photograph 0 is \(3, 20, 20\)"),
-        (torch.zeros(20, 20, 3), r"torch.float32: need \(H, W, 3\) uint8"),
+        (torch.zeros(20, 20, 1, dtype=torch.uint8), r"photograph 0 is \(20, 20, 1\) torch.uint8: .* repeat grey"),
+        (torch.zeros(20, 20, 4, dtype=torch.uint8), r"photograph 0 is \(20, 20, 4\) torch.uint8: .* drop alpha"),
+        (torch.zeros(20, 20, 3, dtype=torch.uint16), r"torch.uint16: .* reduce 16 bit"),
+        (torch.zeros(20, 20, 3), r"torch.float32: need a list of \(H, W, 3\) uint8"),
+        (np.zeros((20, 20, 3), dtype=np.uint8), r"photograph 0 is a ndarray: .* torch.from_numpy"),
+        (None, r"photograph 0 is a NoneType"),
     ],
 )
-def test_other_tensors_are_refused(photograph: torch.Tensor, words: str) -> None:
+def test_what_is_no_photograph_is_refused(photograph, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         finding()([photograph])
+
+
+def test_one_photograph_is_no_list_of_them() -> None:
+    with pytest.raises(ValueError, match=r"photograph 0 is \(24, 3\) torch.uint8: need a list of"):
+        finding()(noise(20, 24))
+    stacked = torch.stack([noise(40, 50), noise(40, 50, seed=1)])  # of one size they may be one tensor
+    for one, photograph in zip(finding()(stacked), stacked, strict=True):
+        same(one, finding()([photograph])[0])
 
 
 @pytest.mark.parametrize(

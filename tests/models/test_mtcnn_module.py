@@ -5,14 +5,21 @@ import lightning
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import box_iou
 
 from canthus.callbacks import DetectionEvaluator, EpochSeed, Evaluator, StageSchedule
 from canthus.data import face_data
 from canthus.data.augment import Augmentation
 from canthus.data.batch import Batch
+from canthus.data.photo_module import PhotoDataModule
+from canthus.data.synthetic import Synthetic
+from canthus.data.synthetic.collage import Collages
 from canthus.geometry.windows import decode_points
-from canthus.models.mtcnn.module import MTCNNModule
-from canthus.models.mtcnn.windows import LANDMARK
+from canthus.models.mtcnn.detect import Detector
+from canthus.models.mtcnn.losses import masked_losses
+from canthus.models.mtcnn.module import MTCNNModule, WindowEstimates
+from canthus.models.mtcnn.network import Outputs
+from canthus.models.mtcnn.windows import LANDMARK, Windows, normalised
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +48,8 @@ def make_trainer(tmp_path):
     def make(**options):
         settings = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "num_sanity_val_steps": 0}
         settings |= {"enable_model_summary": False, "enable_checkpointing": False, "default_root_dir": tmp_path}
-        callbacks = [Evaluator("inter_pupil"), DetectionEvaluator(), StageSchedule(), EpochSeed(0)]
-        return lightning.Trainer(callbacks=callbacks, use_distributed_sampler=False, **settings | options)
+        settings["callbacks"] = [Evaluator("inter_pupil"), DetectionEvaluator(), StageSchedule(), EpochSeed(0)]
+        return lightning.Trainer(use_distributed_sampler=False, **settings | options)
 
     return make
 
@@ -128,10 +135,6 @@ def test_only_one_network_trains_at_a_time_and_on_photographs(make_data):
 
 
 def model_estimates(model):
-    from canthus.models.mtcnn.module import WindowEstimates
-    from canthus.models.mtcnn.network import Outputs
-    from canthus.models.mtcnn.windows import Windows
-
     none = torch.zeros(0, dtype=torch.long)
     windows = Windows(torch.zeros(0, 3, 12, 12), none, torch.zeros(0, 4), torch.zeros(0, 10), torch.zeros(0))
     return WindowEstimates(
@@ -172,6 +175,40 @@ def test_three_stages_train_and_a_resumed_run_mines_the_same(make_data, make_tra
 
 
 @pytest.mark.slow
+def test_a_photograph_learnt_by_heart_gives_its_faces(make_trainer, cache):
+    """Fixture 10 of the reference: one picture, trained end to end with mining, and its faces are found."""
+    source = Synthetic(size=8, resolution=128)
+    scenes = Collages(source, source.photographs(["train"]), 30, empty=0.0)
+
+    def whole(image):
+        boxes = torch.from_numpy(image.boxes).float()
+        return boxes[(boxes[:, :2] > 0).all(1) & (boxes[:, 2:] < scenes.size).all(1)]
+
+    image = max(scenes.scenes(), key=lambda scene: len(whole(scene)))
+    assert len(whole(image)) >= 3
+
+    class One(Collages):
+        def scenes(self):
+            return [image]
+
+    one = One(source, scenes.donors, 1, empty=0.0)
+    torch.manual_seed(0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR
+    model = MTCNNModule(functools.partial(torch.optim.AdamW, lr=4e-3), cosine, candidates=100, dropout=0.0)
+    data = PhotoDataModule(
+        model.input, one, name="one", train_parts=["collages"], scheme="5", validation=0, batch_size=1,
+        landmark_faces=24, cache=cache, augmentation=Augmentation(mirror=0, rotation=0, scale=0.1, shift=0.08),
+    )  # fmt: skip
+    lengths = (700, 200, 100)
+    schedule = StageSchedule([{"stages": [stage], "length": length} for stage, length in enumerate(lengths)])
+    trainer = make_trainer(max_epochs=sum(lengths), limit_val_batches=0, callbacks=[schedule, EpochSeed(0)])
+    trainer.fit(model, data)
+    found = Detector(model.network)([torch.from_numpy(one.pixels(image.image))])[0]
+    assert (box_iou(whole(image), found.boxes).amax(1) > 0.5).sum() >= 3
+    assert box_iou(found.boxes, torch.from_numpy(image.boxes).float()).amax(1).min() > 0.3  # and nothing else
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_overfits_two_hundred_windows(make_data, stage):
     """Fixture 10 of the reference: 200 windows of a few photographs, learnt by heart."""
@@ -187,10 +224,6 @@ def test_overfits_two_hundred_windows(make_data, stage):
     windows = model.estimates(batch).windows
     assert len(windows.kind) > 200
     net = model.network.stages[stage]
-    from canthus.models.mtcnn.losses import masked_losses
-    from canthus.models.mtcnn.network import Outputs
-    from canthus.models.mtcnn.windows import normalised
-
     optimizer = torch.optim.Adam(net.parameters(), lr=0.004)
     for _ in range(600 if stage == 0 else 150):
         outputs = Outputs(*(part.flatten(1) for part in net(normalised(windows.image))))

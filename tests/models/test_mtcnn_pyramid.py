@@ -1,5 +1,7 @@
 """Scales, levels, crops and sheets: every pixel is where the frames say."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional
@@ -22,8 +24,10 @@ def test_scales_of_the_reference() -> None:
     assert len(scales) == 11
     assert scales[0] == pytest.approx(0.6)
     assert scales[-1] == pytest.approx(0.01926, abs=1e-5)
-    levels = pyramid_scales(480, 640, 20, 0.709)
-    assert len(levels) == 10
+    for options, count, pixels in (((20, 0.709), 10, 222_990), ((10, 0.79), 17, 1_179_313)):
+        levels = pyramid_scales(480, 640, *options)
+        assert len(levels) == count
+        assert sum(math.ceil(480 * scale) * math.ceil(640 * scale) for scale in levels) == pixels
 
 
 @pytest.mark.parametrize("size", [(10, 10), (1, 5000), (19, 200)])

@@ -1,9 +1,16 @@
+import logging
+
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.ops import box_iou
 
-from canthus.data.photo_module import PhotoBatch
+from canthus.data.batch import InputSpec
+from canthus.data.face import DataError
+from canthus.data.photo_module import PhotoBatch, PhotoDataModule
+from canthus.data.readers import WiderFace
 from canthus.geometry.windows import decode, encode, mirror_offsets
 from canthus.models.mtcnn.windows import (
     NEGATIVE,
@@ -156,3 +163,52 @@ def test_joined_and_normalised():
     windows = cut(batch, squares, kind, 24)
     assert len(joined(windows, windows).kind) == 16
     assert normalised(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([-0.99609375, 0.99609375])
+
+
+@pytest.fixture
+def odd_wider(tmp_path):
+    """WIDER FACE with photographs of every kind, half of them without a face, and a file that is none."""
+    folder = tmp_path / "WIDER_train/images/0--Odd"
+    folder.mkdir(parents=True)
+    picture = np.random.default_rng(0).integers(0, 256, (90, 100, 3), dtype=np.uint8)
+    pictures = {
+        "plain.png": picture, "grey.png": picture[..., 0], "alpha.png": np.dstack([picture, picture[..., 0]]),
+        "deep.png": picture.astype(np.uint16) * 257, "tiny.png": picture[:10, :10],
+        "thin.png": np.resize(picture, (1, 5000, 3)),
+    }  # fmt: skip
+    for name, pixels in pictures.items():
+        assert cv2.imwrite(str(folder / name), pixels)
+    Image.fromarray(picture).convert("CMYK").save(folder / "cmyk.jpg")
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    lines = []
+    for name in (*pictures, "cmyk.jpg", "broken.jpg"):
+        faces = ["30 20 40 50 0 0 0 0 0 0"] if name not in ("tiny.png", "thin.png") else []
+        lines += [f"0--Odd/{name}", str(len(faces)), *(faces or [" ".join("0" * 10)])]
+    (tmp_path / "wider_face_split").mkdir()
+    (tmp_path / "wider_face_split/wider_face_train_bbx_gt.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_photographs_of_every_kind_give_windows(odd_wider, tmp_path, caplog):
+    source = {"reader": "canthus.data.synthetic.Synthetic", "size": 8, "resolution": 96, "train_parts": ["train"]}
+    options = {"name": "wider_face", "train_parts": ["train"], "scheme": "5", "validation": 0, "landmarks": source}
+    options |= {"cache": tmp_path / "cache", "batch_size": 7, "landmark_faces": 7}
+    reader = WiderFace(odd_wider, allow_partial=True)
+    with pytest.raises(DataError, match=r"broken\.jpg: not a readable image"):
+        PhotoDataModule(InputSpec(96, 3, (24, 24, 71, 71)), reader, **options).prepare_data()
+    data = PhotoDataModule(InputSpec(96, 3, (24, 24, 71, 71)), reader, max_broken=0.2, **options)
+    with caplog.at_level(logging.WARNING):
+        data.prepare_data()
+    assert "broken.jpg: not a readable image" in caplog.text
+    data.setup("fit")
+    (batch,) = data.train_dataloader()
+    shown = [data.photographs("train")[i].image.name for i in batch["index"]]
+    assert sorted(shown) == ["alpha.png", "cmyk.jpg", "deep.png", "grey.png", "plain.png", "thin.png", "tiny.png"]
+    plain, same = (batch["pixels"].photograph(shown.index(name)) for name in ("plain.png", "alpha.png"))
+    assert np.array_equal(plain, same)
+    squares, kind = draw(batch, 140, 20, 20)
+    assert torch.bincount(kind).tolist() == [140, 20, 20]
+    assert set(squares.owner.tolist()) == set(range(7))
+    windows = cut(batch, squares, kind, 24)
+    assert windows.image.isfinite().all()
+    assert windows.offsets[kind == NEGATIVE].eq(0).all()

@@ -135,7 +135,7 @@ def _build(
 def _limited(pixels: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
     """A photograph whose longer side is within the limit, by means over areas, and the factor it was shrunk by."""
     height, width = pixels.shape[:2]
-    shrink = max(height, width) / side
+    shrink = min(max(height, width) / side, min(height, width))  # a line of pixels keeps its one row
     if shrink <= 1:
         return pixels, 1.0
     # both sides by the same factor, so that boxes need one number

@@ -54,7 +54,7 @@ def write_detection(
 
 
 def print_detection(report: Mapping[str, Any]) -> None:
-    """Show recall, precision and the number of boxes after every stage."""
+    """Show recall, precision and the number of boxes after every stage, and the last stage by attribute."""
     from rich.console import Console
     from rich.table import Table
 
@@ -66,6 +66,14 @@ def print_detection(report: Mapping[str, Any]) -> None:
     for number, (recall, precision, boxes) in enumerate(columns, 1):
         table.add_row(str(number), f"{recall:.2f}", f"{precision:.2f}", f"{boxes:.1f}")
     Console().print(table)
+    if report["subsets"]:
+        table = Table(title="last stage, faces with an attribute")
+        table.add_column("attribute")
+        for column in ("faces", "recall %", "AP %"):
+            table.add_column(column, justify="right")
+        for name, values in report["subsets"].items():
+            table.add_row(name, str(values["faces"]), f"{values['recall']:.2f}", f"{values['ap']:.2f}")
+        Console().print(table)
 
 
 def detection_sheet(result: DetectionResult, data: "PhotoDataModule", count: int, score: float) -> NDArray[np.uint8]:

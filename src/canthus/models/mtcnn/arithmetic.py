@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from canthus.geometry import windows as geometry
 from canthus.models.mtcnn.network import PNet
-from canthus.models.mtcnn.pyramid import AreaSums, Octaves, crop_windows
+from canthus.models.mtcnn.pyramid import Octaves, crop_windows
 
 __all__ = ["Arithmetic", "Clean", "Published"]
 
@@ -118,7 +118,7 @@ class Published:
             rows = (owned == number).nonzero()[:, 0]
             if len(rows):
                 chosen = index[rows]
-                crops[rows] = AreaSums(octaves.pictures[0]).crops(begins[chosen], ends[chosen], size)
+                crops[rows] = octaves.sums.crops(begins[chosen], ends[chosen], size)
         return crops, index
 
     def points(self, windows: Tensor, shares: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def mine(
 
 
 def _kept(boxes: Tensor, scores: Tensor, batch: PhotoBatch, place: int) -> Tensor:
-    """Squares to learn from: all that overlap faces, and the surest of the others, not wholly outside."""
+    """Squares to learn from: all that overlap faces, and the surest of the others."""
     boxes, scores = boxes.cpu(), scores.cpu()
     overlap, _, _ = label(Squares(boxes, torch.full((len(boxes),), place)), batch)
     positive = torch.nonzero(overlap >= PART_FROM).flatten()

@@ -64,6 +64,7 @@ class MTCNNModule(LandmarkModel):
         mining_thresholds: scores of P-Net and R-Net from which windows become examples for the next network.
         thresholds: scores of the three networks in validation; low, for average precision ranks all that is found.
         smallest_face: that mining and validation look for, stored pixels.
+        factor: from one size of their pyramid to the next.
         candidates: windows of a photograph that mining and validation hand on to the next network, the surest first.
 
     Raises:
@@ -85,6 +86,7 @@ class MTCNNModule(LandmarkModel):
         mining_thresholds: Sequence[float] = (0.3, 0.1),
         thresholds: Sequence[float] = (0.5, 0.5, 0.3),
         smallest_face: float = 20.0,
+        factor: float = 0.709,
         candidates: int = 500,
     ) -> None:
         super().__init__(scheme=scheme, stages=len(NETS), optimizer=optimizer, scheduler=scheduler)
@@ -97,7 +99,7 @@ class MTCNNModule(LandmarkModel):
         self.network = MTCNN(dropout=dropout).to(memory_format=torch.channels_last)  # two thirds of the time on a CPU
         self.ohem, self.joint_landmarks = ohem, joint_landmarks
         self.mining_thresholds, self.thresholds = tuple(mining_thresholds), tuple(thresholds)
-        self.smallest_face, self.candidates = smallest_face, candidates
+        self.smallest_face, self.factor, self.candidates = smallest_face, factor, candidates
         self.mined: MinedBoxes | None = None
         self._input = InputSpec(SIZE, 3, boxes.centred_box(SIZE, self.network.onet.window / SIZE))
 
@@ -212,7 +214,13 @@ class MTCNNModule(LandmarkModel):
         return mined
 
     def _detector(self, thresholds: Sequence[float]) -> Detector:
-        return Detector(self.network, min_size=self.smallest_face, thresholds=thresholds, candidates=self.candidates)
+        return Detector(
+            self.network,
+            min_size=self.smallest_face,
+            factor=self.factor,
+            thresholds=thresholds,
+            candidates=self.candidates,
+        )
 
     # -- detection ---------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ Legend: N windows. Pictures are (1, 3, H, W) with values 0 to 255. Windows are i
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -21,8 +22,6 @@ __all__ = ["AreaSums", "Octaves", "Sheet", "crop_windows", "lay_out", "pyramid_s
 
 LEAST_SIDE = 12
 """Of an octave, and of a level: the window of P-Net, pixels."""
-SHARPNESS = 0.0
-"""Octaves by which crops are read finer than their own resolution asks for."""
 
 
 def pyramid_scales(height: int, width: int, min_size: float, factor: float) -> list[float]:
@@ -72,6 +71,11 @@ class Octaves:
             self._floats[octave] = self.pictures[octave].float()
         return self._floats[octave]
 
+    @cached_property
+    def sums(self) -> "AreaSums":
+        """Of the photograph at full size."""
+        return AreaSums(self.pictures[0])
+
 
 def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize to rows and columns that are at least half as many; bilinear, and off the CPU with a low pass."""
@@ -97,7 +101,7 @@ def crop_windows(photographs: Sequence[Octaves], owner: Tensor, windows: Tensor,
         return windows.new_zeros(0, 3, size, size)
     counts = torch.tensor([len(octaves.pictures) for octaves in photographs], device=windows.device)
     reduction = (windows[:, 2:] - windows[:, :2]).amax(1) / size
-    octave = (reduction.log2() - SHARPNESS).floor().clamp_min(0).long()
+    octave = reduction.log2().floor().clamp_min(0).long()
     octave = torch.minimum(octave, counts[owner] - 1)
     most = max(len(octaves.pictures) for octaves in photographs)
     key = owner * most + octave
