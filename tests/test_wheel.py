@@ -34,7 +34,15 @@ def run(installed: Path, *arguments: str) -> str:
 
 
 def test_the_wheel_holds_configs_schemes_and_the_type_marker(installed: Path) -> None:
-    for name in ("conf/train.yaml", "conf/experiment/dan_300w.yaml", "schemes/68.yaml", "py.typed", *PAGE):
+    for name in (
+        "conf/train.yaml",
+        "conf/experiment/dan_300w.yaml",
+        "schemes/68.yaml",
+        "py.typed",
+        "zoo/SHA256SUMS",
+        "zoo/mtcnn.safetensors",
+        *PAGE,
+    ):
         assert (installed / "canthus" / name).is_file(), name
 
 

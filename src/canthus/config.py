@@ -154,6 +154,18 @@ class StudyConfig:
 
 
 @dataclass
+class VideoConfig:
+    """Key ``video`` of predict.yaml, see `canthus.live.loop.VideoOptions`."""
+
+    detect_every: int | None = 1
+    smoothing: bool = False
+    cutoff: float = 1.0
+    beta: float = 10.0
+    stages: bool = True
+    frames: int | None = None
+
+
+@dataclass
 class PredictConfig:
     """Keys of predict.yaml."""
 
@@ -168,7 +180,25 @@ class PredictConfig:
     batch_size: int = 32
     device: str = "auto"
     overlays: bool = True
+    video: VideoConfig = field(default_factory=VideoConfig)
     flip_average: bool | None = None
+    trust: bool = False
+
+
+@dataclass
+class ExportConfig:
+    """Keys of export.yaml."""
+
+    run: str = MISSING
+    format: str = MISSING
+    output: str = MISSING
+    checkpoint: str = "best"
+    flip_average: bool | None = None
+    device: str = "cpu"
+    opset: int = 18
+    storage: str = "half"
+    tolerance: float = 0.05
+    terms: str | None = None
     trust: bool = False
 
 
@@ -220,15 +250,16 @@ def register_schemas() -> None:
     """Make the schemas known to Hydra: names and types of top-level keys are then checked while composing.
 
     Also resolvers: ``${better:METRIC,WHEN_LOWER,WHEN_HIGHER}``, ``${started:}`` (see `canthus.processes.started`),
-    ``${plus:A,B}`` and ``${gpus:}``, the number of GPUs, at least 1.
+    ``${plus:A,B}``, ``${gpus:}``, the number of GPUs, at least 1, and ``${beside:RUN}`` (`canthus.zoo.results_folder`).
     """
-    from canthus import processes
+    from canthus import processes, zoo
 
     resolvers: dict[str, Callable[..., Any]] = {
         "better": lambda metric, lower, higher: higher if higher_is_better(metric) else lower,
         "started": processes.started,
         "plus": lambda a, b: int(a) + int(b),
         "gpus": processes.count_gpus,
+        "beside": zoo.results_folder,
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
@@ -238,6 +269,7 @@ def register_schemas() -> None:
     store.store(name="root_schema_score", node=ScoreConfig)
     store.store(name="root_schema_study", node=StudyConfig)
     store.store(name="root_schema_predict", node=PredictConfig)
+    store.store(name="root_schema_export", node=ExportConfig)
     store.store(name="root_schema_inspect", node=InspectConfig)
     store.store(name="root_schema_report", node=ReportConfig)
 

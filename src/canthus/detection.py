@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from canthus import runtime
+from canthus import runtime, zoo
 from canthus.config import ConfigError
 from canthus.data import DataError
 from canthus.geometry.windows import decode
 from canthus.models.mtcnn import MTCNN
 from canthus.models.mtcnn.detect import Detector
-from canthus.models.mtcnn.weights import load_weights
+from canthus.models.mtcnn.weights import from_state, load_weights
 
 __all__ = ["TIGHT", "FaceFinder", "FoundFace"]
 
@@ -44,7 +44,7 @@ class FaceFinder:
     """MTCNN, and how its boxes become those on which landmark models are trained.
 
     Args:
-        run: run folder of ``canthus-train model=mtcnn ...``.
+        run: run folder of ``canthus-train model=mtcnn ...``; by default, and without weights, that of the zoo.
         checkpoint: of the run: ``best`` or ``last``, or a file.
         weights: published weights in place of a run, see `canthus.models.mtcnn.weights`.
         layout: of the weights; None to tell from the files.
@@ -59,7 +59,7 @@ class FaceFinder:
         parity: likewise.
 
     Raises:
-        ConfigError: not one of run and weights, or settings that cannot work.
+        ConfigError: both run and weights, or settings that cannot work.
     """
 
     def __init__(
@@ -76,11 +76,12 @@ class FaceFinder:
         mirror: bool = False,
         parity: bool = False,
     ) -> None:
-        if (run is None) == (weights is None):
+        if run is not None and weights is not None:
             raise ConfigError(
                 f"detector.run={run}, detector.weights={weights}: give one of them, a run of "
                 "canthus-train model=mtcnn, or a folder with published weights"
             )
+        run = zoo.MTCNN if run is None and weights is None else run
         tight = tight if tight is not None else TIGHT if run is None else (0.0,) * 4
         if len(tight) != 4 or tight[2] - tight[0] <= -1 or tight[3] - tight[1] <= -1:
             raise ConfigError(f"detector.tight={list(tight)}: four differences that leave a box its width and height")
@@ -95,9 +96,11 @@ class FaceFinder:
 
     @staticmethod
     def _network(run: str | None, checkpoint: str, weights: str | None, layout: str | None) -> MTCNN:
-        path = Path(str(weights)) if run is None else runtime.checkpoint_of(Path(run), checkpoint)
         try:
-            return load_weights(path, layout)
+            if run is None:
+                return load_weights(Path(str(weights)), layout)
+            path = runtime.checkpoint_of(Path(run), checkpoint)
+            return from_state(path, runtime.load_weights(path))
         except (DataError, ValueError) as error:
             raise ConfigError(f"detector.{'weights' if run is None else 'run'}: {error}") from error
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from canthus.config import ConfigError
 from canthus.data.augment import input_to_store
 from canthus.data.batch import Batch, scale_pixels
 from canthus.data.store import StoreSpec, crop
@@ -15,7 +16,7 @@ from canthus.geometry import affine
 from canthus.geometry.warp import warp
 from canthus.models.base import LandmarkModel
 
-__all__ = ["LocatedFace", "Predictor"]
+__all__ = ["LocatedFace", "Predictor", "chosen_device", "input_batch"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,16 @@ class LocatedFace:
         stages: (S, K, 2) every stage's points, original pixels.
         scores: (K,) confidences, if the model has them.
         pose: (3,) yaw, pitch, roll in radians, if the model estimates it.
+        scheme: name of the landmark scheme.
+        detection_score: probability of a face, if a detector found it.
     """
 
     box: NDArray[np.float64]
     stages: NDArray[np.float64]
     scores: NDArray[np.float64] | None
-    pose: NDArray[np.float64] | None = None
+    pose: NDArray[np.float64] | None
+    scheme: str
+    detection_score: float | None = None
 
     @property
     def landmarks(self) -> NDArray[np.float64]:
@@ -72,9 +77,7 @@ class Predictor:
     def _faces(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Iterator[LocatedFace]:
         for begin in range(0, len(boxes), self.batch_size):
             some = boxes[begin : begin + self.batch_size]
-            maps = np.stack([self.spec.to_original(box) for box in some])
-            crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
-            batch = self._batch(crops, torch.from_numpy(maps), torch.from_numpy(some))
+            batch = self.inputs(pixels, some)
             estimates = self.model.final_estimates(batch)
             points = affine.apply(batch["to_original"][:, None], torch.stack(estimates.points, 1).float())
             stages = points.cpu().double().numpy()
@@ -84,21 +87,47 @@ class Predictor:
             )
             for row, box in enumerate(some):
                 # the crop is upright, so that its pose is the photograph's
-                of_face = (None if values is None else values[row] for values in (scores, poses))
-                yield LocatedFace(box, stages[row], *of_face)
+                score, pose = (None if values is None else values[row] for values in (scores, poses))
+                yield LocatedFace(box, stages[row], score, pose, self.model.scheme.name)
 
-    def _batch(self, crops: NDArray[np.uint8], to_original: Tensor, original_box: Tensor) -> Batch:
-        spec = self.model.input
-        corners = affine.apply(affine.invert(to_original), original_box.unflatten(1, (2, 2)))
+    def inputs(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Batch:
+        """What the network sees of (N, 4) boxes of a photograph, (H, W, 3) uint8 RGB."""
+        maps = np.stack([self.spec.to_original(box) for box in boxes])
+        crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
+        spec, to_original = self.model.input, torch.from_numpy(maps)
+        corners = affine.apply(affine.invert(to_original), torch.from_numpy(boxes).unflatten(1, (2, 2)))
         to_store = input_to_store(corners.flatten(1).float(), spec)
         images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
         image = warp(images, to_store.to(self.device), spec.size, padding="zeros") / 255
-        count, points = len(crops), self.model.scheme.num_landmarks
-        return Batch(
-            image=scale_pixels(image, spec.scaling),
-            landmarks=torch.zeros(count, points, 2, device=self.device),
-            visibility=torch.zeros(count, points, dtype=torch.uint8, device=self.device),
-            box=spec.reference.to(self.device).expand(count, 4),
-            to_original=affine.compose(to_original.float(), to_store).to(self.device),
-            index=torch.arange(count, device=self.device),
+        return input_batch(
+            self.model, scale_pixels(image, spec.scaling), affine.compose(to_original.float(), to_store).to(self.device)
         )
+
+
+def input_batch(model: LandmarkModel, image: Tensor, to_original: Tensor | None = None) -> Batch:
+    """Inputs without labels as a batch: (B, C, H, W) pictures, scaled, and (B, 2, 3) maps to the photograph if any."""
+    count, device = image.shape[0], image.device
+    points = model.scheme.num_landmarks
+    return Batch(
+        image=image,
+        landmarks=torch.zeros(count, points, 2, device=device),
+        visibility=torch.zeros(count, points, dtype=torch.uint8, device=device),
+        box=model.input.reference.to(device).expand(count, 4),
+        to_original=affine.identity(count, device=device) if to_original is None else to_original,
+        index=torch.arange(count, device=device),
+    )
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is an accelerator if there is one, else the CPU.
+
+    Raises:
+        ConfigError: no device has this name.
+    """
+    if name != "auto":
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise ConfigError(f"device={name}: {error}") from error
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")

@@ -1,24 +1,23 @@
-"""canthus-predict: landmarks on photographs, as landmarks.json and a picture each."""
+"""canthus-predict: landmarks on photographs and videos, as files of points and annotated pictures."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canthus import command_line, config
+from canthus import command_line, config, zoo
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
     from omegaconf import DictConfig
 
-    from canthus.detection import FoundFace
-    from canthus.inference import LocatedFace
+    from canthus.detection import FaceFinder, FoundFace
+    from canthus.inference import LocatedFace, Predictor
 
 
 def predict(cfg: DictConfig) -> None:
-    """Locate landmarks on photographs.
+    """Locate landmarks on photographs, or in a video.
 
     Args:
         cfg: composed from predict.yaml.
@@ -26,22 +25,8 @@ def predict(cfg: DictConfig) -> None:
     Raises:
         ConfigError: a setting that cannot work.
     """
-    import json
-    import os
-    from logging import getLogger
-    from pathlib import Path
+    from canthus.live import is_video
 
-    import numpy as np
-    from hydra.utils import instantiate
-    from rich.progress import track
-
-    from canthus import photographs, runtime
-    from canthus.data import DataError
-    from canthus.data.images import read_image
-    from canthus.files import replacing
-    from canthus.inference import Predictor
-
-    log = getLogger("canthus.predict")
     config.check(cfg, config.PredictConfig)
     if cfg.box != "whole":
         raise config.ConfigError(
@@ -53,21 +38,55 @@ def predict(cfg: DictConfig) -> None:
         )
     if not 0 <= cfg.box_margin < 0.5:
         raise config.ConfigError(f"box_margin={cfg.box_margin}: a share of the photograph in [0, 0.5)")
-    run, output = Path(cfg.run), Path(cfg.output)
-    trained = runtime.load_config(run)
+    (_video if is_video(cfg.source) else _photographs)(cfg)
+
+
+def _model(cfg: DictConfig) -> Predictor:
+    from canthus.api import load_predictor
+
+    return load_predictor(
+        Path(cfg.run),
+        cfg.checkpoint,
+        device=cfg.device,
+        batch_size=cfg.batch_size,
+        flip_average=cfg.flip_average,
+        trust=cfg.trust,
+    )
+
+
+def _finder(cfg: DictConfig, predictor: Predictor) -> FaceFinder | None:
+    """The detector that was asked for; for models without a run folder of their own, the zoo's is at hand."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.utils import instantiate
+
+    from canthus.detection import FaceFinder
+
+    if cfg.detector:
+        finder: FaceFinder = instantiate(cfg.detector, device=predictor.device, _convert_="all")
+        return finder
+    if HydraConfig.get().runtime.choices["detector"] == "auto" and not cfg.boxes and zoo.stored_file(Path(cfg.run)):
+        return FaceFinder(device=predictor.device)
+    return None
+
+
+def _photographs(cfg: DictConfig) -> None:
+    import json
+    import os
+    from logging import getLogger
+
+    import numpy as np
+    from rich.progress import track
+
+    from canthus import photographs
+    from canthus.data import DataError
+    from canthus.data.images import read_image
+    from canthus.files import replacing
+
+    log = getLogger("canthus.predict")
     sources = photographs.find_photographs(cfg.source)
     boxes = photographs.read_boxes(Path(cfg.boxes)) if cfg.boxes else None
-    find = instantiate(cfg.detector, device=_device(cfg.device), _convert_="all") if cfg.detector else None
-    model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
-    if cfg.flip_average is not None:
-        model.flip_average = cfg.flip_average
-    predictor = Predictor(
-        model,
-        extent=trained.data.extent,
-        oversample=trained.data.oversample,
-        device=_device(cfg.device),
-        batch_size=cfg.batch_size,
-    )
+    predictor = _model(cfg)
+    find, output, model = _finder(cfg, predictor), Path(cfg.output), predictor.model
     common = Path(os.path.commonpath([path.parent for path in sources]))  # equal names in other folders do not collide
     located: dict[str, Any] = {}
     skipped: dict[str, str] = {}
@@ -103,13 +122,48 @@ def predict(cfg: DictConfig) -> None:
     for reason in skipped.values():
         log.warning("skipped: %s", reason)
     output.mkdir(parents=True, exist_ok=True)
-    content = {"model": model.name, "run": str(run), "scheme": model.scheme.name, "photographs": located}
+    content = {"model": model.name, "run": str(cfg.run), "scheme": model.scheme.name, "photographs": located}
     with replacing(output / "landmarks.json") as temporary:
         temporary.write_text(json.dumps({**content, "skipped": skipped}, indent=1))
     total = sum(len(entry["faces"]) for entry in located.values())
     log.info("%d faces on %d photographs, %d skipped: %s", total, len(located), len(skipped), output)
     if not located:
         raise config.ConfigError(f"none of the {len(sources)} photographs could be used; the reasons are above")
+
+
+def _video(cfg: DictConfig) -> None:
+    from logging import getLogger
+
+    import numpy as np
+
+    from canthus import photographs
+    from canthus.live import FrameSource
+    from canthus.live.loop import VideoOptions, locate_in_video
+
+    options = VideoOptions(**cfg.video)
+    with FrameSource(cfg.source) as source:
+        given = None
+        if cfg.boxes:
+            given = photographs.boxes_for(Path(cfg.source), photographs.read_boxes(Path(cfg.boxes)))
+            if given is None:
+                raise config.ConfigError(f"boxes={cfg.boxes} has no box for {cfg.source}: those of its first frame")
+            if options.detect_every is not None:
+                raise config.ConfigError(
+                    "boxes= are those of a video's first frame; follow them with video.detect_every=null"
+                )
+
+        predictor = _model(cfg)
+        find = _finder(cfg, predictor)
+
+        def boxes(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
+            if find is not None:
+                return np.array([face.box for face in find(frame)]).reshape(-1, 4)
+            return photographs.whole_box(frame, cfg.box_margin) if given is None else given
+
+        output = Path(cfg.output)
+        summary = locate_in_video(source, predictor, boxes, output, options, entry=_entry, draw=cfg.overlays)
+    log = getLogger("canthus.predict")
+    log.info("%d faces in %d frames: %s", summary["faces"], summary["frames"], output)
 
 
 def _entry(face: LocatedFace) -> dict[str, Any]:
@@ -139,18 +193,6 @@ def _draw(path: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> Non
 
     picture = draw_prediction(pixels, [face.box for face in faces], [face.landmarks for face in faces], scheme)
     save_picture(path.with_suffix(path.suffix + ".jpg"), picture)
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name != "auto":
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise config.ConfigError(f"device={name}: {error}") from error
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
 
 
 def main() -> None:

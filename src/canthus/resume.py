@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, ValueNode
 
-from canthus import processes
+from canthus import processes, zoo
 from canthus.config import ConfigError, nodes_of
 from canthus.faults import last_epoch
 from canthus.runtime import load_config, load_weights
@@ -53,6 +53,8 @@ def register_run(run: Path) -> None:
     Raises:
         ConfigError: not a run folder, or of a run that was stopped before anything was saved.
     """
+    if zoo.stored_file(run):
+        raise ConfigError(f"resume={run}: weights without the state of a training; init_from={run} starts from them")
     overrides = run / ".hydra" / "overrides.yaml"
     if overrides.is_file() and not (run / "config.yaml").is_file():
         words = shlex.join(map(str, OmegaConf.to_container(OmegaConf.load(overrides))))  # type: ignore[arg-type]

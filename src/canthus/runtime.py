@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from canthus import packing, zoo
 from canthus.config import ConfigError, nodes_of
 from canthus.data.face import Reader
 from canthus.faults import by_ctrl_c, exit_status
@@ -243,9 +244,14 @@ def _memory() -> float | None:
 def load_config(run: Path) -> DictConfig:
     """Read the resolved config of a run.
 
+    Args:
+        run: its folder, a model of the zoo (``zoo/NAME``), or a ``.safetensors`` file that canthus-export wrote.
+
     Raises:
-        ConfigError: not a run folder.
+        ConfigError: none of these.
     """
+    if stored := zoo.stored_file(run):
+        return cast(DictConfig, OmegaConf.create(packing.read_header(stored)["config"]))
     path = run / "config.yaml"
     if not path.is_file():
         raise ConfigError(
@@ -262,6 +268,10 @@ def checkpoint_of(run: Path, which: str) -> Path:
     Raises:
         ConfigError: no such checkpoint; the message names those that are there.
     """
+    if which in ("best", "last") and (stored := zoo.stored_file(run)):
+        if which == "last":
+            raise ConfigError(f"checkpoint=last: {run} holds the best weights only; leave the checkpoint out")
+        return stored
     path = run / "checkpoints" / f"{which}.ckpt" if which in ("best", "last") else Path(which)
     if not path.is_file():
         there = sorted(str(found) for found in (run / "checkpoints").glob("*.ckpt"))
@@ -275,6 +285,8 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ConfigError: damaged file, or one that holds pickled code.
     """
+    if path.suffix == zoo.SUFFIX:
+        return packing.read_weights(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return dict(checkpoint["state_dict"])

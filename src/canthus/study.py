@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import config
+from canthus import config, zoo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +156,7 @@ def _check(cfg: DictConfig) -> None:
     if doubled:
         raise config.ConfigError(f"runs={doubled}: tables name runs by their folders, which have to differ")
     for run in cfg.runs:
-        if not Path(run).is_dir():
+        if not (Path(run).is_dir() or zoo.stored_file(Path(run))):
             raise config.ConfigError(f"runs: {run} is no run folder")
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canthus import command_line, config, processes, sweeps
+from canthus import command_line, config, processes, sweeps, zoo
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -73,7 +73,8 @@ def train(cfg: DictConfig) -> float | None:
         loggers, panels = tracking.open_loggers(cfg, folder, group, last)
         if cfg.init_from and last is None:
             source = Path(cfg.init_from)
-            path = runtime.checkpoint_of(source, "best" if source.is_dir() else str(source))
+            is_run = source.is_dir() or zoo.stored_file(source)
+            path = runtime.checkpoint_of(source, "best" if is_run else str(source))
             runtime.warm_start(model, path)
             if isinstance(model, LandmarkModel):
                 model.train_stages(range(model.num_stages))  # not only those that the source had reached

@@ -100,7 +100,6 @@ def test_mistakes_are_explained(
     arguments = [f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}", "detector=mtcnn"]
     (tmp_path / "boxes.csv").write_text("image,x1,y1,x2,y2\na.jpg,1,2,3,4\n")
     for more, words in (
-        ([], "give one of them"),
         ([f"detector.weights={weights}", "detector.run=a"], "give one of them"),
         (["detector.weights=nowhere"], "nowhere: no such file or folder"),
         (["detector.run=nowhere"], "checkpoint nowhere/checkpoints/best.ckpt does not exist"),
@@ -151,7 +150,7 @@ def test_arrays_of_all_kinds(weights: Path) -> None:
 
 def test_finder_needs_weights(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one of them"):
-        FaceFinder()
+        FaceFinder(run=str(tmp_path), weights=str(tmp_path))
     shutil.rmtree(tmp_path)
     with pytest.raises(ConfigError, match="no such file or folder"):
         FaceFinder(weights=str(tmp_path))

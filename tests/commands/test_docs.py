@@ -163,7 +163,7 @@ def test_links_and_commands_exist(path: Path) -> None:
     """Files that pages link to are there; what they tell people to type is a command, target, group or experiment."""
     text = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if not target.startswith("http") and not target.endswith("use.md"):
+        if not target.startswith("http"):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
     entry_points = (REPOSITORY / "pyproject.toml").read_text()
     for command in set(re.findall(r"\bcanthus-[a-z]+", text)):

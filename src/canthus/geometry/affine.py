@@ -48,10 +48,9 @@ def mirror(flags: Tensor, axis: float) -> Tensor:
     Returns:
         (B, 2, 3) maps. Landmark indices still need the scheme's permutation.
     """
-    matrix = identity(len(flags), device=flags.device)
-    matrix[flags, 0, 0] = -1.0
-    matrix[flags, 0, 2] = 2 * axis
-    return matrix
+    zero, one = (torch.full(flags.shape, value, device=flags.device) for value in (0.0, 1.0))
+    across = torch.stack([torch.where(flags, -1.0, one), zero, torch.where(flags, 2 * axis, zero)], -1)
+    return torch.stack([across, torch.stack([zero, one, zero], -1)], -2)
 
 
 def apply(matrix: Tensor, points: Tensor) -> Tensor:

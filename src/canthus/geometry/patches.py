@@ -34,7 +34,7 @@ def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool =
     # one pixel more than a patch on each side, so that a patch that lies wholly outside finds black, too
     column, row = (whole.maximum(-whole.new_tensor(size + 1)).minimum(extent) + size + 1).long().unbind(-1)
     windows = functional.pad(image, [size + 1] * 4).unfold(2, size + 1, 1).unfold(3, size + 1, 1)
-    picture = torch.arange(len(image), device=image.device)[:, None]
+    picture = torch.arange(image.shape[0], device=image.device)[:, None]
     pixels = windows[picture, :, row, column]  # (B, N, C, size + 1, size + 1): slices, in one look-up
     pixels = torch.lerp(pixels[..., :-1], pixels[..., 1:], share[:, :, :1])
     return torch.lerp(pixels[..., :-1, :], pixels[..., 1:, :], share[:, :, 1:])
@@ -76,6 +76,6 @@ def warp_patches(
     with torch.autocast(image.device.type, enabled=False):
         m = (maps.detach() if detach else maps).float()
         points = pixel_grid(*size, image.device).flatten(0, 1) @ m[..., :2].mT + m[..., None, :, 2]
-    stacked = resample(image, points.reshape(len(image), -1, size[1], 2), padding=padding)
+    stacked = resample(image, points.reshape(image.shape[0], -1, size[1], 2), padding=padding)
     patches: Tensor = stacked.unflatten(2, (-1, size[0])).transpose(1, 2)
     return patches

@@ -24,7 +24,7 @@ class Votes:
 
     def average(self, num_landmarks: int) -> Tensor:
         """(B, K, 2) mean of the votes for each landmark; every landmark must have one."""
-        total = self.points.new_zeros(len(self.points), num_landmarks, 2).index_add(1, self.landmarks, self.points)
+        total = self.points.new_zeros(self.points.shape[0], num_landmarks, 2).index_add(1, self.landmarks, self.points)
         return total / torch.bincount(self.landmarks, minlength=num_landmarks)[:, None]
 
 

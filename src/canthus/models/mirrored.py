@@ -52,4 +52,4 @@ def average_with_mirrored(plain: Estimates, mirrored: Estimates, batch: Batch, s
 
 def _mirror(image: Tensor) -> Tensor:
     """(B, 2, 3) mirrors of whole pictures."""
-    return affine.mirror(torch.ones(len(image), dtype=torch.bool, device=image.device), (image.shape[-1] - 1) / 2)
+    return affine.mirror(torch.ones(image.shape[0], dtype=torch.bool, device=image.device), (image.shape[-1] - 1) / 2)

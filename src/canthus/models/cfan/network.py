@@ -211,7 +211,7 @@ class CFAN(nn.Module):
             One (B, K, 2) float32 per stage, input pixels.
         """
         size, points = image.shape[-1], []
-        shape = None if self.has_global else self.mean_shape.expand(len(image), -1, -1)
+        shape = None if self.has_global else self.mean_shape.expand(image.shape[0], -1, -1)
         for number, san in enumerate(self.stages[: len(self.stages) if depth is None else depth]):
             if shape is not None and self.training and self.jitter and number >= frozen:
                 shape = shape + self.jitter * torch.randn_like(shape)

@@ -89,7 +89,7 @@ class GlobalLevel(nn.Module):
         for network in self.networks:
             assert isinstance(network, Structure)
             region = next(regions)
-            out = network(_look(image, region.expand(len(image), -1, -1), network.size)).unflatten(2, (-1, 2))
+            out = network(_look(image, region.expand(image.shape[0], -1, -1), network.size)).unflatten(2, (-1, 2))
             half = (region[:, 2:] - region[:, :2])[:, None] / 2  # (E, 1, 2)
             points.append((boxes.centre(region)[:, None] + half * out.float()).flatten(1, 2))
             units.append(half.expand(out.shape[1:]).flatten(0, 1))

@@ -187,7 +187,7 @@ class MDM(nn.Module):
             One (B, K, 2) float32 per step, input pixels.
         """
         displacement = torch.zeros_like(initial, dtype=torch.float32)
-        memory = displacement.new_zeros(len(image), self.hidden)
+        memory = displacement.new_zeros(image.shape[0], self.hidden)
         points = []
         for number in range(self.count if depth is None else depth):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= frozen):

@@ -30,7 +30,7 @@ from canthus.data import DataError
 from canthus.files import why_refused
 from canthus.models.mtcnn.network import MTCNN
 
-__all__ = ["LAYOUTS", "load_weights"]
+__all__ = ["LAYOUTS", "from_state", "load_weights"]
 
 LAYOUTS = {
     "facenet-pytorch": ((0, 1, 2, 3), "whc"),
@@ -70,7 +70,7 @@ def load_weights(source: Path, layout: str | None = None) -> MTCNN:
         content = _read(source)
         state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
         if any("features." in str(key) and "pnet." in str(key) for key in state):
-            return _from_checkpoint(source, state)
+            return from_state(source, state)
         content = {str(key).lower(): value for key, value in content.items()} if isinstance(content, Mapping) else {}
         if not set(NETWORKS) <= set(content):
             raise DataError(
@@ -87,8 +87,16 @@ def load_weights(source: Path, layout: str | None = None) -> MTCNN:
     return network.eval()
 
 
-def _from_checkpoint(source: Path, state: Mapping[str, Any]) -> MTCNN:
-    """`MTCNN` itself, or a module that holds it as ``network``."""
+def from_state(source: Path, state: Mapping[str, Any]) -> MTCNN:
+    """`MTCNN` with the weights of a checkpoint of it, or of a module that holds it as ``network``.
+
+    Args:
+        source: of the state, for messages.
+        state: weights by name.
+
+    Raises:
+        DataError: they are not all there.
+    """
     own = {key.removeprefix("network."): value for key, value in state.items()}
     own = {key: value for key, value in own.items() if key.partition(".")[0] in NETWORKS}
     network = MTCNN(landmarks="pnet.landmarks.weight" in own)

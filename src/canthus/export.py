@@ -1,0 +1,98 @@
+"""canthus-export: a trained model as ONNX or TorchScript for other programs, or as weights for the zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from canthus import command_line, config
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from canthus.inference import Predictor
+
+
+def export(cfg: DictConfig) -> None:
+    """Export a run.
+
+    Args:
+        cfg: composed from export.yaml.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+        RunError: a model that cannot be said in this format, or a file that does not say what the model says.
+    """
+    from canthus import runtime
+    from canthus.api import load_predictor
+    from canthus.exporting import FORMATS, write_entry
+    from canthus.packing import STORAGES
+
+    config.check(cfg, config.ExportConfig)
+    kinds = [*FORMATS, "safetensors"]
+    for key, known in (("format", kinds), ("storage", STORAGES)):
+        if cfg[key] not in known:
+            raise config.ConfigError(f"{key}={cfg[key]}: {config.suggest(cfg[key], known)}")
+    run, output = Path(cfg.run), Path(cfg.output)
+    predictor = load_predictor(
+        run, cfg.checkpoint, device=cfg.device, batch_size=32, flip_average=cfg.flip_average, trust=cfg.trust
+    )
+    if cfg.format != "safetensors":
+        _graphs(cfg, predictor, output)
+        return
+    runtime.hush()
+    before, after = write_entry(
+        output,
+        run,
+        predictor.model,
+        runtime.load_config(run),
+        storage=cfg.storage,
+        tolerance=cfg.tolerance,
+        terms=cfg.terms,
+        trust=cfg.trust,
+    )
+    _say(
+        f"{output}: {output.stat().st_size / 1e6:.2f} MB, NME {before.subsets['full']['nme']:.3f} as trained, "
+        f"{after.subsets['full']['nme']:.3f} as stored; card: {output.with_suffix('.md')}"
+    )
+
+
+def _graphs(cfg: DictConfig, predictor: Predictor, output: Path) -> None:
+    from canthus.exporting import FORMATS, agreement, graphs_of, latency, rendered_inputs
+    from canthus.files import replacing
+
+    kind = FORMATS[cfg.format]
+    for graph in graphs_of(predictor.model, rendered_inputs(predictor, 8), cfg.run):
+        path = output.with_name(f"{output.stem}{graph.suffix}{output.suffix or kind.suffix}")
+        with replacing(path) as temporary:
+            kind.write(graph, temporary, opset=cfg.opset)
+            exported = kind(temporary, predictor.device)
+            difference = agreement(graph, exported)
+            times, own = latency(exported, graph.examples), latency(graph.network, graph.examples)
+        _say(
+            f"{path}: {path.stat().st_size / 1e6:.2f} MB, outputs differ from the model's by at most {difference:.1e}; "
+            + ", ".join(f"batch {size}: {times[size]:.2f} ms (PyTorch {own[size]:.2f})" for size in times)
+            + f" on {_where(predictor)}"
+        )
+
+
+def _where(predictor: Predictor) -> str:
+    import torch
+
+    kind = predictor.device.type
+    return f"{torch.get_num_threads()} thread(s)" if kind == "cpu" else kind
+
+
+def _say(text: str) -> None:
+    from logging import getLogger
+
+    getLogger("canthus.export").info("%s", text)
+
+
+def main() -> None:
+    """Entry point of ``canthus-export`` and ``python -m canthus.export``."""
+    command_line.launch(export, "export")
+
+
+if __name__ == "__main__":
+    main()

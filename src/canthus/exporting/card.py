@@ -1,0 +1,148 @@
+"""A model card: what the weights are, what they were made from, what they reach, and what they are for."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from canthus import zoo
+from canthus.config import ConfigError
+from canthus.models.base import LandmarkModel
+
+if TYPE_CHECKING:
+    from canthus.exporting.entry import Figures
+
+__all__ = ["card", "known_terms"]
+
+STORAGES = {
+    "half": "half precision",
+    "int8": "8-bit whole numbers with a half-precision scale for each output; biases and norms in half precision",
+}
+
+
+def known_terms(data: str) -> str:
+    """What the licence of a shipped data config allows.
+
+    Raises:
+        ConfigError: nothing is known.
+    """
+    terms: dict[str, str] = yaml.safe_load((zoo.FOLDER / "terms.yaml").read_text(encoding="utf-8"))
+    if data not in terms:
+        raise ConfigError(f"what the licence of {data} allows is not known here; say it for the card: terms='...'")
+    return terms[data]
+
+
+def card(
+    path: Path,
+    run: Path,
+    model: LandmarkModel,
+    trained: DictConfig,
+    header: Mapping[str, Any],
+    before: "Figures",
+    after: "Figures",
+    terms: str,
+) -> str:
+    """The card of a stored model, Markdown.
+
+    Args:
+        path: of its file.
+        run: run folder, for how it was trained.
+        model: it.
+        trained: config of the run.
+        header: of the file.
+        before: figures of the trained weights.
+        after: figures of the stored weights.
+        terms: of the training data.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    storage = STORAGES[header["storage"]]
+    about = (type(model).__doc__ or model.name).strip().splitlines()[0]
+    folder = type(model).__module__.split(".")[-2]
+    data = trained.data
+    parts = ", ".join(map(str, data.get("train_parts") or [])) or "all"
+    facts = [
+        f"# zoo/{path.stem}",
+        f"{about} Paper and differences: [models/{folder}](../models/{folder}/README.md).",
+        f"| | |\n|---|---|\n| points | scheme `{model.scheme.name}`, {model.num_stages} stages |\n"
+        f"| parameters | {parameters:,} |\n| file | {path.stat().st_size / 1e6:.2f} MB, {storage} |\n"
+        f"| sha256 | `{zoo.sha256(path)}` |",
+        f"## Data\n\n`{data.name}`: {parts}; {_held_out(trained)}.\n\n{terms}",
+        f"## Figures\n\n{_protocol(path, trained)}\n\n{_table(after)}\n\n{_stored(before, after)}",
+        f"## Training\n\n{_training(run)}",
+        "## Use\n\nFor experiments, comparisons, demonstrations and teaching, on faces like those above; the table "
+        "says how good it is there, nothing says how good it is elsewhere. Not for identifying people or for "
+        "decisions about them. It wants tight boxes, from brows to chin, as `zoo/mtcnn` gives them.",
+        f"## Config\n\n```yaml\n{str(header['config']).rstrip()}\n```",
+    ]
+    return "\n\n".join(facts) + "\n"
+
+
+def _held_out(trained: DictConfig) -> str:
+    share, seed = 100 * float(trained.data.get("validation", 0)), trained.data.get("validation_seed", 0)
+    return f"{share:g} % of each part's photographs are held out (`data.validation_seed={seed}`)"
+
+
+def _protocol(path: Path, trained: DictConfig) -> str:
+    box = trained.data.get("box", "gt")
+    return (
+        f"NME in percent of `{trained.normaliser}` on the held-out faces, on which the best epoch was also chosen; "
+        f"AUC and failure rate at {float(trained.threshold):g} %; boxes: `data.box={box}`. Repeat with "
+        f"`canthus-eval run=zoo/{path.stem} data.root=DIR`."
+    )
+
+
+def _table(figures: "Figures") -> str:
+    rows = ["| subset | faces | NME per stage | NME | AUC | FR |", "|---|--:|---|--:|--:|--:|"]
+    for name, subset in figures.subsets.items():
+        stages = " / ".join(f"{value:.2f}" for value in subset["nme_per_stage"])
+        rows.append(
+            f"| {name} | {subset['faces']} | {stages} | {subset['nme']:.2f} | {subset['auc']:.2f} | "
+            f"{subset['failure_rate']:.2f} |"
+        )
+    if pose := figures.subsets["full"].get("pose"):
+        degrees = ", ".join(f"{name} {pose[name]:.1f}" for name in ("yaw", "pitch", "roll"))
+        rows.append(f"\nHead pose, mean absolute errors in degrees over {pose['faces']} faces: {degrees}.")
+    if figures.detection is not None:
+        found = figures.detection
+        rows.append(
+            f"\nDetection in {found['photographs']} photographs with {found['faces']} labelled faces, overlap "
+            f"{found['iou']:g}: recall {found['recall']:.1f} %, average precision {found['ap']:.1f} %."
+        )
+    return "\n".join(rows)
+
+
+def _stored(before: "Figures", after: "Figures") -> str:
+    first, then = before.subsets["full"]["nme"], after.subsets["full"]["nme"]
+    return f"Storing changed the NME from {first:.4f} to {then:.4f} ({then - first:+.4f})."
+
+
+def _training(run: Path) -> str:
+    """The command, and what provenance.json has, without what belongs to the machine where it ran."""
+    try:
+        record = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "No record of the training was kept."
+    overrides = run / ".hydra" / "overrides.yaml"
+    words = [str(word) for word in OmegaConf.load(overrides)] if overrides.is_file() else record["command"][1:]
+    shown = [_portable(word) for word in words if _matters(word)]
+    machine, seconds = record["machine"], sum(each.get("seconds") or 0 for each in [record, *record.get("earlier", [])])
+    where = ", ".join(machine.get("gpus") or []) or machine.get("processor") or machine["system"]
+    return (
+        f"```\ncanthus-train {' '.join(shown)}\n```\n\nSeed {record['seed']}, {seconds / 60:.0f} minutes on {where}, "
+        f"{machine.get('threads', 1)} thread(s); torch {record['packages']['torch']}, commit "
+        f"{str(record.get('commit'))[:12]}; chosen by {record.get('selected_on', 'nothing')}."
+    )
+
+
+def _matters(word: str) -> bool:
+    """Whether an override belongs to the training rather than to a machine's folders and screen."""
+    return not word.startswith(("paths.", "hydra.", "logger", "callbacks.progress", "callbacks.overlays"))
+
+
+def _portable(word: str) -> str:
+    """An override without the place where somebody keeps data and runs."""
+    return re.sub(r"^([\w.]+)=[/~].*", r"\1=RUN", re.sub(r"^(data\.root)=.*", r"\1=DIR", word))

@@ -1,0 +1,153 @@
+"""A run as one safetensors file with a card: what the zoo is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from canthus import __version__, packing, runtime, zoo
+from canthus.callbacks import DetectionEvaluator, Evaluator
+from canthus.config import ConfigError, RunError
+from canthus.exporting.card import card, known_terms
+from canthus.files import replacing
+from canthus.models.base import LandmarkModel
+
+__all__ = ["LARGEST", "LARGEST_ZOO", "Figures", "portable_config", "write_entry"]
+
+LARGEST, LARGEST_ZOO = 8_000_000, 30_000_000
+"""Bytes of a file of the zoo, and of all of them: they travel in the wheel."""
+KEPT = ("task_name", "tags", "seed", "normaliser", "normalisers", "threshold", "model", "data", "trainer")
+"""Of a run's config: what builds the model and repeats its evaluation."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What an evaluation of the held-out faces measured.
+
+    Attributes:
+        subsets: name -> faces, nme, nme_per_stage, auc, failure_rate, ...
+        detection: recall and average precision, if the model detects faces.
+    """
+
+    subsets: Mapping[str, Mapping[str, Any]]
+    detection: Mapping[str, Any] | None
+
+
+def write_entry(
+    path: Path,
+    run: Path,
+    model: LandmarkModel,
+    trained: DictConfig,
+    *,
+    storage: str,
+    tolerance: float,
+    terms: str | None,
+    trust: bool,
+) -> tuple[Figures, Figures]:
+    """Store a model and write its card, once the stored weights have been found as good as the trained ones.
+
+    Args:
+        path: ``.safetensors`` file; the card becomes ``.md`` beside it. In the zoo's folder, sizes are limited and the
+            hash is recorded.
+        run: run folder.
+        model: of the run.
+        trained: config of the run, whose data are needed.
+        storage: see `canthus.packing.packed`.
+        tolerance: the most by which the NME may rise, percentage points.
+        terms: of the training data; those known by default.
+        trust: build data from outside canthus that the run's config names.
+
+    Returns:
+        What the trained and the stored weights reach on the held-out faces.
+
+    Raises:
+        ConfigError: a file of another kind, or data whose terms nobody has said.
+        RunError: a loss above the tolerance, or a file too large for the zoo.
+    """
+    if path.suffix != zoo.SUFFIX:
+        raise ConfigError(f"output={path}: weights go into a {zoo.SUFFIX} file")
+    terms = terms or known_terms(str(trained.data.name))
+    before = _figures(model, trained, run, trust=trust)
+    tensors = packing.packed(model, storage)
+    model.load_state_dict(packing.unpacked(tensors))
+    after = _figures(model, trained, run, trust=trust)
+    loss = float(after.subsets["full"]["nme"] - before.subsets["full"]["nme"])
+    if not loss <= tolerance:
+        raise RunError(
+            f"{run}: stored as {storage}, the NME rises by {loss:.3f} to "
+            f"{after.subsets['full']['nme']:.3f}; tolerance={tolerance:g} is allowed"
+        )
+    header = {
+        "model": model.name,
+        "config": OmegaConf.to_yaml(portable_config(trained)),
+        "storage": storage,
+        "canthus": __version__,
+    }
+    in_zoo = path.resolve().parent == zoo.FOLDER.resolve()
+    with replacing(path) as temporary:
+        packing.write_weights(temporary, tensors, header)
+        if in_zoo:
+            _check_size(path, temporary.stat().st_size)
+    if in_zoo:
+        zoo.record(path)
+    text = card(path, run, model, trained, header, before, after, terms)
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return before, after
+
+
+def _check_size(path: Path, size: int) -> None:
+    others = sum(other.stat().st_size for other in zoo.files() if other.name != path.name)
+    remedy = "train a smaller network, or store it as storage=int8"
+    if size > LARGEST:
+        raise RunError(f"{path}: {size / 1e6:.2f} MB, a file of the zoo has at most {LARGEST / 1e6:g}; {remedy}")
+    if size + others > LARGEST_ZOO:
+        raise RunError(
+            f"{path}: {size / 1e6:.2f} MB beside {others / 1e6:.2f} MB of the others, the zoo has at most "
+            f"{LARGEST_ZOO / 1e6:g}; {remedy}"
+        )
+
+
+def _figures(model: LandmarkModel, trained: DictConfig, run: Path, *, trust: bool) -> Figures:
+    """Evaluate on the run's held-out faces, as canthus-eval does."""
+    runtime.check_trust(OmegaConf.create({"data": trained.data}), run, trust=trust)
+    data = instantiate(trained.data, _partial_=True, _convert_="all")(input=model.input)
+    faces, detection = Evaluator(trained.normaliser, trained.threshold), DetectionEvaluator()
+    trainer = lightning.Trainer(
+        accelerator="auto", devices=1, logger=False, enable_checkpointing=False, callbacks=[faces, detection]
+    )
+    trainer.validate(model, data, verbose=False)
+    if faces.result is None:
+        raise ConfigError(f"{run}: nothing was held out, so the stored weights cannot be checked; see data.validation")
+    found = None if detection.result is None else detection.result.report()
+    return Figures(faces.result.report(), found)
+
+
+def portable_config(trained: DictConfig) -> DictConfig:
+    """What of a run's config is true on any machine: no folders, no callbacks; ``data.root`` is to be given."""
+    plain = OmegaConf.to_container(trained, resolve=True)
+    assert isinstance(plain, dict)
+    kept = {key: plain[key] for key in KEPT if key in plain}
+    kept["model"] = _without_folders(kept["model"])
+    kept["data"] = {key: _without_folders(value) for key, value in kept["data"].items()}
+    if kept["data"].get("root") is not None:
+        kept["data"]["root"] = "???"
+    kept["paths"] = {"cache": "${oc.env:CANTHUS_CACHE,'~/.cache/canthus'}"}
+    kept["data"]["cache"] = "${paths.cache}"
+    kept.get("trainer", {}).pop("default_root_dir", None)
+    return OmegaConf.create(kept)
+
+
+def _without_folders(value: Any) -> Any:
+    """Paths of this machine shrink to their last part."""
+    if isinstance(value, dict):
+        return {key: _without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    if isinstance(value, str) and value.startswith(("/", "~")):
+        return Path(value).name
+    return value

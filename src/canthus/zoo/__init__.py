@@ -1,0 +1,81 @@
+"""Small trained weights of every model, shipped with the package: ``zoo/NAME`` wherever a command takes a run.
+
+Each has a card, ``NAME.md``. A file that `SUMS` does not vouch for is refused. ``canthus-export format=safetensors``
+makes them.
+"""
+
+import hashlib
+from pathlib import Path
+
+from canthus.config import ConfigError, suggest
+from canthus.files import replacing
+
+__all__ = ["FOLDER", "MTCNN", "SUFFIX", "files", "names", "record", "results_folder", "sha256", "stored_file"]
+
+FOLDER = Path(__file__).parent
+SUFFIX = ".safetensors"
+SUMS = "SHA256SUMS"
+"""File of hashes, as ``sha256sum`` writes and checks it."""
+MTCNN = "zoo/mtcnn"
+"""The model that finds the faces where a command needs boxes and is told of no other detector."""
+
+
+def names() -> list[str]:
+    """What the zoo holds."""
+    return [path.stem for path in files()]
+
+
+def files() -> list[Path]:
+    """The weights, by name."""
+    return sorted(path for path in FOLDER.glob(f"*{SUFFIX}") if not path.name.startswith("."))  # half-written ones
+
+
+def stored_file(run: Path) -> Path | None:
+    """The file that stands for a run: that of ``zoo/NAME``, or a ``.safetensors`` file itself; None for a run folder.
+
+    A run folder that somebody keeps under ``zoo/`` goes before.
+
+    Raises:
+        ConfigError: no such model in the zoo, or a file that differs from the one that was shipped.
+    """
+    if run.suffix == SUFFIX:
+        return run
+    if len(run.parts) != 2 or run.parts[0] != "zoo" or (run / "config.yaml").is_file():
+        return None
+    name = run.parts[1]
+    if name not in names():
+        raise ConfigError(f"run={run}: the zoo has no such model; {suggest(name, names())}")
+    path = FOLDER / f"{name}{SUFFIX}"
+    if sha256(path) != _sums().get(path.name):
+        raise ConfigError(
+            f"run={run}: {path} is not the file that was shipped (its hash differs from {SUMS}); install canthus again"
+        )
+    return path
+
+
+def results_folder(run: str) -> str:
+    """Where results about a run belong: its own folder, or one under ``logs/`` for the zoo."""
+    path = Path(run)
+    if path.suffix == SUFFIX:
+        return str(path.with_suffix(""))
+    is_zoo = len(path.parts) == 2 and path.parts[0] == "zoo" and not (path / "config.yaml").is_file()
+    return str(Path("logs", path)) if is_zoo else run
+
+
+def record(path: Path) -> None:
+    """Enter a file of the zoo in its list of hashes."""
+    digests = {name: digest for name, digest in _sums().items() if (FOLDER / name).is_file()}
+    digests[path.name] = sha256(path)
+    with replacing(FOLDER / SUMS) as temporary:
+        temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sums() -> dict[str, str]:
+    path = FOLDER / SUMS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}

@@ -1,0 +1,101 @@
+"""What the package ships as its zoo, and what happens to files that are not what was shipped."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from canthus import packing, runtime, zoo
+from canthus.config import ConfigError
+from canthus.exporting.entry import LARGEST, LARGEST_ZOO
+
+NAMES = zoo.names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_is_whole_small_and_loadable(name: str) -> None:
+    run = Path("zoo", name)
+    path = zoo.stored_file(run)
+    assert path is not None
+    assert path.stat().st_size <= LARGEST
+    cfg = runtime.load_config(run)
+    model = runtime.load_model(run, cfg, "best", trust=False)
+    assert model.depth == model.num_stages  # trained to the end
+    header = packing.read_header(path)
+    assert header["model"] == model.name
+    assert cfg.data.get("root") is None or cfg.data._get_node("root")._is_missing()
+    assert not re.search(r"(: |- )(/|~/(?!\.cache))", header["config"])  # no folder of the machine where it was made
+    card = (zoo.FOLDER / f"{name}.md").read_text()
+    assert not re.search(r"=[/~]", card)
+    for words in (zoo.sha256(path), "## Data", "## Figures", "## Training", "## Use", "research", model.scheme.name):
+        assert words in card, words
+
+
+def test_the_zoo_has_a_detector_and_fits_into_the_wheel() -> None:
+    assert {"mtcnn", "dan"} <= set(NAMES)
+    assert sum(path.stat().st_size for path in zoo.files()) <= LARGEST_ZOO
+
+
+@pytest.fixture
+def own_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the smallest model."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for name in ("mtcnn.safetensors", zoo.SUMS):
+        shutil.copy(zoo.FOLDER / name, folder)
+    monkeypatch.setattr(zoo, "FOLDER", folder)
+    return folder
+
+
+def test_a_changed_file_is_refused(own_zoo: Path) -> None:
+    path = own_zoo / "mtcnn.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for read in (runtime.load_config, lambda run: runtime.checkpoint_of(run, "best")):
+        with pytest.raises(ConfigError, match=r"not the file that was shipped .its hash differs"):
+            read(Path("zoo/mtcnn"))
+    zoo.record(path)
+    assert runtime.load_config(Path("zoo/mtcnn")).model.scheme == "5"
+    assert (own_zoo / zoo.SUMS).read_text().split() == [zoo.sha256(path), path.name]  # what is gone is taken off
+
+
+def test_a_file_without_a_hash_is_refused(own_zoo: Path) -> None:
+    shutil.copy(own_zoo / "mtcnn.safetensors", own_zoo / "other.safetensors")
+    with pytest.raises(ConfigError, match="not the file that was shipped"):
+        zoo.stored_file(Path("zoo/other"))
+
+
+def test_sums_are_those_of_sha256sum() -> None:
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", zoo.SUMS], cwd=zoo.FOLDER, check=True)
+
+
+def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"the zoo has no such model; did you mean 'mtcnn'"):
+        zoo.stored_file(Path("zoo/mtccn"))
+    assert zoo.stored_file(Path("logs/zoo/dan")) is None
+    assert zoo.stored_file(Path("weights.safetensors")) == Path("weights.safetensors")
+    assert zoo.results_folder("zoo/dan") == "logs/zoo/dan"
+    assert zoo.results_folder("a/dan.safetensors") == "a/dan"
+    assert zoo.results_folder("logs/x/runs/1") == "logs/x/runs/1"
+    monkeypatch.chdir(tmp_path)
+    Path("zoo/dan").mkdir(parents=True)
+    assert zoo.stored_file(Path("zoo/dan")) is not None
+    Path("zoo/dan/config.yaml").touch()  # now somebody's own run
+    assert zoo.stored_file(Path("zoo/dan")) is None
+    assert zoo.results_folder("zoo/dan") == "zoo/dan"
+
+
+def test_only_the_best_weights_are_there() -> None:
+    with pytest.raises(ConfigError, match="the best weights only"):
+        runtime.checkpoint_of(Path("zoo/mtcnn"), "last")
+
+
+def test_importing_canthus_is_light() -> None:
+    """Shell completion imports it at every keystroke."""
+    code = "import sys, canthus; assert 'torch' not in sys.modules; canthus.nothing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "module 'canthus' has no attribute 'nothing'" in done.stderr
