@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from canthus.data import face_data
+from canthus.geometry.camera import placed
 from canthus.models.base import LandmarkModel
 from canthus.models.cfan.module import CFANModule
 from canthus.models.dcnn.module import DCNNModule
+from canthus.models.facepose.module import FacePoseModule
 from canthus.models.fan_zhou.module import FanZhouModule
 from canthus.models.mdm.module import MDMModule
+from canthus.models.mirrored import mirror_batch
 
 pytestmark = pytest.mark.slow
 ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
@@ -115,3 +118,20 @@ def test_every_stage_of_cfan_is_better_than_the_one_before(tmp_path: Path) -> No
     found = errors(model, batch)
     assert sorted(found, reverse=True) == found, found
     assert found[-1] < 0.6 * found[0], found
+
+
+def test_facepose_learns_64_crops_and_their_mirror_images(tmp_path: Path) -> None:
+    """32 rendered faces and what a mirror shows: below a pixel of 224, and mirrored pictures have mirrored poses."""
+    model = FacePoseModule(ADAM, backbone="test_resnet", head="6d", size=64, statistics_faces=32)
+    plain = one_batch(model, tmp_path, 32)
+    other = mirror_batch(plain, model.scheme)
+    batch = {key: torch.cat([plain[key], other[key]]) for key in plain}
+    fit(model, batch, 400, rate=4e-3)
+    rotation, translation, valid = model.targets(batch)
+    wanted = model.camera.pixels(placed(model.face, rotation, translation))
+    with torch.no_grad():
+        estimates, mirrored = model.estimates(batch), model.estimates(other)
+    assert valid.double().mean() > 0.9
+    assert (estimates.points[0] - wanted)[valid].norm(dim=-1).mean() * 224 / 64 < 1.0
+    apart = estimates.pose[:32] - mirrored.pose * torch.tensor([-1.0, 1.0, -1.0])
+    assert apart[valid[:32]].abs().mean() < 0.02
