@@ -135,7 +135,10 @@ class OnnxFile(Exported):
 
     def __call__(self, image: Tensor) -> list[Tensor]:
         """See `Exported`."""
-        results = self._session.run(None, {"image": np.ascontiguousarray(image.cpu().numpy())})
+        try:
+            results = self._session.run(None, {"image": np.ascontiguousarray(image.cpu().numpy())})
+        except Exception as error:  # its classes have no common ancestor but this
+            raise RunError(f"{self.path} does not take pictures of shape {tuple(image.shape)}: {error}") from error
         return [torch.from_numpy(values) for values in results]
 
     def about(self) -> dict[str, Any]:

@@ -33,9 +33,15 @@ def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool =
     extent = whole.new_tensor([image.shape[-1], image.shape[-2]])
     # one pixel more than a patch on each side, so that a patch that lies wholly outside finds black, too
     column, row = (whole.maximum(-whole.new_tensor(size + 1)).minimum(extent) + size + 1).long().unbind(-1)
-    windows = functional.pad(image, [size + 1] * 4).unfold(2, size + 1, 1).unfold(3, size + 1, 1)
+    padded = functional.pad(image, [size + 1] * 4)
     picture = torch.arange(image.shape[0], device=image.device)[:, None]
-    pixels = windows[picture, :, row, column]  # (B, N, C, size + 1, size + 1): slices, in one look-up
+    if torch.compiler.is_exporting():  # ONNX has no views: `unfold` would copy every window of the picture
+        reach = torch.arange(size + 1, device=image.device)
+        rows, columns = row[..., None, None] + reach[:, None], column[..., None, None] + reach
+        pixels = padded[picture[..., None, None], :, rows, columns].permute(0, 1, 4, 2, 3)
+    else:
+        windows = padded.unfold(2, size + 1, 1).unfold(3, size + 1, 1)
+        pixels = windows[picture, :, row, column]  # (B, N, C, size + 1, size + 1): slices, in one look-up
     pixels = torch.lerp(pixels[..., :-1], pixels[..., 1:], share[:, :, :1])
     return torch.lerp(pixels[..., :-1, :], pixels[..., 1:, :], share[:, :, 1:])
 

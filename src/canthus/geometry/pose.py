@@ -50,7 +50,7 @@ def angles_of_rotation(rotation: Tensor) -> Tensor:
     At a yaw of a quarter turn pitch and roll are not unique: roll is 0 then, and pitch takes the whole turn.
     """
     m = rotation
-    cosine = torch.hypot(m[..., 0, 0], m[..., 0, 1])
+    cosine = torch.linalg.vector_norm(m[..., 0, :2], dim=-1)
     yaw = torch.atan2(-m[..., 0, 2], cosine)  # not asin, which is coarse near a quarter turn
     locked = cosine < LOCKED
     pitch = torch.where(locked, torch.atan2(-m[..., 2, 1], m[..., 1, 1]), torch.atan2(m[..., 1, 2], m[..., 2, 2]))

@@ -154,6 +154,10 @@ class SAN(nn.Module):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
+    def _streams(self, both: Tensor) -> list[Tensor]:
+        """What belongs to the face as it is, and to the aggregated one. Not by `chunk`: its parts need a known size."""
+        return list(both.unflatten(0, (self.streams, -1)).unbind())
+
     def stage(self, number: int) -> list[nn.Module]:
         """The modules that hold the parameters of one stage, counted from 0; the first owns trunk and head."""
         return [self.trunk, self.head, self.first] if number == 0 else [self.refinements[number - 1]]
@@ -193,8 +197,8 @@ class SAN(nn.Module):
         aggregated = self.aggregate(image) if self.streams == 2 else None
         pictures = image if aggregated is None else torch.cat([image, aggregated])
         both = self.head(self.trunk(pictures))
-        features = both.chunk(self.streams)
-        maps = [list(self.first(both).chunk(self.streams))]
+        features = self._streams(both)
+        maps = [self._streams(self.first(both))]
         for refine in self.refinements[: depth - 1]:
             maps.append([refine(torch.cat([*features, *maps[-1]], 1))])
         return maps, aggregated
