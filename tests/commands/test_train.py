@@ -155,9 +155,10 @@ def test_warm_start(trained: Path, run_command, cache, tmp_path: Path) -> None:
 
 
 def model_of(experiment: str) -> str:
-    """The model that an experiment overrides the default with."""
+    """The model that an experiment, or the one that it builds on, overrides the default with."""
     text = (Path(conf_path()) / "experiment" / f"{experiment}.yaml").read_text()
-    return next(model for model in TINY if f"override /model: {model}\n" in text)
+    base = next((name for name in EXPERIMENTS if f"  - {name}\n" in text), None)
+    return model_of(base) if base else next(model for model in TINY if f"override /model: {model}\n" in text)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
