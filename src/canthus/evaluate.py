@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import command_line, config
+from canthus import command_line, config, config_schemas
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,7 +45,7 @@ def evaluate(cfg: DictConfig) -> float:
     for group in ("data", "trainer"):  # before anything that imports what they name
         if HydraConfig.get().runtime.choices[group] == "of_run":
             runtime.check_trust(OmegaConf.create({group: cfg[group]}), run, trust=cfg.trust)
-    config.check(cfg, config.EvalConfig)
+    config.check(cfg, config_schemas.EvalConfig)
     trained = runtime.load_config(run)
     own_data = HydraConfig.get().runtime.choices["data"] == "of_run"
     split = ("val" if own_data else "test") if cfg.split == "auto" else cfg.split

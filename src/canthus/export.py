@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import command_line, config
+from canthus import command_line, config, config_schemas
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,7 +28,7 @@ def export(cfg: DictConfig) -> None:
     from canthus.exporting import FORMATS, write_entry
     from canthus.packing import STORAGES
 
-    config.check(cfg, config.ExportConfig)
+    config.check(cfg, config_schemas.ExportConfig)
     kinds = [*FORMATS, "safetensors"]
     for key, known in (("format", kinds), ("storage", STORAGES)):
         if cfg[key] not in known:

@@ -1,12 +1,14 @@
-"""Writing a file whole or not at all; why a file of weights was refused."""
+"""Writing a file whole or not at all; reading json; why a file of weights was refused."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replacing", "why_refused"]
+__all__ = ["read_json", "replacing", "why_refused"]
 
 
 @contextmanager
@@ -30,3 +32,15 @@ def why_refused(error: Exception) -> str:
     if code := re.search(r"GLOBAL (\S+)", str(error)):
         return f"it holds pickled code ({code[1]}), which would run on loading; weights alone are accepted"
     return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """What a json file holds.
+
+    Raises:
+        ValueError: not JSON; the message ends with the remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error}); {remedy}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from canthus import command_line, config
+from canthus import command_line, config, config_schemas
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,7 +32,7 @@ def inspect_data(cfg: DictConfig) -> None:
     from canthus.data import make_reader
 
     log = getLogger("canthus.data")
-    config.check(cfg, config.InspectConfig)
+    config.check(cfg, config_schemas.InspectConfig)
     if cfg.faces < 1:
         raise config.ConfigError(f"faces={cfg.faces}: a sheet shows at least one")
     if cfg.poses not in (None, "pnp"):

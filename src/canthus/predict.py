@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canthus import command_line, config, zoo
+from canthus import command_line, config, config_schemas, zoo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def predict(cfg: DictConfig) -> None:
     """
     from canthus.live import is_video
 
-    config.check(cfg, config.PredictConfig)
+    config.check(cfg, config_schemas.PredictConfig)
     if cfg.box != "whole":
         raise config.ConfigError(
             f"box={cfg.box}: without boxes=FILE and detector=mtcnn, only box=whole (the photograph is the face box)"

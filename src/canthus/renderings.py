@@ -10,7 +10,7 @@ from rich.progress import track
 from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.overlays import save_picture
-from canthus.config import ConfigError
+from canthus.config import chosen
 from canthus.data.styles import STYLES, Styles
 from canthus.reporting.corruption_pictures import input_tiles
 from canthus.reporting.styles import FACES, FILE, TABLE, print_styles, styles_summary, write_styles
@@ -33,12 +33,8 @@ def chosen_styles(words: Any) -> list[str]:
         DataError: an unknown one.
         ConfigError: none at all.
     """
-    if words is None:
-        return []
-    names = list(STYLES) if words == "all" else [words] if isinstance(words, str) else list(words)
-    if not names:
-        raise ConfigError(f"styles={words} names none; all, or some of {', '.join(STYLES)}")
-    return list(dict.fromkeys(Styles(names, option="styles").names))
+    names = chosen("styles", words, STYLES)
+    return list(dict.fromkeys(Styles(names, option="styles").names)) if names else []
 
 
 def evaluate_styles(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import command_line, config
+from canthus import command_line, config, config_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def report(cfg: DictConfig) -> None:
     from canthus.reporting.page.protocols import grouped
     from canthus.reporting.page.records import find_evaluations, read_record
 
-    config.check(cfg, config.ReportConfig)
+    config.check(cfg, config_schemas.ReportConfig)
     output = Path(cfg.output)
     if output.suffix.lower() not in (".html", ".htm"):
         raise config.ConfigError(f"output={cfg.output}: name the page, such as report.html; .md and .csv go beside it")

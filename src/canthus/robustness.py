@@ -10,7 +10,7 @@ from rich.progress import Progress
 from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.overlays import save_picture
-from canthus.config import ConfigError
+from canthus.config import chosen
 from canthus.data.augment import input_to_store
 from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, difficulty
 from canthus.data.face import OCCLUDED, VISIBLE
@@ -46,12 +46,7 @@ def chosen_difficulties(words: Any) -> list[str]:
         DataError: an unknown one.
         ConfigError: none at all.
     """
-    if words is None:
-        return []
-    names = list(DIFFICULTIES) if words == "all" else [words] if isinstance(words, str) else list(words)
-    if not names:
-        raise ConfigError(f"corruptions={words} names none; all, or some of {', '.join(DIFFICULTIES)}")
-    return list(dict.fromkeys(difficulty(name) for name in names))
+    return list(dict.fromkeys(difficulty(name) for name in chosen("corruptions", words, DIFFICULTIES)))
 
 
 def evaluate_corrupted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import config
+from canthus import config, config_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def score(cfg: DictConfig) -> float:
     from canthus.predictions import read_predicted
     from canthus.reporting import check_comparable, print_results, write_comparison, write_results
 
-    config.check(cfg, config.ScoreConfig)
+    config.check(cfg, config_schemas.ScoreConfig)
     for key, known in (("split", ("val", "test")), ("missing", MISSING), ("first_pixel", (None, 0, 1))):
         if cfg[key] not in known:
             raise config.ConfigError(f"{key}={cfg[key]}: one of {', '.join(map(str, known))}")

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, ValueNode
 
-from canthus import config, processes, resume
+from canthus import config, config_schemas, processes, resume
 from canthus.config import ConfigError, nodes_of, suggest
 
 __all__ = ["prepare", "step_config"]
@@ -44,7 +44,7 @@ def step_config(cfg: DictConfig, name: str) -> DictConfig:
         raise ConfigError(f"steps.{name}.folder is not given: where should its run go?")
     whole = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     own = {key: value for key, value in whole["steps"][name].items() if key != "folder"}
-    defaults = OmegaConf.to_container(OmegaConf.structured(config.TrainConfig))
+    defaults = OmegaConf.to_container(OmegaConf.structured(config_schemas.TrainConfig))
     assert isinstance(defaults, dict)
     shared = {key: whole[key] for key in SHARED} | {"steps": whole["steps"], "task_name": f"{cfg.task_name}_{name}"}
     # interpolations are resolved where they stand now: ${paths.output_dir} of a step is the step's folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import config, zoo
+from canthus import config, config_schemas, zoo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def study(cfg: DictConfig) -> None:
 
     from canthus import runtime
 
-    config.check(cfg, config.StudyConfig)
+    config.check(cfg, config_schemas.StudyConfig)
     _check(cfg)
     runtime.hush()
     with runtime.recorded(Path(cfg.output), cfg):

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from canthus.config import ConfigError
+from canthus.config_schemas import VideoConfig
 from canthus.files import replacing
 from canthus.inference import Predictor
 from canthus.live.pictures import annotated
@@ -37,8 +38,8 @@ Boxes = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 """From a frame to (N, 4) face boxes."""
 
 
-@dataclass(frozen=True)
-class VideoOptions:
+@dataclass
+class VideoOptions(VideoConfig):
     """How a video is gone through.
 
     Attributes:
@@ -53,13 +54,6 @@ class VideoOptions:
     Raises:
         ConfigError: a setting outside its range.
     """
-
-    detect_every: int | None = 1
-    smoothing: bool = False
-    cutoff: float = 1.0
-    beta: float = 10.0
-    stages: bool = True
-    frames: int | None = None
 
     def __post_init__(self) -> None:
         for key, least in (("detect_every", 1), ("frames", 1)):

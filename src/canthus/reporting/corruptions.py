@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canthus.files import replacing
+from canthus.files import read_json, replacing
 from canthus.reporting.tables import console_table, markdown_table
 
 __all__ = ["Cell", "corruptions_section", "corruptions_summary", "write_corruptions"]
@@ -158,10 +158,7 @@ def corruptions_section(folder: Path) -> str:
     path = folder / FILE
     if not path.is_file():
         return ""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); evaluate with corruptions= again") from error
+    content = read_json(path, "evaluate with corruptions= again")
     worst, seen = content["worst"], content["in_training"]
     parts = [
         "## Corruptions\n",

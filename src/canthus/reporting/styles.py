@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from canthus.files import replacing
+from canthus.files import read_json, replacing
 from canthus.reporting.tables import console_table, markdown_table
 
 __all__ = ["print_styles", "styles_section", "styles_summary", "write_styles"]
@@ -86,10 +86,7 @@ def styles_section(folder: Path) -> str:
     path = folder / FILE
     if not path.is_file():
         return ""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); evaluate with styles= again") from error
+    content = read_json(path, "evaluate with styles= again")
     columns, rows = _table(content)
     text = (
         f"The same faces in renderings: NME in % of `{content['normaliser']}`, AUC and failure rate at "

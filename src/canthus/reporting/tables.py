@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from canthus.files import replacing
+from canthus.files import read_json, replacing
 
 if TYPE_CHECKING:  # rich is needed by the console only
     from rich.table import Table
@@ -268,11 +268,7 @@ def read_metrics_json(path: Path) -> Metrics:
     Raises:
         ValueError: not JSON, a missing field, or a number that is NaN or infinite.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); evaluate the run again") from error
-    return _checked(_plain(content, str(path)), path)
+    return _checked(_plain(read_json(path, "evaluate the run again"), str(path)), path)
 
 
 def subset_table(metrics: Metrics) -> tuple[list[str], list[list[object]]]:

@@ -46,7 +46,6 @@ class FusedNetwork(nn.Module):
         self.face_weight, self.face_bias = nn.Buffer(weight[1] - weight[0]), nn.Buffer(bias[1] - bias[0])
         self.offset_weight, self.offset_bias = map(nn.Buffer, _dense(network.offsets))
         landmarks = network.landmarks
-        self.has_landmarks = landmarks is not None
         if landmarks is not None:
             self.landmark_weight, self.landmark_bias = map(nn.Buffer, _dense(landmarks))
         self.requires_grad_(False).eval()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -297,25 +297,21 @@ def _number(value: Any) -> None:
 
 def _read_yaml(path: Path, problems: list[str]) -> Mapping[str, Any]:
     """As plain values: an interpolation of a stranger's config stays the text that it is."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
-        problems.append(f"no {path.name} in {path.parent}: data, boxes and settings are unknown")
-        return {}
-    except (yaml.YAMLError, ValueError) as error:
-        problems.append(f"{path} is damaged ({str(error).splitlines()[0]})")
-        return {}
-    return content if isinstance(content, dict) else {}
+    return _read(path, yaml.safe_load, "data, boxes and settings", problems)
 
 
 def _read_json(path: Path, problems: list[str]) -> Mapping[str, Any]:
+    return _read(path, json.loads, "commit, versions and cost", problems)
+
+
+def _read(path: Path, parse: Callable[[str], Any], about: str, problems: list[str]) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse(path.read_text(encoding="utf-8"))
     except OSError:
-        problems.append(f"no {path.name} in {path.parent}: commit, versions and cost are unknown")
+        problems.append(f"no {path.name} in {path.parent}: {about} are unknown")
         return {}
-    except ValueError as error:
-        problems.append(f"{path} is damaged ({error})")
+    except (yaml.YAMLError, ValueError) as error:
+        problems.append(f"{path} is damaged ({str(error).splitlines()[0]})")
         return {}
     return content if isinstance(content, dict) else {}
 
