@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from canthus import config
+from canthus import config, config_schemas
 from canthus.data.readers import read_pts, write_pts
 from tests.data.test_fddb import write as write_fddb
 
@@ -152,7 +152,7 @@ def test_every_data_config_passes_the_checks(name: str) -> None:
     config.register_schemas()
     with initialize_config_dir(config.conf_path(), version_base="1.3"):
         cfg = compose("inspect", [f"data={name}", "data.root=/nowhere", "output=/nowhere"])
-    config.check(cfg, config.InspectConfig)
+    config.check(cfg, config_schemas.InspectConfig)
 
 
 def test_poses_of_every_face(inspected, tmp_path: Path, run_command) -> None:
