@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError, Face, Photograph, Reader
-from canthus.data.synthetic.background import muted, paint_background, skin_colour
-from canthus.data.synthetic.canvas import Canvas
+from canthus.data.synthetic.background import background, muted, skin_colour
 
 __all__ = ["Collages"]
 
-FORMAT = "collage-1"
+FORMAT = "collage-2"
 """Enters every fingerprint: change it whenever the same scene begins to give other pixels."""
 _NAME = re.compile(r"collages/(\d{6,})\.png")
 SIZES = (24.0, 150.0)
@@ -122,12 +121,7 @@ class Collages(Reader):
         return faces[int(random.integers(len(faces)))]
 
     def _background(self, random: np.random.Generator) -> NDArray[np.uint8]:
-        if random.random() < 0.65:
-            picture = self._pieces(random)
-        else:
-            canvas = Canvas(self.size)
-            paint_background(canvas, random)
-            picture = canvas.finish()
+        picture = self._pieces(random) if random.random() < 0.65 else background(random, self.size)
         if random.random() < 0.5:
             _clutter(picture, random)
         noise = random.normal(size=picture.shape[:2]) * random.uniform(0, 8)

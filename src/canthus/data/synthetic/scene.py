@@ -1,180 +1,83 @@
-"""What is in one rendered photograph: every choice that a label depends on, drawn from the face's own stream."""
+"""The record of one rendered photograph: a head before a camera, and everything else in the picture."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 
-from canthus.data.synthetic.head import Camera, Points, rotation, with_contour
-from canthus.data.synthetic.occluders import HELD, Occluder, held, worn
-from canthus.data.synthetic.shape import IDENTITY_MODES, Traits, shape
+from canthus.data.synthetic.expression import Expression
+from canthus.data.synthetic.film import Film
+from canthus.data.synthetic.light import Light
+from canthus.data.synthetic.parts import Part
+from canthus.data.synthetic.person import Person
+from canthus.data.synthetic.surface import Array
+from canthus.geometry.pose import camera_rotation
 
-MARGIN = 3.0
-"""Pixels between any landmark and the border of the picture."""
+__all__ = ["Scene"]
 
-
-@dataclass(frozen=True)
-class Difficulty:
-    """Ranges that scenes are drawn from.
-
-    Attributes:
-        yaw: largest turn, degrees; pitch and roll likewise.
-        expression: strength of expressions, 0 to 1.
-        occluded: probability of something in front of the face.
-        light: largest difference between the lit and the other side, 0 to 1.
-        blur: largest blur, as a share of the interocular distance (standard deviation).
-        coarse: probability that the camera had far fewer pixels.
-        noise: largest sensor noise, grey levels (standard deviation).
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
-    expression: float
-    occluded: float
-    light: float
-    blur: float
-    coarse: float
-    noise: float
+EYES_APART = 79.0
+"""Millimetres between the outer eye corners of a usual head."""
 
 
-DIFFICULTIES = {
-    "easy": Difficulty(15, 8, 8, 0.4, 0.0, 0.3, 0.008, 0.0, 2),
-    "medium": Difficulty(30, 14, 18, 0.8, 0.2, 0.55, 0.02, 0.1, 5),
-    "hard": Difficulty(40, 20, 30, 1.0, 0.5, 0.85, 0.04, 0.3, 10),
-}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
-    """One face before a camera.
+    """One head before a camera. Positions are in the frame of the camera, turned but not yet moved away from it.
 
     Attributes:
-        traits: who and with what expression.
-        pose: yaw, pitch, roll in radians, see ``rotation``.
-        camera: maps turned points to pixels.
-        landmarks: (68, 2) pixels.
-        occluders: what lies in front of the face.
-        gaze: right and down, -1 to 1.
-        light: direction from which light comes, (x, y, z) of unit length, y down, z towards the camera.
-        contrast: difference between the lit and the other side, 0 to 1.
-        exposure: factor on all light.
-        blur: standard deviation, pixels.
-        reduction: pixels of the picture per pixel of the camera, 1 or more.
-        noise: standard deviation, grey levels.
+        person: who.
+        expression: with what expression.
+        angles: (3,) yaw, pitch, roll, see `canthus.geometry.pose`.
+        corners: (V, 3) of the head.
+        parts: everything else.
+        gaze: (2, 3) unit vectors out of the pupils.
+        eyes: (2, 3) centres of the eyeballs.
+        distance: from the camera to the middle of the head, millimetres.
+        scale: pixels per millimetre there.
+        centre: (2,) pixel of the middle of the head.
+        light: see `Light`.
+        film: what the camera makes of it.
+        glasses: kind of glasses, or none.
+        curly: 0 for straight hair, 1 for curls.
     """
 
-    traits: Traits
-    pose: tuple[float, float, float]
-    camera: Camera
-    landmarks: Points
-    occluders: tuple[Occluder, ...]
-    gaze: tuple[float, float]
-    light: tuple[float, float, float]
-    contrast: float
-    exposure: float
-    blur: float
-    reduction: float
-    noise: float
+    person: Person
+    expression: Expression
+    angles: Array
+    corners: Array
+    parts: tuple[Part, ...]
+    gaze: Array
+    eyes: Array
+    distance: float
+    scale: float
+    centre: Array
+    light: Light
+    film: Film
+    glasses: str | None
+    curly: float
 
-    @property
-    def visible(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """(68,) whether nothing covers a point."""
-        hidden = np.zeros(len(self.landmarks), dtype=bool)
-        for occluder in self.occluders:
-            hidden |= occluder.covers(self.landmarks)
-        return ~hidden
+    def project(self, points: Array) -> Array:
+        """(..., 3) positions to (..., 2) pixels."""
+        return np.asarray(
+            self.centre + self.scale * self.distance * points[..., :2] / (self.distance + points[..., 2:])
+        )
 
-    @property
-    def attributes(self) -> frozenset[str]:
-        """The conditions that hold, by the names that the data sets use."""
-        yaw, pitch, roll = np.abs(np.rad2deg(self.pose))
-        t = self.traits
-        conditions = {
-            "occlusion": not self.visible.all(),
-            "low_resolution": self.reduction > 2,
-            "lighting": self.contrast > 0.45 or not 0.7 < self.exposure < 1.25,
-            "blur": self.blur > 0.015 * self.camera.scale,
-            "pose": yaw > 20 or pitch > 12 or roll > 20,
-            "expression": t.open > 0.4 or abs(t.smile) > 0.6 or max(t.blink_left, t.blink_right) > 0.7,
+    @cached_property
+    def rotation(self) -> Array:
+        """(3, 3) from the head's frame."""
+        return np.asarray(camera_rotation(torch.from_numpy(self.angles)).numpy())
+
+    def conditions(self, visible: Array) -> frozenset[str]:
+        """The conditions that hold, by the names that the data sets use; ``visible`` of its landmarks."""
+        yaw, pitch, roll = np.abs(np.rad2deg(self.angles))
+        e, f = self.expression, self.film
+        around = self.light.around
+        held = {
+            "occlusion": bool((~visible.astype(bool)).mean() > 0.06),
+            "low_resolution": f.reduction > 1.8,
+            "lighting": self.light.harsh > 0.45 or np.abs(around[1:4]).max() > 0.45 or not 0.65 < f.exposure < 1.45,
+            "blur": f.blur > 0.016 * EYES_APART * self.scale,
+            "pose": bool(yaw > 30 or pitch > 18 or roll > 25),
+            "expression": e.jaw > 0.14 or abs(e.smile) > 0.6 or max(e.blink) > 0.6 or e.pucker > 0.5 or e.bare > 0.6,
         }
-        return frozenset(name for name, holds in conditions.items() if holds)
-
-
-def draw_scene(random: np.random.Generator, difficulty: Difficulty, resolution: int) -> Scene:
-    """Draw a scene.
-
-    Args:
-        random: the face's stream; every scene takes its numbers in the same order.
-        difficulty: the ranges.
-        resolution: side of the picture, pixels.
-    """
-    d = difficulty
-    traits = _traits(random, d.expression)
-    limits = np.deg2rad([d.yaw, d.pitch, d.roll])
-    # two thirds of people look roughly at the camera, the others anywhere in the range
-    spread = 0.35 if random.random() < 0.6 else 1.0
-    yaw, pitch, roll = (float(a) for a in random.uniform(-1, 1, 3) * limits * (spread, spread, max(spread, 0.6)))
-    distance = float(random.uniform(8, 24))
-
-    turn, whole = rotation(yaw, pitch, 0), rotation(yaw, pitch, roll)
-    turned = with_contour(shape(traits), turn) @ whole.T
-    camera = _frame(random, turned, distance, resolution)
-    landmarks = camera.project(turned)
-
-    kind = random.choice(HELD) if random.random() < d.occluded else None
-    occluders = () if kind is None else held(str(kind), random, landmarks, camera.scale)
-    if d.occluded and random.random() < 0.04:
-        occluders += worn("sunglasses", landmarks, camera.scale)
-    if d.occluded and random.random() < 0.04:
-        occluders += worn("mask", landmarks, camera.scale)
-
-    light = random.normal(size=3) * (1, 0.7, 0.3) + (0, -0.5, 0.7)
-    light /= np.linalg.norm(light)
-    coarse = random.random() < d.coarse
-    return Scene(
-        traits=traits,
-        pose=(yaw, pitch, roll),
-        camera=camera,
-        landmarks=landmarks,
-        occluders=occluders,
-        gaze=(float(random.uniform(-1, 1)), float(random.uniform(-0.5, 0.5))),
-        light=(float(light[0]), float(light[1]), float(light[2])),
-        contrast=float(random.uniform(0.1, 1) * d.light),
-        exposure=float(np.exp(random.uniform(-0.45, 0.35) * d.light)),
-        blur=float(random.random() ** 2 * d.blur * camera.scale),
-        # so many that 20 to 45 camera pixels lie between the eyes' outer corners
-        reduction=max(1.0, camera.scale / random.uniform(16, 32)) if coarse else 1.0,
-        noise=float(random.random() ** 2 * d.noise),
-    )
-
-
-def _traits(random: np.random.Generator, expression: float) -> Traits:
-    identity = np.clip(random.normal(size=len(IDENTITY_MODES)), -2.2, 2.2)
-    smile, brows, jaw, pucker, lids, wink = random.random(6)
-    left = right = 0.35 * random.random() * expression
-    if lids < 0.12 * expression:
-        left = right = 1.0
-    elif wink < 0.04 * expression:
-        left, right = (1.0, right) if wink < 0.02 * expression else (left, 1.0)
-    return Traits(
-        **dict(zip(IDENTITY_MODES, identity.tolist(), strict=True)),
-        open=float(max(jaw - 0.55, 0) / 0.45 * expression),
-        smile=float((1.5 * smile - 0.5) * expression),
-        pucker=float(max(pucker - 0.85, 0) / 0.15 * expression),
-        raise_=float((2 * brows - 1) * expression),
-        blink_left=left,
-        blink_right=right,
-    )
-
-
-def _frame(random: np.random.Generator, turned: Points, distance: float, resolution: int) -> Camera:
-    """Place a head so that all its landmarks are in the picture and the face box takes a usual share of it."""
-    plain = Camera(1.0, (0.0, 0.0), distance).project(turned)
-    low, high = plain.min(0), plain.max(0)
-    share = random.uniform(0.36, 0.54)
-    room = resolution - 1 - 2 * MARGIN
-    scale = min(share * resolution / float((high - low).mean()), 0.95 * room / float((high - low).max()))
-    free = (room - scale * (high - low)) / 2
-    middle = (resolution - 1) / 2 + free * np.clip(random.normal(size=2) * 0.3, -1, 1)
-    offset = middle - scale * (low + high) / 2
-    return Camera(scale, (float(offset[0]), float(offset[1])), distance)
+        return frozenset(name for name, holds in held.items() if holds)

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Photograph, Reader
-from canthus.data.synthetic.head import rotation
+from canthus.data.synthetic.draw import DIFFICULTIES, WITHOUT, draw_scene
+from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER, render
-from canthus.data.synthetic.scene import DIFFICULTIES, Scene, draw_scene
-from canthus.geometry.pose import angles_of_rotation
+from canthus.data.synthetic.scene import Scene
+
+__all__ = ["PARTS", "Synthetic"]
 
 PARTS = ("train", "test")
 _NAME = re.compile(r"synthetic/(train|test)/(\d{6,})\.png")
@@ -27,22 +29,44 @@ class Synthetic(Reader):
             so that runs with different seeds train on the same faces.
         difficulty: ``easy``, ``medium`` or ``hard``.
         resolution: side of the pictures, pixels.
+        scheme: of the labels: ``68``, ``98`` and ``29`` are labelled, others reduced from one of them.
+        contour: jaw points on the border of the face in the picture, as people label; false: on the jaw itself.
+        photos_per_person: pictures of the same person in a row.
+        without: parts of the renderer to leave out.
 
     Raises:
-        ValueError: unknown difficulty, size below 1, render_seed below 0 or resolution below 64.
+        ValueError: an unknown difficulty or part, a size or number below 1, render_seed below 0 or resolution below 64.
     """
 
-    scheme = "68"
-
     def __init__(
-        self, *, size: int = 2000, render_seed: int = 0, difficulty: str = "medium", resolution: int = 256
+        self,
+        *,
+        size: int = 2000,
+        render_seed: int = 0,
+        difficulty: str = "medium",
+        resolution: int = 256,
+        scheme: str | int = "68",
+        contour: bool = True,
+        photos_per_person: int = 1,
+        without: Sequence[str] = (),
     ) -> None:
         if difficulty not in DIFFICULTIES:
             raise ValueError(f"difficulty {difficulty!r} is none of {', '.join(DIFFICULTIES)}")
-        for name, value, least in (("size", size, 1), ("render_seed", render_seed, 0), ("resolution", resolution, 64)):
-            if value < least:
-                raise ValueError(f"synthetic faces: {name}={value}, but it must be at least {least}")
+        least = {
+            "size": (size, 1),
+            "render_seed": (render_seed, 0),
+            "resolution": (resolution, 64),
+            "photos_per_person": (photos_per_person, 1),
+        }
+        for name, (value, bound) in least.items():
+            if value < bound:
+                raise ValueError(f"synthetic faces: {name}={value}, but it must be at least {bound}")
+        unknown = [part for part in without if part not in WITHOUT]
+        if unknown:
+            raise ValueError(f"without={unknown[0]!r} is no part of the renderer; the parts are {', '.join(WITHOUT)}")
         self.size, self.render_seed, self.difficulty, self.resolution = size, render_seed, difficulty, resolution
+        self.scheme, self.contour, self.photos_per_person = native_scheme(str(scheme)), contour, photos_per_person
+        self.without = tuple(sorted(without))
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
         """Label the faces of the named parts, in order; nothing is rendered.
@@ -66,40 +90,71 @@ class Synthetic(Reader):
             raise DataError(f"{image}: no face of this set; names run from synthetic/train/000000.png")
         part, index = match[1], int(match[2])
         # appearance has a stream of its own: changing how faces are painted leaves the labels as they are
-        return render(self._scene(part, index), self._stream(part, index, 1), self.resolution)
+        return np.asarray(
+            render(
+                [self.scene(part, index)], [self._stream(part, index, "render")], self.resolution, without=self.without
+            )[0]
+        )
 
     def fingerprint(self, face: Face | Photograph) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same faces."""
-        return f"{RENDERER}:{self.render_seed}:{self.difficulty}:{self.resolution}:{face.image.as_posix()}"
+        of = (
+            RENDERER,
+            self.render_seed,
+            self.difficulty,
+            self.resolution,
+            self.photos_per_person,
+            "-".join(self.without),
+        )
+        return ":".join(str(value) for value in (*of, face.image.as_posix()))
+
+    def scene(self, part: str, index: int) -> Scene:
+        """What picture ``index`` of a part shows."""
+
+        def stream(purpose: str) -> np.random.Generator:
+            # a person keeps shape, colours and hair in all pictures
+            who = index // self.photos_per_person if purpose in ("person", "hair") else index
+            return self._stream(part, who, purpose)
+
+        return draw_scene(stream, DIFFICULTIES[self.difficulty], self.resolution, self.without)
 
     def _count(self, part: str) -> int:
         return self.size if part == "train" else max(self.size // 5, 1)
 
-    def _stream(self, part: str, index: int, purpose: int) -> np.random.Generator:
-        key = np.random.SeedSequence([self.render_seed, PARTS.index(part), index, purpose])
+    def _stream(self, part: str, index: int, purpose: str) -> np.random.Generator:
+        key = np.random.SeedSequence([self.render_seed, PARTS.index(part), index, crc32(purpose.encode())])
         return np.random.Generator(np.random.Philox(key))
 
-    def _scene(self, part: str, index: int) -> Scene:
-        return draw_scene(self._stream(part, index, 0), DIFFICULTIES[self.difficulty], self.resolution)
-
     def _face(self, part: str, index: int) -> Face:
-        scene = self._scene(part, index)
-        visible = scene.visible
+        scene = self.scene(part, index)
+        places = landmarks(scene, self.scheme, contour=self.contour)
+        visible = seen(scene, places)
+        points = scene.project(places)
+        # boxes are those of the 68 points in every scheme, so that the same picture has the same box
+        whole = points if self.scheme == "68" else scene.project(landmarks(scene, "68", contour=self.contour))
         return Face(
             image=Path(f"synthetic/{part}/{index:06d}.png"),
-            landmarks=scene.landmarks,
+            landmarks=points,
             visibility=np.where(visible, VISIBLE, OCCLUDED).astype(np.uint8),
-            box=np.concatenate([scene.landmarks.min(0), scene.landmarks.max(0)]),
+            box=np.concatenate([whole.min(0), whole.max(0)]),
             scheme=self.scheme,
             photo=f"{part}/{index:06d}",
             part=part,
-            attributes=scene.attributes,
-            identity=f"{part}/{self.render_seed}/{index}",
-            pose=_pose(scene.pose),
+            attributes=scene.conditions(visible),
+            identity=f"{part}/{self.render_seed}/{index // self.photos_per_person}",
+            pose=scene.angles,
+            extra=_pose_and_style(scene),
         )
 
 
-def _pose(pose: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Turn the renderer's yaw, pitch, roll into those of `Face.pose`, whose turns come in another order."""
-    up = np.diag([1.0, -1.0, 1.0])  # the renderer's y axis points down
-    return np.asarray(angles_of_rotation(torch.from_numpy(up @ rotation(*pose) @ up)).numpy())
+def _pose_and_style(scene: Scene) -> dict[str, object]:
+    """The rest of the 6-DoF pose, and looks by name."""
+    return {
+        "translation": np.array([0.0, 0.0, scene.distance]),
+        "focal": scene.scale * scene.distance,
+        "principal_point": scene.centre,
+        "style": "grey" if scene.film.grey else "colour",
+        "hair": scene.person.style,
+        "beard": scene.person.beard,
+        "glasses": scene.glasses or "none",
+    }

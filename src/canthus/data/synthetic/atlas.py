@@ -1,0 +1,195 @@
+"""What is painted on a head: distances to lips, lids, brows and hair line for every place on the map, and noise."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from canthus.data.synthetic.mesh import BROW_HALF, BROWS, EYE, LIPS, LOWER, UPPER, curve, eye_loops, head_mesh
+from canthus.data.synthetic.surface import Array, controls
+
+__all__ = ["CHANNELS", "NOISE", "atlas", "atlas_rows", "noise"]
+
+STEP = 0.5
+"""Millimetres of the map per texel."""
+S_REACH, V_REACH = 120.0, 115.0
+CHANNELS = (
+    "lip",
+    "seam",
+    "brow_across",
+    "brow_along",
+    "upper_lid",
+    "lower_lid",
+    "crease",
+    "beard",
+    "moustache",
+    "goatee",
+    "scalp",
+    "nostril",
+    "blush",
+    "socket",
+    "wrinkle",
+    "shade",
+)
+"""lip: millimetres into the lips; seam: from the line between them; brow_across: 1 at the borders of a usual brow, negative
+above; brow_along: 0 outer end to 1 inner end, beyond outside; lids, crease: distances; scalp: millimetres above the hair
+line; others 0 to 1."""
+NOISE = 512
+
+
+@lru_cache(maxsize=1)
+def atlas() -> Tensor:
+    """(rows * columns, channels) float32."""
+    mesh, at = head_mesh(), controls().places
+    columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
+    v, s = np.meshgrid(np.arange(rows) * STEP - V_REACH, np.arange(columns) * STEP - S_REACH, indexing="ij")
+
+    def texels(points: Array) -> np.ndarray:
+        return np.rint((points + np.array([S_REACH, V_REACH])) / STEP * 16).astype(np.int32)
+
+    def distance(*lines: Array) -> Array:
+        drawn = np.full((rows, columns), 255, np.uint8)
+        for line in lines:
+            cv2.polylines(drawn, [texels(line)], False, 0, 1, cv2.LINE_8, 4)
+        return np.asarray(cv2.distanceTransform(drawn, cv2.DIST_L2, 5) * STEP)
+
+    def area(*polygons: Array) -> Array:
+        drawn = np.zeros((rows, columns), np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(drawn, [texels(polygon)], 255, cv2.LINE_8, 4)
+        return np.asarray(drawn, dtype=np.float32) / 255
+
+    def soft(field: Array, size: float) -> Array:
+        return np.asarray(cv2.GaussianBlur(field.astype(np.float32), (0, 0), size / STEP))
+
+    def blob(points: list[tuple[float, float, float, float]]) -> Array:
+        total = np.zeros_like(s)
+        for x, y, a, b in points:
+            for sign in {1, -1 if x else 1}:
+                total = np.maximum(total, np.exp(-(((s - sign * x) / a) ** 2) - ((v - y) / b) ** 2))
+        return total
+
+    lip_lines = {name: curve(at[list(points)], np.linspace(0, len(points) - 1, 60)) for name, points in LIPS.items()}
+    outer = np.concatenate([lip_lines["upper"], lip_lines["lower"]])
+    filled = area(outer)
+    lip = np.where(filled > 0, 1, -1) * distance(outer)
+    seam = distance(lip_lines["upper_in"], lip_lines["lower_in"])
+    across, along = np.full_like(s, 9.0), np.full_like(s, 9.0)
+    for side in range(2):
+        points = at[list(BROWS[side] if side == 0 else BROWS[side][::-1])]
+        line = curve(points, np.linspace(0, 4, 200))
+        order = np.argsort(line[:, 0])
+        t = np.interp(
+            s, line[order, 0], np.linspace(0, 1, 200)[order], left=-1 if side == 0 else 2, right=2 if side == 0 else -1
+        )
+        middle = np.interp(s, line[order, 0], line[order, 1])
+        half = np.interp(t, np.linspace(0, 1, 5), BROW_HALF)
+        here = (s < 0) == (side == 0)
+        across, along = np.where(here, (v - middle) / half, across), np.where(here, t, along)
+    loops = eye_loops(mesh.places, mesh.named)
+    lid = {
+        kind: distance(*(curve(at[list(points)], np.linspace(0, 3, 60)) for points in pair))
+        for kind, pair in (("upper", UPPER), ("lower", LOWER))
+    }
+    folds = []
+    for side in range(2):
+        line = curve(at[list(UPPER[side])], np.linspace(-0.15, 3.15, 60))
+        folds.append(line + np.stack([np.zeros(60), -4.2 * np.sin(np.linspace(0.25, np.pi - 0.25, 60)) - 0.8], 1))
+    jaw = curve(at[:17], np.linspace(0, 16, 90))
+    cheek_line = np.array(
+        [
+            (-100, -8),
+            (-80, 12),
+            (-58, 26),
+            (-40, 22),
+            (-30, 10),
+            (-14, 12),
+            (0, 11.5),
+            (14, 12),
+            (30, 10),
+            (40, 22),
+            (58, 26),
+            (80, 12),
+            (100, -8),
+        ]
+    )
+    bearded = area(np.concatenate([cheek_line, jaw[::-1] + np.array([0, 14])]))
+    stretched = np.array([(-38, 18), (-12, 11), (12, 11), (38, 18), (36, 40), (22, 82), (-22, 82), (-36, 40)])
+    mouth_area = soft(area(curve(stretched, np.linspace(0, 7, 80))), 3)
+    upper_lip = soft(
+        area(
+            np.array(
+                [
+                    (-31, 36),
+                    (-27, 24),
+                    (-13, 12.5),
+                    (0, 13),
+                    (13, 12.5),
+                    (27, 24),
+                    (31, 36),
+                    (25, 30),
+                    (0, 24),
+                    (-25, 30),
+                ]
+            )
+        ),
+        1.5,
+    )
+    forehead = np.interp(np.abs(s), (0, 30, 55, 72, 90, 106, 116, 140), (-92, -90, -82, -64, -46, -22, -18, -10))
+    wrinkles = [np.array([(x, y + 0.012 * x * x * 0.2) for x in np.linspace(-40, 40, 40)]) for y in (-64, -72, -81)]
+    wrinkles += [np.array([(g * a, b) for a, b in ((19, 3), (27, 11), (33, 20), (37, 31))]) for g in (-1, 1)]
+    wrinkles += [
+        np.array([(g * a, b) for a, b in line])
+        for g in (-1, 1)
+        for line in (((58, -31), (68, -37)), ((58, -28), (69, -28)), ((57, -26), (66, -20)), ((6, -38), (5, -52)))
+    ]
+    wrinkles += [np.array([(g * a, b) for a, b in ((20, -27), (26, -22), (36, -20), (46, -23))]) for g in (-1, 1)]
+    eyes = area(*loops)
+    under_jaw = np.clip((v - np.interp(np.abs(s), (0, 40, 80, 110), (80, 66, 52, 20))) / 16, 0, 1) * (v > 18)
+    # what light reaches less: sockets, beside and under the nose, under the lip and the chin, between lids
+    hollows = 0.45 * blob([(17, -36, 8, 8), (30, -38, 20, 4)]) + 0.35 * blob([(20, 3, 3.5, 8), (0, 12, 15, 3.0)])
+    hollows = hollows + 0.3 * blob([(0, 46, 15, 4)]) + 0.55 * under_jaw + 0.25 * eyes
+    channels = {
+        "lip": lip, "seam": seam, "brow_across": across, "brow_along": along, "upper_lid": lid["upper"],
+        "lower_lid": lid["lower"],
+        "crease": distance(*folds), "beard": soft(bearded, 4), "moustache": upper_lip, "goatee": mouth_area * (v > 14),
+        "scalp": forehead - v, "nostril": blob([(7.0, 6.6, 3.4, 1.9)]),
+        "blush": blob([(42, 4, 20, 13), (0, -1, 10, 9), (0, 60, 16, 8)]),
+        "socket": blob([(32, -20, 16, 4.5), (19, -30, 5, 6)]),
+        "wrinkle": np.exp(-((distance(*wrinkles) / 0.9) ** 2)),
+        "shade": 1 - np.clip(hollows, 0, 0.8),
+    }  # fmt: skip
+    assert EYE == 1
+    return torch.from_numpy(
+        np.stack([channels[name] for name in CHANNELS], -1).reshape(rows * columns, -1).astype(np.float32)
+    )
+
+
+def atlas_rows(s: Tensor, v: Tensor) -> Tensor:
+    """(N,) row of the atlas at places on the map; beyond its border the nearest."""
+    columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
+    x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).long()
+    y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).long()
+    return y * columns + x
+
+
+@lru_cache(maxsize=1)
+def noise() -> Tensor:
+    """(NOISE * NOISE, 4) float32 that repeat seamlessly, mean 0, deviation 1: clouds, grains, strands down, curls."""
+    random = np.random.default_rng(11)
+    frequency = np.fft.fftfreq(NOISE) * NOISE
+    fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
+    radius = np.hypot(fx, fy) + 1e-9
+    filters = (
+        np.where(radius >= 2, radius**-1.7, 0),
+        np.exp(-(((radius - 90) / 60) ** 2)),
+        np.exp(-((fx / 140) ** 2) - (fy / 5) ** 2) * np.where(np.abs(fx) > 12, 1, 0.5),
+        np.exp(-(((radius - 45) / 25) ** 2)),
+    )
+    fields = []
+    for shape in filters:
+        field = np.fft.ifft2(np.fft.fft2(random.normal(size=(NOISE, NOISE))) * shape).real
+        fields.append((field - field.mean()) / field.std())
+    return torch.from_numpy(np.stack(fields, -1).reshape(-1, 4).astype(np.float32))
