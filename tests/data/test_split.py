@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from canthus.data.face import DataError, Face
-from canthus.data.split import hold_out
+from canthus.data.split import first_of, hold_out
 
 
 def face(part, photo):
@@ -82,3 +82,17 @@ def test_a_part_too_small_to_divide_is_an_error(share, count):
     faces = [*two_parts(), *(face("small", f"small/{i}") for i in range(4))]
     with pytest.raises(DataError, match=rf"small: a validation share of {share} of 4 photographs holds out {count}"):
         hold_out(faces, share, 0)
+
+
+def test_few_faces_are_part_of_more():
+    rows = np.arange(100, 150)
+    few, more = first_of(rows, 10), first_of(rows, 30)
+    assert len(few) == 10
+    assert len(more) == 30
+    assert set(few) < set(more) < set(rows)
+    assert (np.diff(few) > 0).all()
+    assert not np.array_equal(few, rows[:10])
+    assert first_of(rows, None) is rows
+    for count in (0, 51):
+        with pytest.raises(DataError, match=f"train_faces is {count}, but there are 50"):
+            first_of(rows, count)

@@ -17,8 +17,8 @@ from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
 from canthus.data.corruptions import Corruption, face_keys
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.labels import StoredLandmarks
-from canthus.data.sampling import EpochSampler, mix
-from canthus.data.split import hold_out
+from canthus.data.sampling import EpochSampler, as_it_is, mix
+from canthus.data.split import first_of, hold_out
 from canthus.data.store import Store, StoreSpec
 from canthus.data.styles import Styles
 from canthus.geometry import affine, boxes
@@ -48,6 +48,7 @@ class FaceDataModule(lightning.LightningDataModule):
         scheme: landmark scheme of the batches; the reader's own, or one that it reduces to.
         validation: share of the photographs of each training part that is held out.
         validation_seed: which photographs those are. Kept apart from the run's seed, so that runs are comparable.
+        train_faces: train on so many faces only; fewer are part of more, and validation is the same. All by default.
         subsets: name -> parts, for tables (``common: [helen/testset, lfpw/testset]``).
         batch_size: faces per optimiser step, over all devices and accumulated batches.
         styles: renderings of `canthus.data.styles` in which faces are shown: drawn anew for every training face,
@@ -80,6 +81,7 @@ class FaceDataModule(lightning.LightningDataModule):
         scheme: str | int = "68",
         validation: float = 0.1,
         validation_seed: int = 0,
+        train_faces: int | None = None,
         subsets: Mapping[str, Sequence[str]] | None = None,
         batch_size: int = 64,
         styles: Sequence[str] = (),
@@ -105,7 +107,7 @@ class FaceDataModule(lightning.LightningDataModule):
         if include_test:
             log.warning("data.include_test: TEST PHOTOGRAPHS (%s) ARE TRAINED ON", ", ".join(test_parts))
             self.train_parts = list(dict.fromkeys([*train_parts, *test_parts]))
-        self.validation, self.validation_seed = validation, validation_seed
+        self.validation, self.validation_seed, self.train_faces = validation, validation_seed, train_faces
         self.subsets = {key: tuple(parts) for key, parts in (subsets or {}).items()}
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.augmentation, self.styles = augmentation, Styles(styles) if styles else None
@@ -137,9 +139,10 @@ class FaceDataModule(lightning.LightningDataModule):
             store = self._open("train")
             landmarks = self._landmarks(store)
             held_out = self._held_out(store.faces)
-            self._views["train"] = FaceView(store, np.flatnonzero(~held_out), landmarks)
+            rows = first_of(np.flatnonzero(~held_out), self.train_faces)
+            self._views["train"] = FaceView(store, rows, landmarks)
             self._views["val"] = FaceView(store, np.flatnonzero(held_out), landmarks)
-            log.info("%s: %d faces to train on, %d held out", self.name, (~held_out).sum(), held_out.sum())
+            log.info("%s: %d faces to train on, %d held out", self.name, len(rows), held_out.sum())
 
     def _held_out(self, faces: Sequence[Face]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """(N,) mask of the faces to validate on."""
@@ -222,7 +225,7 @@ class FaceDataModule(lightning.LightningDataModule):
             ),
             drop_last=training,
             generator=torch.Generator(),  # iterators must not draw from the global one, which a resume restores
-            collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
+            collate_fn=as_it_is,  # __getitems__ has made the batch
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=accelerated,
@@ -394,7 +397,3 @@ class FaceView(Dataset[Batch]):
             to_original=labels.to_original[rows],
             index=torch.tensor(indices),
         )
-
-
-def _same(batch: Batch) -> Batch:
-    return batch

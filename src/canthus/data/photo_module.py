@@ -17,7 +17,7 @@ from canthus.data.datamodule import FaceDataModule, FaceView
 from canthus.data.face import DataError, Face, Photograph, Reader
 from canthus.data.photo_store import PhotoStore
 from canthus.data.pyramids import Pyramids
-from canthus.data.sampling import EpochSampler, mix
+from canthus.data.sampling import EpochSampler, as_it_is, mix
 from canthus.data.split import hold_out
 from canthus.data.synthetic.collage import Collages
 
@@ -216,7 +216,7 @@ class PhotoDataModule(FaceDataModule):
             sampler=TogetherSampler(photos, len(faces), share, face_share),
             drop_last=True,
             generator=torch.Generator(),
-            collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
+            collate_fn=as_it_is,  # __getitems__ has made the batch
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=accelerated,
@@ -244,7 +244,7 @@ class PhotoDataModule(FaceDataModule):
             batch_size=min(self.batch_size, 16),  # whole photographs are searched, not windows
             sampler=EpochSampler(len(view.rows), False, self.seed, rank, world),
             generator=torch.Generator(),
-            collate_fn=_same,  # type: ignore[arg-type]  # __getitems__ has made the batch
+            collate_fn=as_it_is,  # __getitems__ has made the batch
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=accelerated,
@@ -387,7 +387,3 @@ def _squared(face: Face, sides: float) -> Face:
     half = max(sides * float((high - low).max()) / 2, 0.5)
     centre = (low + high) / 2
     return replace(face, box=np.concatenate([centre - half, centre + half]))
-
-
-def _same(batch: PhotoBatch) -> PhotoBatch:
-    return batch

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from canthus.data.face import DataError, Face
 
-__all__ = ["hold_out"]
+__all__ = ["first_of", "hold_out"]
 
 
 def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_]:
@@ -39,3 +39,23 @@ def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_
             order = np.random.default_rng(seed).permutation(len(photographs))
             chosen.update(photographs[i] for i in order[:count])
     return np.array([face.photo in chosen for face in faces], dtype=np.bool_)
+
+
+def first_of(rows: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
+    """The first ``count`` of rows in an order drawn once and for all, so that small sets are part of large ones.
+
+    Args:
+        rows: (N,) of the training faces.
+        count: how many to keep; all when absent.
+
+    Returns:
+        Rows in ascending order.
+
+    Raises:
+        DataError: more than there are, or none.
+    """
+    if count is None:
+        return rows
+    if not 0 < count <= len(rows):
+        raise DataError(f"data.train_faces is {count}, but there are {len(rows)} training faces: 1 to {len(rows)}")
+    return np.sort(rows[np.random.default_rng(0).permutation(len(rows))[:count]])

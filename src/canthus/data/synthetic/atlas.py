@@ -5,6 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from canthus.data.synthetic.mesh import BROW_HALF, BROWS, EYE, LIPS, LOWER, UPPER, curve, eye_loops, head_mesh
@@ -33,9 +34,9 @@ CHANNELS = (
     "wrinkle",
     "shade",
 )
-"""lip: millimetres into the lips; seam: from the line between them; brow_across: 1 at the borders of a usual brow, negative
-above; brow_along: 0 outer end to 1 inner end, beyond outside; lids, crease: distances; scalp: millimetres above the hair
-line; others 0 to 1."""
+"""lip: millimetres into the lips; seam: from the line between them; brow_across: 1 at the borders of a usual brow,
+negative above; brow_along: 0 outer end to 1 inner end, beyond outside; lids, crease: distances; scalp: millimetres
+above the hair line; others 0 to 1."""
 NOISE = 512
 
 
@@ -46,8 +47,8 @@ def atlas() -> Tensor:
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
     v, s = np.meshgrid(np.arange(rows) * STEP - V_REACH, np.arange(columns) * STEP - S_REACH, indexing="ij")
 
-    def texels(points: Array) -> np.ndarray:
-        return np.rint((points + np.array([S_REACH, V_REACH])) / STEP * 16).astype(np.int32)
+    def texels(points: Array) -> NDArray[np.int32]:
+        return np.asarray(np.rint((points + np.array([S_REACH, V_REACH])) / STEP * 16), dtype=np.int32)
 
     def distance(*lines: Array) -> Array:
         drawn = np.full((rows, columns), 255, np.uint8)
@@ -69,7 +70,7 @@ def atlas() -> Tensor:
         for x, y, a, b in points:
             for sign in {1, -1 if x else 1}:
                 total = np.maximum(total, np.exp(-(((s - sign * x) / a) ** 2) - ((v - y) / b) ** 2))
-        return total
+        return np.asarray(total)
 
     lip_lines = {name: curve(at[list(points)], np.linspace(0, len(points) - 1, 60)) for name, points in LIPS.items()}
     outer = np.concatenate([lip_lines["upper"], lip_lines["lower"]])

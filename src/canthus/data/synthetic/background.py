@@ -1,5 +1,7 @@
 """What is behind a head, out of focus: gradients, clouds, things with edges, lamps; and colours that things have."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ def background(random: np.random.Generator, size: int) -> NDArray[np.uint8]:
     base, variation = muted(random), random.uniform(5, 45)
     # brightness varies more than hue, as it does in photographs
     colours = base + variation * (0.18 * random.normal(size=(grid, grid, 3)) + random.normal(size=(grid, grid, 1)))
-    picture = cv2.resize(np.clip(colours, 0, 255).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    picture: Any = cv2.resize(np.clip(colours, 0, 255).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     for octave in range(2, 6):  # leaves, walls, crowds: as much contrast at every size
         if random.random() < 0.6:
             cells = 2**octave

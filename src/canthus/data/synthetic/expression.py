@@ -12,8 +12,9 @@ __all__ = ["Expression", "expressed"]
 
 HINGE = (-8.0, 38.0)
 """Height and depth of the axis that the jaw turns about: in front of the ears."""
+RISING = (0, 0.03, 0.12, 0.3, 0.55, 0.78, 0.92, 1)
 JAW = {
-    **{str(i): w for i, w in enumerate((0, 0.03, 0.12, 0.3, 0.55, 0.78, 0.92, 1, 1, 1, 0.92, 0.78, 0.55, 0.3, 0.12, 0.03, 0))},
+    **{str(i): w for i, w in enumerate((*RISING, 1, *RISING[::-1]))},
     **dict.fromkeys(("56", "57", "58", "65", "66", "67", "pogonion", "chin_fold", "chin_fold_side", "chin_side"), 1.0),
     "55": 0.85, "59": 0.85, "48": 0.42, "54": 0.42, "60": 0.45, "64": 0.45, "jaw_front": 0.85, "jaw_side": 0.55,
     "beside_mouth": 0.55, "chin_under": 0.95, "chin_under_side": 0.9, "throat_high": 0.45, "jaw_under_7": 0.85,
@@ -128,7 +129,7 @@ def expressed(rest: Array, e: Expression) -> Array:
                 p[lower, 1] = p[upper, 1] + 0.4
         at = controls().index(fold)
         p[at, 1] += 2.5 * max(amount, 0)
-    return p
+    return np.asarray(p)
 
 
 @lru_cache

@@ -1,6 +1,7 @@
 """What a camera makes of a scene: exposure, white balance, blur, few pixels, noise, compression."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,8 +51,8 @@ def draw_film(random: np.random.Generator, badness: float, face: float) -> Film:
         grey=bool(r[1] < 0.07),
         blur=float(r[2] ** 2 * 0.045 * badness * face),
         motion=(float(0.12 * badness * face * r[4]), float(np.pi * r[5])) if r[3] < 0.1 * badness else (0.0, 0.0),
-        # so many that 18 to 45 camera pixels lie between the eyes' outer corners
-        reduction=max(1.0, face / random.uniform(18, 45)) if coarse else 1.0,
+        # at least 14 camera pixels lie between the eyes' outer corners
+        reduction=min(random.uniform(1.6, 4.5), max(face / 14, 1.0)) if coarse else 1.0,
         noise=float(r[6] ** 2 * 14 * badness),
         quality=int(random.integers(25, 96)) if r[7] < 0.75 else 100,
     )
@@ -61,7 +62,7 @@ def photograph(picture: NDArray[np.float32], film: Film, random: np.random.Gener
     """(H, W, 3) linear light to (H, W, 3) uint8 RGB."""
     size = len(picture)
     light = np.clip(picture * (np.array(film.balance) * film.exposure).astype(np.float32), 0, 1)
-    shot = _DISPLAY[(light * (FINE - 1)).astype(np.int32)]
+    shot: Any = _DISPLAY[(light * (FINE - 1)).astype(np.int32)]
     ramp = np.arange(256) / 255
     curve = np.round(255 * ramp**film.contrast).astype(np.uint8)
     shot = cv2.LUT(shot, curve)
@@ -77,7 +78,7 @@ def photograph(picture: NDArray[np.float32], film: Film, random: np.random.Gener
     if film.noise > 0.3:
         # cameras suppress the colour of noise more than its brightness
         grain = random.standard_normal(shot.shape[:2], dtype=np.float32)
-        colour = random.standard_normal(((shot.shape[0] + 1) // 2, (shot.shape[1] + 1) // 2, 3), dtype=np.float32)
+        colour: Any = random.standard_normal(((shot.shape[0] + 1) // 2, (shot.shape[1] + 1) // 2, 3), dtype=np.float32)
         colour = cv2.resize(colour, shot.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         shot = cv2.add(shot, np.float32(film.noise) * (grain[..., None] + np.float32(0.6) * colour), dtype=cv2.CV_8U)
     if film.quality < 100:
@@ -94,4 +95,4 @@ def _shake(length: float, angle: float) -> NDArray[np.float32]:
     end = np.array([np.cos(angle), np.sin(angle)]) * length / 2
     ends = [tuple(round((half + sign * e) * 16) for e in end) for sign in (-1, 1)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, 4)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)

@@ -106,8 +106,8 @@ def _features(places: _Places) -> tuple[dict[str, int], NDArray[np.int64]]:
                 named[f"lid_{side}_{kind}_{k}"] = places.add(line[k])
         centre = at[list(UPPER[side][:3] + LOWER[side][:3])].mean(0)
         for grow in (1.22, 1.5):  # rings about the eye keep the lids smooth
-            for points in (UPPER[side], LOWER[side]):
-                for place in curve(at[list(points)], np.arange(0, 13, 2) / 4):
+            for lid in (UPPER[side], LOWER[side]):
+                for place in curve(at[list(lid)], np.arange(0, 13, 2) / 4):
                     offset = (place - centre) * (0.55 + 0.45 * grow, grow + 0.3)
                     places.add(centre + offset, 1.2)
         brow = at[list(BROWS[side])]
@@ -115,9 +115,9 @@ def _features(places: _Places) -> tuple[dict[str, int], NDArray[np.int64]]:
         for k in range(5):
             for name, sign in (("top", -1), ("bottom", 1)):
                 named[f"brow_{side}_{name}_{k}"] = places.add(brow[k] + (0, sign * half[k]))
-    for kind, points in LIPS.items():
-        pieces = 4 * (len(points) - 1)
-        line = curve(at[list(points)], np.arange(pieces + 1) / 4)
+    for kind, border in LIPS.items():
+        pieces = 4 * (len(border) - 1)
+        line = curve(at[list(border)], np.arange(pieces + 1) / 4)
         for k in range(pieces + 1):
             named[f"lip_{kind}_{k}"] = places.add(line[k])
     for outer, inner in (("upper", "upper_in"), ("lower", "lower_in")):

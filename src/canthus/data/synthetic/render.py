@@ -63,7 +63,7 @@ def render(
 def _behind(random: np.random.Generator, side: int, without: Sequence[str]) -> NDArray[np.float32]:
     if "background" in without:
         return np.full((side, side, 3), 0.2, dtype=np.float32)
-    return (background(random, side).astype(np.float32) / 255) ** 2
+    return np.asarray((background(random, side).astype(np.float32) / 255) ** 2, dtype=np.float32)
 
 
 def _values(scene: Scene, without: Sequence[str]) -> dict[str, Any]:

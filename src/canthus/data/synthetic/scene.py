@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from canthus.data.synthetic.expression import Expression
 from canthus.data.synthetic.film import Film
@@ -67,17 +68,17 @@ class Scene:
         """(3, 3) from the head's frame."""
         return np.asarray(camera_rotation(torch.from_numpy(self.angles)).numpy())
 
-    def conditions(self, visible: Array) -> frozenset[str]:
+    def conditions(self, visible: NDArray[np.bool_]) -> frozenset[str]:
         """The conditions that hold, by the names that the data sets use; ``visible`` of its landmarks."""
         yaw, pitch, roll = np.abs(np.rad2deg(self.angles))
         e, f = self.expression, self.film
         around = self.light.around
         held = {
-            "occlusion": bool((~visible.astype(bool)).mean() > 0.06),
-            "low_resolution": f.reduction > 1.8,
-            "lighting": self.light.harsh > 0.45 or np.abs(around[1:4]).max() > 0.45 or not 0.65 < f.exposure < 1.45,
+            "occlusion": bool((~visible).mean() > 0.06),
+            "low_resolution": f.reduction > 1.5,
+            "lighting": bool(self.light.harsh > 0.5 or np.abs(around[1:4]).max() > 0.75 or not 0.6 < f.exposure < 1.65),
             "blur": f.blur > 0.016 * EYES_APART * self.scale,
             "pose": bool(yaw > 30 or pitch > 18 or roll > 25),
-            "expression": e.jaw > 0.14 or abs(e.smile) > 0.6 or max(e.blink) > 0.6 or e.pucker > 0.5 or e.bare > 0.6,
+            "expression": e.jaw > 0.15 or abs(e.smile) > 0.8 or max(e.blink) > 0.6 or e.pucker > 0.5,
         }
         return frozenset(name for name, holds in held.items() if holds)

@@ -92,7 +92,7 @@ class Synthetic(Reader):
         # appearance has a stream of its own: changing how faces are painted leaves the labels as they are
         return np.asarray(
             render(
-                [self.scene(part, index)], [self._stream(part, index, "render")], self.resolution, without=self.without
+                [self.scene(part, index)], [self.stream(part, index, "render")], self.resolution, without=self.without
             )[0]
         )
 
@@ -114,14 +114,15 @@ class Synthetic(Reader):
         def stream(purpose: str) -> np.random.Generator:
             # a person keeps shape, colours and hair in all pictures
             who = index // self.photos_per_person if purpose in ("person", "hair") else index
-            return self._stream(part, who, purpose)
+            return self.stream(part, who, purpose)
 
         return draw_scene(stream, DIFFICULTIES[self.difficulty], self.resolution, self.without)
 
     def _count(self, part: str) -> int:
         return self.size if part == "train" else max(self.size // 5, 1)
 
-    def _stream(self, part: str, index: int, purpose: str) -> np.random.Generator:
+    def stream(self, part: str, index: int, purpose: str) -> np.random.Generator:
+        """The random numbers of a picture for one purpose, the same on every call."""
         key = np.random.SeedSequence([self.render_seed, PARTS.index(part), index, crc32(purpose.encode())])
         return np.random.Generator(np.random.Philox(key))
 
