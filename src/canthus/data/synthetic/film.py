@@ -45,7 +45,7 @@ def draw_film(random: np.random.Generator, badness: float, face: float) -> Film:
     balance = 1 + 0.09 * random.normal() * np.array([1, 0, -1.0]) + 0.03 * random.normal(size=3)
     coarse = r[0] < 0.3 * badness
     return Film(
-        exposure=float(np.exp((0.15 + 0.4 * badness) * np.clip(random.normal(), -1.8, 1.8))),
+        exposure=float(np.exp((0.12 + 0.25 * badness) * np.clip(random.normal(), -1.8, 1.8))),
         balance=(float(balance[0]), float(balance[1]), float(balance[2])),
         contrast=float(np.exp(0.16 * random.normal())),
         grey=bool(r[1] < 0.07),
@@ -53,7 +53,7 @@ def draw_film(random: np.random.Generator, badness: float, face: float) -> Film:
         motion=(float(0.12 * badness * face * r[4]), float(np.pi * r[5])) if r[3] < 0.1 * badness else (0.0, 0.0),
         # at least 14 camera pixels lie between the eyes' outer corners
         reduction=min(random.uniform(1.6, 4.5), max(face / 14, 1.0)) if coarse else 1.0,
-        noise=float(r[6] ** 2 * 14 * badness),
+        noise=float(r[6] ** 2 * 9 * badness),
         quality=int(random.integers(25, 96)) if r[7] < 0.75 else 100,
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from canthus.data.synthetic.parts import CLOTH, GLASS, SHINY, Part, sheet, tube
 from canthus.data.synthetic.person import linear
-from canthus.data.synthetic.surface import Array, controls, followers, skull
+from canthus.data.synthetic.surface import AXIS, Array, controls, followers, skull
 
 __all__ = ["draw_worn"]
 
@@ -81,10 +81,12 @@ def _mask(random: np.random.Generator, points: Array) -> list[Part]:
     places = np.stack([np.broadcast_to(s, (15, 27)), top + t * (bottom - top)], -1).reshape(-1, 2)
     c = controls()
     skin = (skull(places) + followers(places) @ (points - skull(c.places))).reshape(15, 27, 3)
-    cloth = skin.copy()
+    out = skin - np.stack([np.zeros((15, 27)), skin[..., 1], np.full((15, 27), AXIS)], -1)
+    reach = np.linalg.norm(out, axis=-1)
+    wide = reach + 6.0
     for _ in range(30):  # tighten: a cloth spans hollows
-        inner = (cloth[:-2, 1:-1] + cloth[2:, 1:-1] + cloth[1:-1, :-2] + cloth[1:-1, 2:]) / 4
-        cloth[1:-1, 1:-1] = inner
-        cloth[..., 2] = np.minimum(cloth[..., 2], skin[..., 2] - 2.5)
+        wide[1:-1, 1:-1] = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
+        wide = np.maximum(wide, reach + 6.0)
+    cloth = skin + out * (wide / reach - 1)[..., None]
     pleats = 1 - 0.25 * (np.sin(t * np.pi * 8) > 0.75)
     return [sheet(cloth, colour * pleats[..., None] * np.ones((15, 27, 1)), CLOTH)]
