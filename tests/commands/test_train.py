@@ -169,7 +169,11 @@ def test_every_experiment_runs(
     small += ["trainer.check_val_every_n_epoch=1", "data.validation=0.25", f"paths.cache={cache}"]
     small += [f"paths.log_dir={tmp_path}"]
     small += TINY[model_of(experiment)]
-    data = ["data.size=40"] if experiment == "demo" else [f"data.root={small_300w}", "data.allow_partial=true"]
+    data = (
+        ["data.size=40"]
+        if experiment in ("demo", "synthetic_dan")
+        else [f"data.root={small_300w}", "data.allow_partial=true"]
+    )
     if experiment == "mtcnn_wider":
         source = f"reader:canthus.data.readers.W300,root:{small_300w},train_parts:[afw],test_parts:[ibug]"
         data = [
