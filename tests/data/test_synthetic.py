@@ -281,11 +281,12 @@ def test_a_turned_head_hides_its_far_side():
 
 
 def test_leaving_parts_out_changes_only_them():
-    whole = Synthetic(size=6, difficulty="hard", resolution=96)
+    options = {"size": 6, "difficulty": "hard", "resolution": 64}
+    image = Path("synthetic/train/000000.png")
+    whole = Synthetic(**options).pixels(image)
     for part in WITHOUT:
-        less = Synthetic(size=6, difficulty="hard", resolution=96, without=[part])
-        differs = [(whole.pixels(a.image) != less.pixels(a.image)).any() for a in whole.faces(["train"])[:3]]
-        assert any(differs) or part in ("glasses", "hats", "occluders")
+        differs = (whole != Synthetic(**options, without=[part]).pixels(image)).any()
+        assert differs or part in ("glasses", "hats", "occluders")  # which not everybody has
     still, light = (
         Synthetic(size=6, without=w).faces(["train"])
         for w in (["pose", "expression"], ["light", "skin", "background", "camera"])
