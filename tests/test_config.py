@@ -123,7 +123,7 @@ def test_a_target_that_cannot_be_imported() -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> None:
-    folders = [] if experiment == "demo" else ["data.root=/nowhere"]
+    folders = [] if experiment in ("demo", "synthetic_dan") else ["data.root=/nowhere"]
     if experiment == "mtcnn_wider":
         folders.append("data.landmarks.root=/nowhere")
     config.check(composed(f"experiment={experiment}", *folders))
