@@ -36,6 +36,7 @@ log = > $(OUT)/runs/$*/$1.txt 2>&1 || { tail -n 25 $(OUT)/runs/$*/$1.txt; echo "
 
 .PHONY: report evaluated trained
 .SECONDARY:
+.SILENT:
 
 report: $(OUT)/report.html
 evaluated: $(EVALUATIONS)

@@ -149,6 +149,14 @@ def test_flip_averaging_treats_a_mirrored_face_alike(data) -> None:
     torch.testing.assert_close(model.final_estimates(batch).points[-1], alone)
 
 
+def test_flip_averaging_does_not_mind_labels_of_another_scheme(data) -> None:
+    """As when a model of 68 points is evaluated on five."""
+    model, batch = model_of(data, flip_average=True), batch_of(data)
+    expected = model.final_estimates(batch).points[-1]
+    fewer = batch | {"landmarks": batch["landmarks"][:, :5], "visibility": batch["visibility"][:, :5]}
+    torch.testing.assert_close(model.final_estimates(fewer).points[-1], expected)
+
+
 def test_a_mirrored_batch_is_the_same_faces(data) -> None:
     batch = batch_of(data)
     scheme = data.scheme

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from canthus.data.batch import Batch
+from canthus.data.face import UNLABELLED
 from canthus.geometry import affine, boxes
 from canthus.geometry.pose import angles_of_rotation, rotation_of_angles, rotation_of_columns
 from canthus.models.estimates import Estimates
@@ -15,13 +16,20 @@ __all__ = ["average_with_mirrored", "mirror_batch"]
 
 
 def mirror_batch(batch: Batch, scheme: Scheme) -> Batch:
-    """The batch as a mirror shows it: ``x -> W - 1 - x``, landmarks under their new names."""
+    """The batch as a mirror shows it: ``x -> W - 1 - x``, landmarks under their new names.
+
+    Labels of another scheme than the model's, of an evaluation on fewer points, are not labelled in the mirror.
+    """
     mirror = _mirror(batch["image"])
     flip = torch.as_tensor(scheme.flip, device=mirror.device)
     mirrored = Batch(**batch)
     mirrored["image"] = batch["image"].flip(-1)
-    mirrored["landmarks"] = affine.apply(mirror, batch["landmarks"])[:, flip]
-    mirrored["visibility"] = batch["visibility"][:, flip]
+    if batch["landmarks"].shape[1] == len(flip):
+        mirrored["landmarks"] = affine.apply(mirror, batch["landmarks"])[:, flip]
+        mirrored["visibility"] = batch["visibility"][:, flip]
+    else:
+        mirrored["landmarks"] = torch.full_like(batch["landmarks"], torch.nan)
+        mirrored["visibility"] = torch.full_like(batch["visibility"], UNLABELLED)
     mirrored["box"] = boxes.box_of_points(affine.apply(mirror, boxes.corners(batch["box"])))
     mirrored["to_original"] = affine.compose(batch["to_original"], mirror)
     return mirrored
