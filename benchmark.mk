@@ -1,9 +1,10 @@
 # The runs behind `make benchmark` and `make benchmark-gpu`: every model trained and evaluated under one protocol, which
-# docs/protocol.md explains. A run is a target: what is done is not done again, what was stopped goes on where it was.
+# docs/protocol.md explains; `make benchmark-zoo` trains nothing and evaluates the weights that come with canthus.
+# A run is a target: what is done is not done again, what was stopped goes on where it was.
 # `make benchmark -n DATA=DIR` shows every command.
 SUITE ?= cpu
 ROOT := $(or $(wildcard $(DATA)/300w),$(DATA))# 300-W, or a folder that holds it as 300w/
-OUT ?= logs/benchmark$(if $(filter gpu,$(SUITE)),-gpu)
+OUT ?= logs/benchmark$(if $(filter-out cpu,$(SUITE)),-$(SUITE))
 SEEDS ?= 0
 CORRUPTIONS ?= all
 BIN ?= .venv/bin
@@ -21,6 +22,7 @@ data_gpu = $(if $(filter mtcnn,$1),data.root=$(WIDER) data.landmarks.root=$(CELE
 # the small runs are evaluated on their own held-out photographs, the full ones on the official test parts
 faces_cpu = data.root=$(ROOT)
 faces_gpu = data=w300 data.root=$(ROOT)
+faces_zoo = data.root=$(ROOT)
 
 RUNS := $(foreach model,$(MODELS),$(SEEDS:%=$(model)/seed%))
 EVALUATIONS := $(RUNS:%=$(OUT)/runs/%/evaluation/5/done)
@@ -28,7 +30,8 @@ EVALUATIONS += $(patsubst %,$(OUT)/runs/%/evaluation/68/done,$(filter-out $(FIVE
 
 model = $(firstword $(subst /, ,$*))
 seed = $(patsubst seed%,%,$(notdir $*))
-EVALUATE = $(BIN)/python -m canthus.evaluate run=$(OUT)/runs/$* output=$(@D) $(faces_$(SUITE)) \
+run = $(if $(filter zoo,$(SUITE)),zoo/$(model),$(OUT)/runs/$*)
+EVALUATE = $(BIN)/python -m canthus.evaluate run=$(run) output=$(@D) $(faces_$(SUITE)) \
 	normaliser=inter_ocular 'normalisers=[inter_pupil]' threshold=8 corruptions=$(CORRUPTIONS)
 
 # two runs would write over each other's progress bars: each has its own file
@@ -48,12 +51,14 @@ $(OUT)/report.html: $(EVALUATIONS)
 # a run that has no config.yaml was stopped before it began, perhaps in its steps, and is started again
 $(OUT)/runs/%/trained:
 	@mkdir -p $(@D)
+ifneq ($(SUITE),zoo)
 	@echo "$$(date +%H:%M) $*: training; tail -f $(@D)/train.txt"
 	if grep -qs '^ "status": "finished"' $(@D)/provenance.json; then :; \
 	elif [ -f $(@D)/config.yaml ]; then $(BIN)/python -m canthus.train resume=$(@D); \
 	else $(BIN)/python -m canthus.train experiment=$(call experiment_$(SUITE),$(model)) seed=$(seed) \
 		$(call data_$(SUITE),$(model)) hydra.run.dir=$(@D) paths.log_dir=$(OUT)/steps $(OPTIONS) $(OPTIONS_$(model)); \
 	fi $(call log,train)
+endif
 	@touch $@
 
 $(OUT)/runs/%/evaluation/68/done: $(OUT)/runs/%/trained

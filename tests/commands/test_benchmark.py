@@ -55,6 +55,18 @@ def test_every_model_is_trained_and_comparable(suite: str, more: str, tmp_path: 
     assert text.rstrip().endswith(f"canthus.report runs={tmp_path}/runs output={tmp_path}/report.html")
 
 
+def test_the_zoo_is_evaluated_without_training(tmp_path: Path) -> None:
+    shown = make("-n", "SUITE=zoo", "DATA=/data", f"OUT={tmp_path}", "report")
+    assert shown.returncode == 0, shown.stderr
+    assert not commands(shown.stdout, "train")
+    evaluated = commands(shown.stdout, "evaluate")
+    assert sorted(words[0] for words in evaluated if "data.scheme=5" in words) == [
+        f"run=zoo/{m}" for m in sorted(EIGHT)
+    ]
+    assert len(evaluated) == 8 + 6
+    assert all("data.root=/data" in words for words in evaluated)
+
+
 def test_the_targets_want_data() -> None:
     done = subprocess.run(
         ["make", "-n", "benchmark", "BIN=/nowhere"], cwd=REPOSITORY, capture_output=True, text=True, check=False

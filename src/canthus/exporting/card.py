@@ -1,16 +1,15 @@
 """A model card: what the weights are, what they were made from, what they reach, and what they are for."""
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from canthus import zoo
 from canthus.config import ConfigError
+from canthus.exporting.training import described
 from canthus.models.base import LandmarkModel
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ def known_terms(data: str) -> str:
 
 def card(
     path: Path,
-    run: Path,
     model: LandmarkModel,
     trained: DictConfig,
     header: Mapping[str, Any],
@@ -50,7 +48,6 @@ def card(
 
     Args:
         path: of its file.
-        run: run folder, for how it was trained.
         model: it.
         trained: config of the run.
         header: of the file.
@@ -72,7 +69,7 @@ def card(
         f"| sha256 | `{zoo.sha256(path)}` |",
         f"## Data\n\n`{data.name}`: {parts}; {_held_out(trained)}.\n\n{terms}",
         f"## Figures\n\n{_protocol(path, trained)}\n\n{_table(after)}\n\n{_stored(before, after)}",
-        f"## Training\n\n{_training(run)}",
+        f"## Training\n\n{described(header['provenance'])}",
         "## Use\n\nFor experiments, comparisons, demonstrations and teaching, on faces like those above; the table "
         "says how good it is there, nothing says how good it is elsewhere. Not for identifying people or for "
         "decisions about them. It wants tight boxes, from brows to chin, as `zoo/mtcnn` gives them.",
@@ -118,31 +115,3 @@ def _table(figures: "Figures") -> str:
 def _stored(before: "Figures", after: "Figures") -> str:
     first, then = before.subsets["full"]["nme"], after.subsets["full"]["nme"]
     return f"Storing changed the NME from {first:.4f} to {then:.4f} ({then - first:+.4f})."
-
-
-def _training(run: Path) -> str:
-    """The command, and what provenance.json has, without what belongs to the machine where it ran."""
-    try:
-        record = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "No record of the training was kept."
-    overrides = run / ".hydra" / "overrides.yaml"
-    words = [str(word) for word in OmegaConf.load(overrides)] if overrides.is_file() else record["command"][1:]
-    shown = [_portable(word) for word in words if _matters(word)]
-    machine, seconds = record["machine"], sum(each.get("seconds") or 0 for each in [record, *record.get("earlier", [])])
-    where = ", ".join(machine.get("gpus") or []) or machine.get("processor") or machine["system"]
-    return (
-        f"```\ncanthus-train {' '.join(shown)}\n```\n\nSeed {record['seed']}, {seconds / 60:.0f} minutes on {where}, "
-        f"{machine.get('threads', 1)} thread(s); torch {record['packages']['torch']}, commit "
-        f"{str(record.get('commit'))[:12]}; chosen by {record.get('selected_on', 'nothing')}."
-    )
-
-
-def _matters(word: str) -> bool:
-    """Whether an override belongs to the training rather than to a machine's folders and screen."""
-    return not word.startswith(("paths.", "hydra.", "logger", "callbacks.progress", "callbacks.overlays"))
-
-
-def _portable(word: str) -> str:
-    """An override without the place where somebody keeps data and runs."""
-    return re.sub(r"^([\w.]+)=[/~].*", r"\1=RUN", re.sub(r"^(data\.root)=.*", r"\1=DIR", word))

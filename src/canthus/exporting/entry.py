@@ -13,6 +13,7 @@ from canthus import __version__, packing, runtime, zoo
 from canthus.callbacks import DetectionEvaluator, Evaluator
 from canthus.config import ConfigError, RunError
 from canthus.exporting.card import card, known_terms
+from canthus.exporting.training import training_record
 from canthus.files import replacing
 from canthus.models.base import LandmarkModel
 
@@ -85,6 +86,7 @@ def write_entry(
         "model": model.name,
         "config": OmegaConf.to_yaml(portable_config(trained)),
         "storage": storage,
+        "provenance": training_record(run),
         "canthus": __version__,
     }
     in_zoo = path.resolve().parent == zoo.FOLDER.resolve()
@@ -94,7 +96,7 @@ def write_entry(
             _check_size(path, temporary.stat().st_size)
     if in_zoo:
         zoo.record(path)
-    text = card(path, run, model, trained, header, before, after, terms)
+    text = card(path, model, trained, header, before, after, terms)
     with replacing(path.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return before, after

@@ -3,6 +3,7 @@ import json
 import pytest
 import yaml
 
+from canthus import zoo
 from canthus.config import ConfigError
 from canthus.reporting.page.records import find_evaluations, names_of, read_record, recipe_of
 
@@ -37,6 +38,24 @@ def test_what_a_run_says_of_its_training(make_run):
     assert ["no checkpoint" in problem for problem in record.problems] == [True]
     assert record.predictions is not None
     assert len(record.predictions) == 40
+
+
+def test_a_model_of_the_zoo_tells_of_its_training(make_run):
+    """Its file does; one that is not there is a problem in words."""
+    folder = make_run("runs/a")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["model"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"run": "zoo/cfan"}))
+    training = read_record(folder).training
+    assert training is not None
+    assert training.checkpoint == zoo.FOLDER / "cfan.safetensors"
+    assert training.config["model"]["_target_"] == "canthus.models.cfan.module.CFANModule"
+    assert training.epochs == training.config["trainer"]["max_epochs"]
+    assert training.seconds > 60
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"run": "zoo/nobody"}))
+    record = read_record(folder)
+    assert record.training is None
+    assert any("the zoo has no such model" in problem for problem in record.problems)
 
 
 def test_an_evaluation_finds_its_run_where_it_was_and_where_it_was_moved_to(make_run):

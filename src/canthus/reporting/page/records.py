@@ -17,11 +17,12 @@ from typing import Any
 
 import yaml
 
+from canthus import packing, zoo
 from canthus.config import ConfigError
 from canthus.reporting.comparison import FaceKey, faces_by_key
 from canthus.reporting.tables import Metrics, Prediction, read_metrics_json, read_predictions
 
-__all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of"]
+__all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of", "trained_epochs", "trained_seconds"]
 
 SKIPPED = {"checkpoints", "overlays", "wandb", ".hydra", ".git"}
 """Folders that hold no evaluation and may hold many files."""
@@ -41,7 +42,7 @@ class Training:
     """How the model of an evaluation came about.
 
     Attributes:
-        folder: of the run.
+        folder: of the run; ``zoo/NAME`` or the file of an exported model.
         config: its config.yaml.
         provenance: its provenance.json.
         recipe: hash of the settings without seeds and places; runs that share it are seeds of one recipe.
@@ -176,7 +177,7 @@ def _training(
 ) -> Training | None:
     run = folder if "model" in config else _run_of(folder, config)
     if run is None:
-        return None
+        return _stored(config, problems)
     if run != folder:
         config, which = _read_yaml(run / "config.yaml", problems), str(config.get("checkpoint", "best"))
         provenance = _read_json(run / "provenance.json", problems)
@@ -192,9 +193,36 @@ def _training(
         provenance,
         recipe_of(config),
         seed if isinstance(seed, int) else None,
-        _epochs(run / "metrics.csv"),
-        _seconds(provenance),
+        trained_epochs(run / "metrics.csv"),
+        trained_seconds(provenance),
         path if path.is_file() else None,
+    )
+
+
+def _stored(config: Mapping[str, Any], problems: list[str]) -> Training | None:
+    """Of a model of the zoo, or of another file that canthus-export wrote."""
+    run = Path(str(config.get("run")))
+    try:
+        path = zoo.stored_file(run)
+        header = packing.read_header(path) if path else None
+        trained = yaml.safe_load(header["config"]) if header else None
+    except (ConfigError, yaml.YAMLError, KeyError) as error:
+        problems.append(f"{run}: {error}")
+        return None
+    if header is None or not isinstance(trained, dict):
+        return None
+    made = header.get("provenance")
+    made = made if isinstance(made, dict) else {}
+    seed, epochs = made.get("seed"), made.get("epochs")
+    return Training(
+        run,
+        trained,
+        made,
+        recipe_of(trained),
+        seed if isinstance(seed, int) else None,
+        epochs if isinstance(epochs, int) else None,
+        trained_seconds(made),
+        path,
     )
 
 
@@ -210,7 +238,8 @@ def _run_of(folder: Path, config: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def _epochs(path: Path) -> int | None:
+def trained_epochs(path: Path) -> int | None:
+    """Epochs that a metrics.csv tells of; None without one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return 1 + max(int(row["epoch"]) for row in csv.DictReader(file))
@@ -218,8 +247,8 @@ def _epochs(path: Path) -> int | None:
         return None
 
 
-def _seconds(provenance: Mapping[str, Any]) -> float | None:
-    """Of the process and those that it went on from."""
+def trained_seconds(provenance: Mapping[str, Any]) -> float | None:
+    """Wall time of the process and those that it went on from; None where a provenance.json has none."""
     earlier = provenance.get("earlier")
     records = [provenance, *(earlier if isinstance(earlier, list) else [])]
     spent = [record.get("seconds") for record in records if isinstance(record, Mapping)]
