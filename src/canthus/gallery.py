@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from canthus.callbacks.drawing import stage_tiles
 from canthus.config import ConfigError
 from canthus.data import DataError, make_reader
-from canthus.data.face import Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.images import read_image
 from canthus.data.labels import reduced_face
 from canthus.inference import LocatedFace, Predictor
@@ -21,7 +21,7 @@ from canthus.reporting.comparison import BOX_TOLERANCE
 from canthus.reporting.page.measured import DrawnFace
 from canthus.reporting.tables import Prediction
 from canthus.runtime import check_trust
-from canthus.schemes import load_scheme
+from canthus.schemes import load_scheme, reduce_landmarks
 
 __all__ = ["Photographs", "draw_face_stages"]
 
@@ -125,11 +125,12 @@ def draw_face_stages(
         errors = errors[-1:]
         notes.append("the model is not at hand, so the last stage alone is drawn, from predictions.csv")
     else:
-        stages, pose = list(located.stages), located.pose
+        assert model is not None
+        stages, pose = [_reduced(stage, model, scheme) for stage in located.stages], located.pose
         names = [f"stage {number + 1}" for number in range(len(stages))]
         if len(stages) != len(errors):
             errors = [None] * len(stages)
-        moved = _moved(located, row)
+        moved = _moved(stages[-1], row)
         if moved > CLOSE:
             notes.append(
                 f"drawn anew from the photograph; the points are up to {100 * moved:.0f} % of the box from those of "
@@ -154,12 +155,18 @@ def _located(row: Prediction, pixels: NDArray[np.uint8], model: Predictor | None
     return model(pixels, np.asarray(row.box, dtype=np.float64)[None])[0]
 
 
-def _moved(located: LocatedFace, row: Prediction) -> float:
+def _reduced(points: NDArray[np.float64], model: Predictor, scheme: str) -> NDArray[np.float64]:
+    """A model's points in the scheme of the evaluation, which may have fewer."""
+    every = np.full(len(points), VISIBLE, dtype=np.uint8)
+    return reduce_landmarks(np.asarray(points, dtype=np.float64), every, model.model.scheme, scheme)[0]
+
+
+def _moved(located: NDArray[np.float64], row: Prediction) -> float:
     """How far the furthest point lies from predictions.csv, in sides of the box."""
     box, points = np.asarray(row.box), np.asarray(row.landmarks)
-    if points.shape != located.landmarks.shape or not np.isfinite(points).all():
+    if points.shape != located.shape or not np.isfinite(points).all():
         return 0.0
-    return float(np.abs(points - located.landmarks).max() / (box[2:] - box[:2]).mean())
+    return float(np.abs(points - located).max() / (box[2:] - box[:2]).mean())
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> bytes:

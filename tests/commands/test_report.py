@@ -33,6 +33,16 @@ def test_everything_is_on_the_page(page: Path, trained: Path) -> None:
     assert sorted(path.name for path in page.parent.iterdir()) == ["report.csv", "report.html", "report.md"]
 
 
+def test_a_model_evaluated_on_fewer_points_than_it_places(trained: Path, run_command, tmp_path: Path) -> None:
+    """Its stages are drawn in the points that were evaluated, where predictions.csv has them."""
+    folder, output = tmp_path / "five", tmp_path / "report.html"
+    assert run_command("evaluate", f"run={trained}", "data.scheme=5", "overlays=0", f"output={folder}") == 0
+    assert run_command("report", f"runs={folder}", f"output={output}", "measure=false") == 0
+    text = output.read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") == 3 * 2
+    assert "drawn anew" not in text
+
+
 def test_the_csv_has_the_runs_numbers_once(page: Path, trained: Path) -> None:
     with page.with_suffix(".csv").open(newline="") as file:
         rows = {row["subset"]: row for row in csv.DictReader(file)}
