@@ -39,6 +39,8 @@ def composed(*overrides: str):
         (["experiment=dan_300"], ["no experiment is called 'dan_300'", "'dan_300w'"]),
         (["data=wflww"], ["no data is called 'wflww'"]),
         (["seed=abc"], ["seed", "abc"]),
+        (["experiment=san_300w_cpu", "steps.stile.folder=x"], ["unknown key 'steps.stile'", "did you mean 'style'"]),
+        (["experiment=san_300w_cpu", "steps.gan.trainer.epochs=1"], ["steps.gan.trainer.epochs", "max_epochs"]),
     ],
 )
 def test_command_line_mistakes(arguments: list[str], words: list[str]) -> None:

@@ -113,6 +113,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
         return arguments, None
     for option in sorted(set(options) - {"-m", "--multirun", "-r", "--run"}):
         raise ConfigError(f"{option} is no option here; configs of your own come in by --config-dir DIR")
+    choices: list[str] = []
     with initialize_config_dir(conf_path(), version_base="1.3"):
         try:
             singles = {a: first for a in arguments if not a.startswith("-") and (first := _first_choice(a))}
@@ -133,7 +134,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
         except ConfigError:
             raise
         except (HydraException, ValueError) as error:
-            raise ConfigError(_explain(error, config_name)) from error
+            raise ConfigError(_explain(error, config_name, choices)) from error
         finally:
             GlobalHydra.instance().clear()
     words = [f"++{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments]
@@ -193,10 +194,10 @@ def _first_choice(override: str) -> str:
     return f"{parsed.input_line.split('=', 1)[0]}={first}"
 
 
-def _explain(error: Exception, config_name: str) -> str:
-    """Turn Hydra's error into one that names the nearest right word."""
+def _explain(error: Exception, config_name: str, choices: list[str]) -> str:
+    """Turn Hydra's error into one that names the nearest right word, among those that the chosen configs have."""
     from hydra import compose
-    from hydra.errors import MissingConfigException
+    from hydra.errors import HydraException, MissingConfigException
 
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
@@ -205,9 +206,13 @@ def _explain(error: Exception, config_name: str) -> str:
     full = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
     if full and re.search(r"Key '[^']+' (?:is )?not in|To append to your config", text):
         key = full[1]
-        parent: Any = compose(config_name, return_hydra_config=True)
+        try:
+            parent: Any = compose(config_name, choices, return_hydra_config=True)
+        except HydraException:  # the unknown key is in one of them
+            parent = compose(config_name, return_hydra_config=True)
         for part in key.split(".")[:-1]:
-            parent = parent._get_node(part) if isinstance(parent, DictConfig) and not parent._is_none() else None
+            inside = isinstance(parent, DictConfig) and not parent._is_none() and part in parent
+            parent = parent._get_node(part) if inside else None
         known = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
         if isinstance(parent, DictConfig) and "_target_" in parent:
             known += sorted(accepted_arguments(key.rpartition(".")[0], parent)[0] or ())
