@@ -71,7 +71,7 @@ class MTCNNModule(LandmarkModel):
         ValueError: thresholds of another number than there are networks.
     """
 
-    name = "MTCNN"
+    name = "mtcnn"
     stagewise = True
     schemes = ("5",)
 
