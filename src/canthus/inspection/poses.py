@@ -15,10 +15,12 @@ from canthus.files import replacing
 from canthus.geometry import affine, boxes
 from canthus.geometry.camera import Camera, crop_box
 from canthus.geometry.generic_face import SCHEME, face_poses
+from canthus.geometry.pnp import PoseSolution
 from canthus.inspection.collection import Collection
 
-__all__ = ["FacePose", "pose_labels", "write_poses"]
+__all__ = ["FacePose", "pose_labels", "solved_poses", "write_poses"]
 
+Floats = NDArray[np.float64]
 ANGLES = ("yaw", "pitch", "roll")
 COLUMNS = ("face", "file", "split", "part", *ANGLES, "rx", "ry", "rz", "tx", "ty", "tz", "error", "accepted")
 
@@ -50,16 +52,32 @@ def pose_labels(data: Collection) -> list[FacePose]:
         faces = [reduced_face(face, SCHEME) for face in data.faces]
     except DataError as error:
         raise DataError(f"poses=pnp needs the {SCHEME} points of 300-W: {error}") from error
-    visibility = torch.from_numpy(np.stack([face.visibility for face in faces]))
-    points = torch.from_numpy(np.stack([face.landmarks for face in faces]))
-    camera = Camera()
-    frame = torch.tensor(crop_box(camera.side), dtype=torch.float64)
-    to_crop = boxes.box_map(torch.from_numpy(data.box), frame, by="longer")
-    cropped = affine.apply(to_crop, torch.where((visibility > 0)[..., None], points, 0))
-    poses = face_poses(cropped, visibility, camera.side)
-    percent = 100 * poses.error / float(boxes.side(frame))
+    visibility, points = (
+        np.stack(values) for values in zip(*((f.visibility, f.landmarks) for f in faces), strict=True)
+    )
+    poses = solved_poses(points, visibility, data.box)
+    percent = 100 * poses.error / float(boxes.side(_crop()))
     rows = zip(poses.angles.numpy(), poses.vector.numpy(), percent.tolist(), poses.valid.tolist(), strict=True)
     return [FacePose(*row) for row in rows]
+
+
+def solved_poses(points: Floats, visibility: NDArray[np.uint8], box: Floats) -> PoseSolution:
+    """Poses before FacePoseNet's camera, which sees 1.5 face boxes, by PnP with the generic face.
+
+    Args:
+        points: (N, 68, 2) pixels of the photographs.
+        visibility: (N, 68); unlabelled points do not count.
+        box: (N, 4) of the faces.
+    """
+    seen = torch.from_numpy(visibility)
+    to_crop = boxes.box_map(torch.from_numpy(box), _crop(), by="longer")
+    cropped = affine.apply(to_crop, torch.where((seen > 0)[..., None], torch.from_numpy(points), 0))
+    return face_poses(cropped, seen, Camera().side)
+
+
+def _crop() -> torch.Tensor:
+    """Where the face box lies in the camera's picture."""
+    return torch.tensor(crop_box(Camera().side), dtype=torch.float64)
 
 
 def write_poses(path: Path, data: Collection, poses: Sequence[FacePose]) -> None:

@@ -17,12 +17,16 @@ from canthus.data.synthetic.mesh import head_mesh
 from canthus.data.synthetic.parts import ears, teeth, torso
 from canthus.data.synthetic.person import draw_person, linear
 from canthus.data.synthetic.scene import EYES_APART, Scene
-from canthus.data.synthetic.surface import Array, controls
+from canthus.data.synthetic.surface import Array, controls, fit
 from canthus.data.synthetic.worn import draw_worn
 from canthus.geometry.pose import camera_rotation
 
 __all__ = ["DIFFICULTIES", "WITHOUT", "Difficulty", "draw_scene"]
 
+SPREAD = (12.5, 9.0, 7.5)
+"""Degrees of yaw, pitch and roll by which people who look at the camera stray from it: standard deviations."""
+CLOSED = 0.43
+"""Share of mouths whose lips meet."""
 EYE_PLACE = np.array([0, -0.6, 9.0])
 """Of the middle of an eyeball, from the middle between the corners of the eye."""
 MARGIN = 3.0
@@ -39,6 +43,7 @@ class Difficulty:
 
     Attributes:
         yaw: largest turn, degrees; pitch and roll likewise.
+        anyhow: share of heads that are turned anyhow within these; the others look roughly at the camera.
         expression: strength of expressions, 0 to 1.
         occluded: probability of something held before the face.
         worn: probability of glasses; hats are half as frequent, masks rare.
@@ -49,6 +54,7 @@ class Difficulty:
     yaw: float
     pitch: float
     roll: float
+    anyhow: float
     expression: float
     occluded: float
     worn: float
@@ -57,9 +63,9 @@ class Difficulty:
 
 
 DIFFICULTIES = {
-    "easy": Difficulty(20, 10, 8, 0.5, 0.0, 0.08, 0.35, 0.25),
-    "medium": Difficulty(50, 20, 25, 1.0, 0.15, 0.16, 0.7, 0.6),
-    "hard": Difficulty(90, 32, 40, 1.2, 0.4, 0.25, 1.0, 1.0),
+    "easy": Difficulty(20, 16, 8, 0.2, 0.5, 0.0, 0.08, 0.35, 0.25),
+    "medium": Difficulty(50, 28, 25, 0.1, 1.0, 0.15, 0.16, 0.7, 0.6),
+    "hard": Difficulty(90, 36, 40, 0.25, 1.2, 0.4, 0.25, 1.0, 1.0),
 }
 
 
@@ -94,10 +100,14 @@ def draw_scene(
     white = linear(np.array([225, 215, 195]) * random.uniform(0.8, 1.05))
     edge = points[33, 1] + 21.5 + random.uniform(-1.2, 1.2)
     lower_edge = controls().points[33, 1] + 23.0 + points[66, 1] - person.rest[66, 1]
-    parts += [
-        part.turned(rotation)
-        for part in teeth(points[62], points[66], edge, max(lower_edge, edge + 0.5), expression.jaw, white)
-    ]
+    back = np.array([0, 0, 4.8 * expression.pucker])  # lips that pucker leave the teeth behind
+    if not expression.closed:
+        parts += [
+            part.turned(rotation)
+            for part in teeth(
+                points[62] + back, points[66] + back, edge, max(lower_edge, edge + 0.5), expression.jaw, white
+            )
+        ]
     own = stream("hair")
     head_wear = _hat(stream("hats"), d) if "hats" not in without else None
     covered = head_wear in ("beanie", "hood", "scarf")
@@ -152,25 +162,24 @@ def _flat() -> Light:
 
 
 def _angles(random: np.random.Generator, d: Difficulty) -> Array:
-    """Most people look roughly at the camera; a fifth stands anyhow."""
-    limits = np.deg2rad([d.yaw, d.pitch, d.roll])
-    wide = random.random() < 0.22
-    narrow = np.clip(random.normal(size=3) * np.deg2rad([17, 8, 8]), -limits, limits)
+    limits, level = np.deg2rad([d.yaw, d.pitch, d.roll]), np.array([0, fit().pitch, 0])
+    wide = random.random() < d.anyhow
+    narrow = np.clip(level + random.normal(size=3) * np.deg2rad(SPREAD), -limits, limits)
     return np.asarray(np.where(wide, random.uniform(-1, 1, 3) * limits, narrow))
 
 
 def _expression(random: np.random.Generator, strength: float) -> Expression:
     modes = np.clip(random.normal(size=8), -2.2, 2.2) * 0.65
     r = random.random(10)
-    open_mouth = r[0] < 0.38
-    jaw = (r[1] ** 1.6 * 0.3 if open_mouth else 0.015 * r[1]) * min(strength, 1.1)
+    closed = r[0] < CLOSED
+    jaw = 0.0 if closed else min(0.065 - 0.055 * np.log(1 - r[1]), 0.4) * min(strength, 1.1)
     smile = 1.15 * r[2] if r[3] < 0.5 else 0.5 * r[2] - 0.35
-    bare = r[4] * (0.9 if smile > 0.45 else 0.25) if r[4] > 0.35 else 0.0
+    bare = r[4] * (0.65 if smile > 0.45 else 0.18) if r[4] > 0.35 and not closed else 0.0
     lids = 0.35 * (2 * r[5] - 1) + 0.15 * max(smile, 0)
     blink = (lids, lids)
-    if r[6] < 0.07:
+    if r[6] < 0.03:
         blink = (1.0, 1.0)
-    elif r[6] < 0.1:
+    elif r[6] < 0.04:
         blink = (1.0, lids) if r[7] < 0.5 else (lids, 1.0)
     return Expression(
         jaw=float(jaw),
@@ -183,6 +192,7 @@ def _expression(random: np.random.Generator, strength: float) -> Expression:
             float(blink[1] * strength if blink[1] < 1 else 1.0),
         ),
         aside=float(random.normal() * 0.8),
+        closed=closed,
         modes=tuple(float(m) for m in modes),
     )
 

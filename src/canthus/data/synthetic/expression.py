@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from canthus.data.synthetic.surface import Array, controls
+from canthus.data.synthetic.surface import SEAM, Array, closed, controls
 
 __all__ = ["Expression", "expressed"]
 
@@ -84,6 +84,7 @@ class Expression:
         bare: 0 to 1, how far the lips uncover the teeth.
         blink: image-left and image-right lid, 0 open to 1 closed; below 0 wide open.
         aside: how far the jaw and mouth go to the image's right, millimetres.
+        closed: whether the lips meet; else they are half a millimetre apart at least.
         modes: standard deviations of the generic face's modes.
     """
 
@@ -94,6 +95,7 @@ class Expression:
     bare: float = 0.0
     blink: tuple[float, float] = (0.0, 0.0)
     aside: float = 0.0
+    closed: bool = False
     modes: tuple[float, ...] = (0.0,) * 8
 
 
@@ -110,7 +112,12 @@ def expressed(rest: Array, e: Expression) -> Array:
     sine, cosine = np.sin(e.jaw * jaw), np.cos(e.jaw * jaw)
     p[:, 1], p[:, 2] = HINGE[0] + cosine * y - sine * z, HINGE[1] + sine * y + cosine * z
     p[:, 0] += e.aside * jaw
-    for upper, lower in ((61, 67), (62, 66), (63, 65)):
+    if e.closed:
+        p = closed(p)
+    for upper, lower in SEAM:
+        if e.closed:  # people label one point for both lips then
+            p[upper] = p[lower] = (p[upper] + p[lower]) / 2
+            continue
         lack = 0.5 - (p[lower, 1] - p[upper, 1])
         if lack > 0:
             p[upper, 1] -= lack / 2

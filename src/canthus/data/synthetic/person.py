@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from canthus.data.synthetic.background import hair_colour, skin_colour
-from canthus.data.synthetic.surface import Array, Interpolation, controls
+from canthus.data.synthetic.surface import Array, carried, controls
 from canthus.geometry.generic_face import generic_face
 
 __all__ = ["Person", "draw_person", "shape_modes"]
@@ -60,17 +60,8 @@ def linear(colour: Array) -> Array:
 @lru_cache(maxsize=1)
 def shape_modes() -> Array:
     """(8, C, 3) modes of the generic face, carried over to all control points."""
-    c, face = controls(), generic_face()
-    modes = face.modes.double().numpy()
-    fixed = np.array([name.startswith("fixed") or name.startswith("neck") for name in c.names])
-    known = np.flatnonzero(fixed | (np.arange(len(c.names)) < 68))
-    matrix = Interpolation(c.places[known], softness=10).matrix(c.places)
-    values = np.zeros((len(modes), len(c.names), 3))
-    values[:, :68] = modes
-    spread = np.einsum("cn,mnk->mck", matrix, values[:, known])
-    spread[:, fixed] = 0
-    spread[:, :68] = modes
-    return np.asarray(spread)
+    c = controls()
+    return carried(c.places, c.names, generic_face().modes.double().numpy())
 
 
 @lru_cache(maxsize=64)

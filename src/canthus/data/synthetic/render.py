@@ -20,7 +20,7 @@ from canthus.data.synthetic.shade import eye_colour, hair_colour_at, mix, noise_
 
 __all__ = ["RENDERER", "render"]
 
-RENDERER = "head-1"
+RENDERER = "head-2"
 """Enters every fingerprint: change it whenever the same scene begins to give other pixels."""
 SAMPLES = 1.5
 """Samples per pixel and axis."""

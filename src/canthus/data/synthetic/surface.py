@@ -1,12 +1,14 @@
 """The surface of a head as a function: a map (s, v), about millimetres round and down the head, to points in space.
 
-A skull and neck of simple formulas carry control points: the 68 of the generic face and those of `head.yaml`.
+A skull and neck of simple formulas carry control points: the 68 of the generic face, corrected by `fit.yaml` so that
+heads show landmarks where people label them, and those of `head.yaml`.
 Whatever moves the control points moves the whole surface, by interpolation with multiquadrics (Hardy, 1971), and
 whatever is named by its place on the map, a landmark or a hair line, stays on the skin.
 
 Frame: that of `canthus.geometry.generic_face`, x right, y down, z away from the camera.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +19,22 @@ from numpy.typing import NDArray
 
 from canthus.geometry.generic_face import generic_face
 
-__all__ = ["AXIS", "Array", "Controls", "Interpolation", "controls", "followers", "on_map", "skull"]
+__all__ = [
+    "AXIS",
+    "FIT",
+    "SEAM",
+    "Array",
+    "Controls",
+    "Fit",
+    "Interpolation",
+    "carried",
+    "closed",
+    "controls",
+    "fit",
+    "followers",
+    "on_map",
+    "skull",
+]
 
 Array = NDArray[np.float64]
 
@@ -30,6 +47,9 @@ EQUATOR, CROWN = -45.0, 80.0
 HALF_WIDTH, FRONT, BACK = 69.0, 80.0, 90.0
 NECK = (50.0, 42.0)
 """Half width and half depth."""
+FIT = Path(__file__).with_name("fit.yaml")
+SEAM = ((61, 67), (62, 66), (63, 65))
+"""Landmarks of the upper and the lower lip that meet when the mouth is closed."""
 SOFTNESS = 6.0
 """Of the multiquadric: over how many millimetres a moved control point is rounded off."""
 
@@ -105,10 +125,44 @@ class Controls:
         return self.names.index(name)
 
 
-def _closed(points: Array) -> Array:
-    """The generic face, whose mouth is a little open as mouths are on average, with lips that meet."""
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What `scripts/fit_head.py` measured on photographs.
+
+    Attributes:
+        points: (68, 3) millimetres to add to the landmarks at rest, exactly symmetric.
+        pitch: of a head that looks at the camera, radians: the frame of the generic face is tilted a little.
+    """
+
+    points: Array
+    pitch: float
+
+
+@lru_cache(maxsize=1)
+def fit() -> Fit:
+    """The fit that canthus ships."""
+    content = yaml.safe_load(FIT.read_text(encoding="utf-8"))
+    points = np.pad(np.array(content["points"], dtype=np.float64), ((0, 0), (0, 1)))
+    return Fit(points, float(np.deg2rad(content["pitch"])))
+
+
+def carried(places: Array, names: Sequence[str], moves: Array) -> Array:
+    """Carry (M, 68, 3) moves of the landmarks over to all control points, (M, C, 3); the back and the neck stay."""
+    still = np.array([name.startswith(("fixed", "neck")) for name in names])
+    known = np.flatnonzero(still | (np.arange(len(names)) < 68))
+    matrix = Interpolation(places[known], softness=10).matrix(places)
+    values = np.zeros((len(moves), len(names), 3))
+    values[:, :68] = moves
+    spread = np.einsum("cn,mnk->mck", matrix, values[:, known])
+    spread[:, still] = 0
+    spread[:, :68] = moves
+    return np.asarray(spread)
+
+
+def closed(points: Array, gap: float = 0.0) -> Array:
+    """A head whose lips are ``gap`` millimetres apart, the chin with them."""
     closed = points.copy()
-    gap = closed[66, 1] - closed[62, 1] - 0.5
+    gap = closed[66, 1] - closed[62, 1] - gap
     shares = {61: 0.3, 62: 0.3, 63: 0.3, 50: 0.12, 51: 0.12, 52: 0.12}
     shares |= dict.fromkeys((65, 66, 67), -0.7) | dict.fromkeys((56, 57, 58), -0.6) | {55: -0.45, 59: -0.45}
     shares |= {7: -0.3, 8: -0.35, 9: -0.3, 6: -0.15, 10: -0.15}
@@ -145,10 +199,14 @@ def controls() -> Controls:
     )
     n = len(names) + np.arange(len(fixed))
     mirror = [int(n[int(np.abs(fixed - place * (-1, 1)).sum(1).argmin())]) for place in fixed]
+    places = np.concatenate([on_map(generic), on_map(own), fixed])
+    names += [f"fixed_{i}" for i in range(len(fixed))]
+    # the generic face's mouth is a little open, as mouths are on average
+    plain = np.concatenate([closed(generic, 0.5), own, skull(fixed)])
     return Controls(
-        points=np.concatenate([_closed(generic), own, skull(fixed)]),
-        places=np.concatenate([on_map(generic), on_map(own), fixed]),
-        names=(*names, *(f"fixed_{i}" for i in range(len(fixed)))),
+        points=plain + carried(places, names, fit().points[None])[0],
+        places=places,
+        names=tuple(names),
         flip=(*flip, *mirror),
     )
 
