@@ -104,9 +104,10 @@ class SyntheticScenes(Reader):
     def crowd(self, part: str, index: int) -> Crowd:
         """What photograph ``index`` of a part shows."""
         own = partial(stream, self.render_seed, part, index)
-        random = own("faces")
-        empty, count = random.random() < self.empty, int(random.integers(1, self.most + 1))
-        return draw_crowd(own, self.difficulty, self.resolution, 0 if empty else count)
+        # spread evenly, so that small sets have their share, too
+        empty = int((index + 1) * self.empty) > int(index * self.empty)
+        count = 0 if empty else int(own("faces").integers(1, self.most + 1))
+        return draw_crowd(own, self.difficulty, self.resolution, count)
 
     def _count(self, part: str) -> int:
         return self.size if part == "train" else max(self.size // 5, 1)
