@@ -17,7 +17,8 @@ from canthus.data.synthetic.draw import DIFFICULTIES
 from canthus.data.synthetic.film import Film
 from canthus.data.synthetic.labels import landmarks
 from canthus.data.synthetic.light import Light
-from canthus.data.synthetic.parts import SHINY, ellipsoid
+from canthus.data.synthetic.parts import GLASS, SHINY, ellipsoid
+from canthus.data.synthetic.render import render
 from canthus.geometry.boxes import centred_box
 
 SMALL = {"size": 10, "resolution": 128}
@@ -126,6 +127,19 @@ def test_a_dot_on_a_head_in_a_crowd_is_where_the_label_is(pair):
         y, x = np.mgrid[:128, :128]
         centroid = np.array([(change * x).sum(), (change * y).sum()]) / change.sum()
         assert np.abs(centroid - near.project(point)).max() < 0.1
+
+
+def test_a_person_covers_what_the_renderer_paints(pair):
+    """Composition takes the same samples as the renderer: elsewhere a picture of one person is all background."""
+    for scene in pair:
+        scene = replace(scene, parts=tuple(part for part in scene.parts if part.material != GLASS))
+        picture = render([scene], [np.random.default_rng(0)], 128, without=["background"])[0].astype(int)
+        share = cover(scene, 128)
+        background = picture[share == 0]
+        assert len(np.unique(background, axis=0)) == 1
+        changed = (picture != background[0]).any(-1)
+        assert not changed[share == 0].any()
+        assert changed[share > 0.3].mean() > 0.97
 
 
 def test_nearer_people_hide_farther_ones_where_the_labels_say_so(pair):
