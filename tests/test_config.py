@@ -139,6 +139,7 @@ def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> Non
         *(f"callbacks={name}" for name in ("default", "none")),
         *(f"debug={name}" for name in ("fdr", "overfit", "limit", "profiler")),
         "data.augmentation=null",
+        "data=synthetic_scenes",
     ],
 )
 def test_every_choice_passes_the_checks(override: str) -> None:

@@ -1,11 +1,12 @@
-"""The shipped data configs of detection, pose and five- to 21-point sets: they compose, pass the checks and name
-parts and a scheme that their reader knows."""
+"""The shipped data configs of detection, pose, five- to 21-point and rendered sets: they compose, pass the checks and
+name parts and a scheme that their reader knows."""
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from canthus import config, data
 from canthus.data.readers import AFLW, AFLW19, AFLW2000, BIWI, FDDB, W300LP, BioID, CelebA, LFWNet, WiderFace
+from canthus.data.synthetic import Synthetic, SyntheticScenes
 from canthus.schemes import load_scheme
 
 READERS = {
@@ -20,6 +21,7 @@ READERS = {
     "w300lp": W300LP,
     "wider_face": WiderFace,
 }
+RENDERED = {"synthetic": Synthetic, "synthetic_scenes": SyntheticScenes}
 
 
 def composed(*overrides):
@@ -61,3 +63,17 @@ def test_reader_knows_the_parts_of_its_config(name, tmp_path):
             READERS[name](tmp_path).faces([part])
     with pytest.raises(data.DataError, match=r"nowhere: no such folder; .*set data\.root"):
         READERS[name](tmp_path / "nowhere").faces([part])
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_rendered_sets_need_no_root_and_name_every_option(name):
+    cfg = composed(f"data={name}")
+    config.check(cfg)
+    assert (cfg.data.name, cfg.data.reader) == (name, f"canthus.data.synthetic.{RENDERED[name].__name__}")
+    of_reader, _ = data.data_options(cfg.data.reader)
+    defaults = {key: parameter.default for key, parameter in of_reader.items()}
+    assert {key: cfg.data[key] for key in defaults} == {
+        key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()
+    }
+    reader = RENDERED[name](size=1)
+    assert [part for part in (*cfg.data.train_parts, *cfg.data.test_parts) if reader.faces([part])] == ["train", "test"]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -14,7 +15,7 @@ from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER, render
 from canthus.data.synthetic.scene import Scene
 
-__all__ = ["PARTS", "Synthetic"]
+__all__ = ["PARTS", "Synthetic", "at_least", "check_parts", "labelled", "stream", "tight"]
 
 PARTS = ("train", "test")
 _NAME = re.compile(r"synthetic/(train|test)/(\d{6,})\.png")
@@ -52,15 +53,12 @@ class Synthetic(Reader):
     ) -> None:
         if difficulty not in DIFFICULTIES:
             raise ValueError(f"difficulty {difficulty!r} is none of {', '.join(DIFFICULTIES)}")
-        least = {
-            "size": (size, 1),
-            "render_seed": (render_seed, 0),
-            "resolution": (resolution, 64),
-            "photos_per_person": (photos_per_person, 1),
-        }
-        for name, (value, bound) in least.items():
-            if value < bound:
-                raise ValueError(f"synthetic faces: {name}={value}, but it must be at least {bound}")
+        at_least(
+            size=(size, 1),
+            render_seed=(render_seed, 0),
+            resolution=(resolution, 64),
+            photos_per_person=(photos_per_person, 1),
+        )
         unknown = [part for part in without if part not in WITHOUT]
         if unknown:
             raise ValueError(f"without={unknown[0]!r} is no part of the renderer; the parts are {', '.join(WITHOUT)}")
@@ -74,9 +72,7 @@ class Synthetic(Reader):
         Raises:
             DataError: a part that is neither ``train`` nor ``test``.
         """
-        unknown = [part for part in parts if part not in PARTS]
-        if unknown:
-            raise DataError(f"synthetic faces have no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+        check_parts(parts)
         return [self._face(part, index) for part in parts for index in range(self._count(part))]
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
@@ -123,29 +119,69 @@ class Synthetic(Reader):
 
     def stream(self, part: str, index: int, purpose: str) -> np.random.Generator:
         """The random numbers of a picture for one purpose, the same on every call."""
-        key = np.random.SeedSequence([self.render_seed, PARTS.index(part), index, crc32(purpose.encode())])
-        return np.random.Generator(np.random.Philox(key))
+        return stream(self.render_seed, part, index, purpose)
 
     def _face(self, part: str, index: int) -> Face:
         scene = self.scene(part, index)
-        places = landmarks(scene, self.scheme, contour=self.contour)
-        visible = seen(scene, places)
-        points = scene.project(places)
-        # boxes are those of the 68 points in every scheme, so that the same picture has the same box
-        whole = points if self.scheme == "68" else scene.project(landmarks(scene, "68", contour=self.contour))
-        return Face(
+        visible = seen(scene, landmarks(scene, self.scheme, contour=self.contour))
+        return replace(
+            labelled(scene, self.scheme, visible, contour=self.contour),
             image=Path(f"synthetic/{part}/{index:06d}.png"),
-            landmarks=points,
-            visibility=np.where(visible, VISIBLE, OCCLUDED).astype(np.uint8),
-            box=np.concatenate([whole.min(0), whole.max(0)]),
-            scheme=self.scheme,
             photo=f"{part}/{index:06d}",
             part=part,
-            attributes=scene.conditions(visible),
             identity=f"{part}/{self.render_seed}/{index // self.photos_per_person}",
-            pose=scene.angles,
-            extra=_pose_and_style(scene),
         )
+
+
+def at_least(**options: tuple[int, int]) -> None:
+    """Check options, each a value and its bound.
+
+    Raises:
+        ValueError: a value below its bound.
+    """
+    for name, (value, bound) in options.items():
+        if value < bound:
+            raise ValueError(f"synthetic faces: {name}={value}, but it must be at least {bound}")
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Check names of parts.
+
+    Raises:
+        DataError: a part that is neither ``train`` nor ``test``.
+    """
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise DataError(f"synthetic faces have no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+
+
+def stream(seed: int, part: str, index: int, purpose: str) -> np.random.Generator:
+    """The random numbers of a picture for one purpose, the same on every call."""
+    key = np.random.SeedSequence([seed, PARTS.index(part), index, crc32(purpose.encode())])
+    return np.random.Generator(np.random.Philox(key))
+
+
+def tight(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4,) box of (K, 2) points."""
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def labelled(scene: Scene, scheme: str, visible: NDArray[np.bool_], *, contour: bool = True) -> Face:
+    """The face of a scene without a photograph's name; ``visible``: (K,) which points are seen."""
+    points = scene.project(landmarks(scene, scheme, contour=contour))
+    # boxes are those of the 68 points in every scheme, so that the same picture has the same box
+    whole = points if scheme == "68" else scene.project(landmarks(scene, "68", contour=contour))
+    return Face(
+        image=Path(),
+        landmarks=points,
+        visibility=np.where(visible, VISIBLE, OCCLUDED).astype(np.uint8),
+        box=tight(whole),
+        scheme=scheme,
+        photo="",
+        attributes=scene.conditions(visible),
+        pose=scene.angles,
+        extra=_pose_and_style(scene),
+    )
 
 
 def _pose_and_style(scene: Scene) -> dict[str, object]:
