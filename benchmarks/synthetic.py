@@ -1,47 +1,50 @@
-"""Rendered faces per second: labels alone, and pictures of 256 pixels, one at a time and in batches."""
+"""Rendered faces of 256 pixels: milliseconds a face for labels alone, and for pictures, in batches and singly."""
 
 import argparse
-import time
+import json
+from pathlib import Path
 
 import torch
+from patches import Contender, measure, report
+from rich.console import Console
 
 from canthus.data.synthetic import Synthetic
 from canthus.data.synthetic.render import render
 
-
-def seconds(work, rounds):
-    """Processor-independent wall time of one of the rounds, the fastest."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
+RESOLUTION = 256
 
 
-def main():
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faces", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    reader = Synthetic(size=options.faces)
+def contenders(count: int, device: str) -> dict[str, Contender]:
+    """What is timed; the first is the reference of the others."""
+    reader = Synthetic(size=count, resolution=RESOLUTION)
     faces = reader.faces(["train"])
-    scenes = [reader.scene("train", i) for i in range(options.faces)]
+    scenes = [reader.scene("train", i) for i in range(count)]
 
-    def streams():
-        return [reader.stream("train", i, "render") for i in range(options.faces)]
+    def batch() -> None:
+        render(scenes, [reader.stream("train", i, "render") for i in range(count)], RESOLUTION, device)
 
-    cases = {
-        "labels": lambda: reader.faces(["train"]),
-        "pictures, labels known": lambda: render(scenes, streams(), 256, options.device),
+    return {
+        "pictures in one batch, scenes known": batch,
         "pictures one at a time, as the store asks": lambda: [reader.pixels(face.image) for face in faces],
+        "labels alone": lambda: reader.faces(["train"]),
     }
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.device}")
-    for name, work in cases.items():
-        work()
-        print(f"{name:45s} {options.faces / seconds(work, options.rounds):8.1f} faces/s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--faces", type=int, default=32, help="of a round")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    times = measure(contenders(options.faces, options.device), options.rounds)
+    a_face = {name: [value / options.faces for value in values] for name, values in times.items()}
+    title = f"rendered faces, {RESOLUTION} px, ms of processor time a face"
+    results = {title: report(title, a_face, Console(width=120))}
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
