@@ -1,6 +1,6 @@
 """What is painted on a head: distances to lips, lids, brows and hair line for every place on the map, and noise."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -38,11 +38,17 @@ CHANNELS = (
 negative above; brow_along: 0 outer end to 1 inner end, beyond outside; lids, crease: distances; scalp: millimetres
 above the hair line; others 0 to 1."""
 NOISE = 512
+"""Side of the noise in texels, a power of 2."""
+
+
+@cache
+def atlas(device: torch.device) -> Tensor:
+    """(rows * columns, channels) float32 on a device."""
+    return _atlas().to(device)
 
 
 @lru_cache(maxsize=1)
-def atlas() -> Tensor:
-    """(rows * columns, channels) float32."""
+def _atlas() -> Tensor:
     mesh, at = head_mesh(), controls().places
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
     v, s = np.meshgrid(np.arange(rows) * STEP - V_REACH, np.arange(columns) * STEP - S_REACH, indexing="ij")
@@ -171,14 +177,22 @@ def atlas() -> Tensor:
 def atlas_rows(s: Tensor, v: Tensor) -> Tensor:
     """(N,) row of the atlas at places on the map; beyond its border the nearest."""
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
-    x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).long()
-    y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).long()
+    x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).int()
+    y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).int()
     return y * columns + x
 
 
+@cache
+def noise(device: torch.device) -> Tensor:
+    """(4, NOISE * NOISE) float32 on a device that repeat seamlessly, mean 0, deviation 1.
+
+    Clouds, grains, strands down, curls.
+    """
+    return _noise().to(device)
+
+
 @lru_cache(maxsize=1)
-def noise() -> Tensor:
-    """(NOISE * NOISE, 4) float32 that repeat seamlessly, mean 0, deviation 1: clouds, grains, strands down, curls."""
+def _noise() -> Tensor:
     random = np.random.default_rng(11)
     frequency = np.fft.fftfreq(NOISE) * NOISE
     fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
@@ -193,4 +207,4 @@ def noise() -> Tensor:
     for shape in filters:
         field = np.fft.ifft2(np.fft.fft2(random.normal(size=(NOISE, NOISE))) * shape).real
         fields.append((field - field.mean()) / field.std())
-    return torch.from_numpy(np.stack(fields, -1).reshape(-1, 4).astype(np.float32))
+    return torch.from_numpy(np.stack(fields).reshape(4, -1).astype(np.float32))
