@@ -11,7 +11,7 @@ from torch import Tensor
 from canthus.data.synthetic.mesh import BROW_HALF, BROWS, EYE, LIPS, LOWER, UPPER, curve, eye_loops, head_mesh
 from canthus.data.synthetic.surface import Array, controls
 
-__all__ = ["CHANNELS", "NOISE", "atlas", "atlas_rows", "noise"]
+__all__ = ["CHANNELS", "NOISE", "atlas", "atlas_texels", "noise"]
 
 STEP = 0.5
 """Millimetres of the map per texel."""
@@ -43,7 +43,7 @@ NOISE = 512
 
 @cache
 def atlas(device: torch.device) -> Tensor:
-    """(rows * columns, channels) float32 on a device."""
+    """(channels, rows * columns) float16 on a device: half the memory to look up from."""
     return _atlas().to(device)
 
 
@@ -170,12 +170,12 @@ def _atlas() -> Tensor:
     }  # fmt: skip
     assert EYE == 1
     return torch.from_numpy(
-        np.stack([channels[name] for name in CHANNELS], -1).reshape(rows * columns, -1).astype(np.float32)
+        np.stack([channels[name] for name in CHANNELS]).reshape(-1, rows * columns).astype(np.float16)
     )
 
 
-def atlas_rows(s: Tensor, v: Tensor) -> Tensor:
-    """(N,) row of the atlas at places on the map; beyond its border the nearest."""
+def atlas_texels(s: Tensor, v: Tensor) -> Tensor:
+    """(N,) column of the atlas at places on the map; beyond its border the nearest."""
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
     x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).int()
     y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).int()
@@ -184,7 +184,7 @@ def atlas_rows(s: Tensor, v: Tensor) -> Tensor:
 
 @cache
 def noise(device: torch.device) -> Tensor:
-    """(4, NOISE * NOISE) float32 on a device that repeat seamlessly, mean 0, deviation 1.
+    """(4, NOISE * NOISE) float16 on a device that repeat seamlessly, mean 0, deviation 1.
 
     Clouds, grains, strands down, curls.
     """
@@ -207,4 +207,4 @@ def _noise() -> Tensor:
     for shape in filters:
         field = np.fft.ifft2(np.fft.fft2(random.normal(size=(NOISE, NOISE))) * shape).real
         fields.append((field - field.mean()) / field.std())
-    return torch.from_numpy(np.stack(fields).reshape(4, -1).astype(np.float32))
+    return torch.from_numpy(np.stack(fields).reshape(4, -1).astype(np.float16))

@@ -1,7 +1,7 @@
 """Light on surfaces: second-order spherical harmonics for what surrounds a head, a directional light with shadows."""
 
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ class Light:
     """The light in a picture, in the frame of the camera.
 
     Attributes:
-        around: (9, 3) coefficients of `harmonics` per colour: the light on a surface from all around.
+        around: (9, 3) per colour, the light on a surface from all around: coefficients of 1, x, y, z, xy, yz,
+            3z^2 - 1, xz and x^2 - y^2 of its normal.
         sun: (3,) unit vector towards the directional light.
         colour: (3,) of the directional light.
         harsh: share of the directional light, 0 to 1.
@@ -32,12 +33,6 @@ class Light:
     sun: Array
     colour: Array
     harsh: float
-
-
-def harmonics(normal: Tensor) -> tuple[Tensor, ...]:
-    """(3, N) normals to 9 of (N,): 1, x, y, z, xy, yz, 3z^2 - 1, xz, x^2 - y^2."""
-    x, y, z = normal
-    return torch.ones_like(x), x, y, z, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y
 
 
 def draw_light(random: np.random.Generator, strength: float) -> Light:
@@ -83,15 +78,13 @@ class Lighting(NamedTuple):
         """
         albedo, gloss, hollow = surface
         sun, open_ = reached
-        terms = zip(harmonics(normal), self.around.split(3), strict=True)
-        soft = reduce(Tensor.add, (basis * light for basis, light in terms)).clamp(min=0.06)
-        soft = soft * ((1 - 0.55 * self.harsh) * (0.35 + 0.65 * open_) * hollow)
-        cosine, beam = _dot(normal, self.sun), 1.7 * self.harsh * sun * (0.5 + 0.5 * hollow)
+        shade, cosine = (1 - 0.55 * self.harsh) * (0.35 + 0.65 * open_) * hollow, _dot(normal, self.sun)
+        beam = 1.7 * self.harsh * sun * (0.5 + 0.5 * hollow)
+        soft = [_harmonics(normal, self.around[channel::3]).clamp_(min=0.06).mul_(shade) for channel in range(3)]
         light = []
         for channel, bleed in enumerate(BLEED):
-            creep = bleed * flesh
-            direct = ((cosine + creep) / (1 + creep)).clamp(min=0) * beam * self.colour[channel]
-            light.append(albedo[channel] * (soft[channel] + direct))
+            direct = (cosine + (bleed / (1 + bleed)) * flesh * (1 - cosine)).clamp_(min=0)
+            light.append(albedo[channel] * (soft[channel] + direct * beam * self.colour[channel]))
         glint, sheen = _eighth(_dot(normal, self.halfway()).clamp(min=0)), _eighth(_dot(normal, SKY).clamp(min=0))
         shine = gloss * (0.22 * self.harsh * sun * glint + 0.045 * sheen * (1 - 0.5 * self.harsh))
         rim = (1 + normal[2]).clamp(0, 1)
@@ -107,6 +100,13 @@ class Lighting(NamedTuple):
         """(N,) share of white that a wet ball with these normals reflects."""
         window = 0.35 * step(0.93, 0.97, _dot(normal, (-0.25, -0.4, -0.88)))
         return (0.9 * step(0.965, 0.99, _dot(normal, self.halfway())) + window).clamp(0, 1)
+
+
+def _harmonics(normal: Tensor, of: Tensor) -> Tensor:
+    """(N,) sum of 1, x, y, z, xy, yz, 3z^2 - 1, xz and x^2 - y^2 of (3, N) normals with (9, N) coefficients."""
+    x, y, z = normal.unbind()
+    total = (of[0] - of[6]) + x * (of[1] + of[4] * y + of[7] * z + of[8] * x)
+    return total + y * (of[2] + of[5] * z - of[8] * y) + z * (of[3] + 3 * of[6] * z)
 
 
 def _dot(a: Tensor, b: Tensor | tuple[float, float, float]) -> Tensor:
@@ -130,17 +130,17 @@ def _seen() -> tuple[Array, Array]:
     every = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], 1)
     directions = every[(every[:, 2] < 0.35)]
     side, seen = 112, []
-    one = torch.zeros(len(mesh.triangles), dtype=torch.long)
-    triangles = Triangles(torch.from_numpy(np.ascontiguousarray(mesh.triangles.T)), one)
+    corners = torch.from_numpy(np.ascontiguousarray(mesh.triangles.T, dtype=np.int32))
+    triangles = Triangles(corners, torch.zeros(len(mesh.triangles), dtype=torch.int32))
     for direction in directions:
         across = np.cross(direction, (0.3, 1, 0.2))
         across /= np.linalg.norm(across)
         frame = np.stack([across, np.cross(direction, across), -direction])
         turned = mesh.rest @ frame.T
-        corners = np.column_stack([(turned[:, :2] - turned[:, :2].mean(0)) * 0.36 + side / 2, 0.5 - turned[:, 2] / 800])
-        points = torch.tensor(np.ascontiguousarray(corners.T), dtype=torch.float32)
+        at = np.column_stack([(turned[:, :2] - turned[:, :2].mean(0)) * 0.36 + side / 2, 0.5 - turned[:, 2] / 800])
+        points = torch.tensor(np.ascontiguousarray(at.T), dtype=torch.float32)
         found = rasterise(points, triangles, 1, side).view(side, side).numpy()
-        column, row = (np.clip(np.rint(corners[:, k]).astype(int), 0, side - 1) for k in range(2))
+        column, row = (np.clip(np.rint(at[:, k]).astype(int), 0, side - 1) for k in range(2))
         front = np.where(found[row, column] < 0, 1e9, turned[mesh.triangles[found[row, column]], 2].mean(1))
         seen.append(np.clip((front + 9 - turned[:, 2]) / 5, 0, 1))
     return directions, np.stack(seen, 1)

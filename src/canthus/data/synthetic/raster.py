@@ -1,7 +1,7 @@
 """Rasterising triangles in batches: which triangle is nearest at each sample of each picture.
 
 Every triangle is cut into rows of samples, so that only covered samples are looked at, and the nearest is found by one
-scatter of packed (depth, triangle) keys. All arithmetic is exact in order, so that a picture has the same
+scatter of packed (nearness, triangle) keys. All arithmetic is exact in order, so that a picture has the same
 samples alone and in a batch. Coordinates are rows of numbers, (C, N): a processor reads those several times as fast
 as (N, C).
 """
@@ -12,9 +12,6 @@ import torch
 from torch import Tensor
 
 __all__ = ["Samples", "Triangles", "gather", "rasterise", "samples_of"]
-
-NOTHING = torch.iinfo(torch.int64).max
-DEPTH_LEVELS = float(1 << 30)
 
 
 def gather(rows: Tensor, at: Tensor) -> Tensor:
@@ -32,8 +29,8 @@ class Triangles:
     """Triangles of a batch.
 
     Attributes:
-        corners: (3, T) rows of the corners, clockwise as seen from the front with y down.
-        picture: (T,) which picture each is in.
+        corners: (3, T) int32 rows of the corners, clockwise as seen from the front with y down.
+        picture: (T,) int32, which picture each is in.
     """
 
     corners: Tensor
@@ -53,14 +50,14 @@ def rasterise(points: Tensor, triangles: Triangles, count: int, side: int) -> Te
         side: samples per row and per column.
 
     Returns:
-        (B * side * side,) int64 triangles, -1 where there is none.
+        (B * side * side,) int32 triangles, -1 where there is none.
     """
     ids, first, rows = _shown(points, triangles, side)
     edges, plane = _edges(gather(points, gather(triangles.corners, ids).view(-1)).view(3, 3, -1))
 
     # rows of samples that triangles cross: between the long edge and one of the two short ones
-    owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), rows)
-    y = torch.arange(len(owner), device=rows.device) - (rows.cumsum(0) - rows - first).index_select(0, owner)
+    owner, y = _counted(rows)
+    y += first.index_select(0, owner)
     yf = y.to(points.dtype)
     lower = yf >= edges[3, 1].index_select(0, owner)  # below the middle corner
     short = owner + lower * len(rows)
@@ -68,7 +65,7 @@ def rasterise(points: Tensor, triangles: Triangles, count: int, side: int) -> Te
     short_x, short_y, short_slope = gather(edges[:3, 1:].flatten(1), short)
     one, other = long_x + (yf - long_y) * long_slope, short_x + (yf - short_y) * short_slope
     begin = torch.minimum(one, other).ceil().clamp(0, side)
-    length = (torch.maximum(one, other).ceil().clamp(0, side) - begin).long()
+    length = (torch.maximum(one, other).ceil().clamp(0, side) - begin).int()
     filled = (length > 0).nonzero()[:, 0]
     owner, y, begin, length = (row.index_select(0, filled) for row in (owner, y, begin, length))
 
@@ -76,21 +73,27 @@ def rasterise(points: Tensor, triangles: Triangles, count: int, side: int) -> Te
     x0, y0, near, dx, dy = gather(plane, owner)
     near = near + (begin - x0) * dx + (y.to(points.dtype) - y0) * dy
     ids = ids.index_select(0, owner)
-    place = y * side + begin.long()
+    place = y * side + begin.int()
     if count > 1:
-        place = place + triangles.picture.index_select(0, ids) * (side * side)
+        place += triangles.picture.index_select(0, ids) * (side * side)
 
     # samples of those rows
-    span = torch.repeat_interleave(torch.arange(len(length), device=length.device), length)
-    every = torch.arange(len(span), device=length.device)
-    before = length.cumsum(0) - length
-    step = (every - before.index_select(0, span)).to(near.dtype)
+    span, step = _counted(length)
     near, dx = gather(torch.stack([near, dx]), span)
-    depth = ((1 - (near + step * dx).clamp(0, 1)) * DEPTH_LEVELS).long()
-    key = depth << 32 | ids.index_select(0, span)
-    nearest = torch.full((count * side * side,), NOTHING, dtype=torch.int64, device=points.device)
-    nearest.scatter_reduce_(0, (place - before).index_select(0, span) + every, key, "amin")
-    return torch.where(nearest == NOTHING, -1, nearest & 0xFFFFFFFF)
+    near = torch.addcmul(near, dx, step.to(near.dtype)).clamp_(min=0)
+    ids, place = gather(torch.stack([ids, place]), span)
+    # positive floats are in the order of their bits
+    key = near.view(torch.int32).long() << 32 | ids
+    nearest = torch.full((count * side * side,), -1, dtype=torch.int64, device=points.device)
+    nearest.scatter_reduce_(0, place.add_(step).long(), key, "amax")
+    return torch.where(nearest < 0, -1, nearest.int())
+
+
+def _counted(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Runs of (K,) int32 lengths: of every element the run that it is in, and its number there, both int32."""
+    run = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device, dtype=torch.int32), lengths)
+    before = (lengths.cumsum(0) - lengths).int()
+    return run, torch.arange(len(run), device=run.device, dtype=torch.int32).sub_(before.index_select(0, run))
 
 
 def _shown(points: Tensor, triangles: Triangles, side: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,8 +103,8 @@ def _shown(points: Tensor, triangles: Triangles, side: int) -> tuple[Tensor, Ten
     first = y.amin(0).ceil().clamp(0, side)
     rows = y.amax(0).ceil().clamp(0, side) - first
     kept = (area > 1e-9) & (rows > 0) & (x.amax(0) >= 0) & (x.amin(0) <= side - 1)
-    ids = kept.nonzero()[:, 0]
-    return ids, first.index_select(0, ids).long(), rows.index_select(0, ids).long()
+    ids = kept.nonzero()[:, 0].int()
+    return ids, first.index_select(0, ids).int(), rows.index_select(0, ids).int()
 
 
 def _edges(xyz: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,6 +164,7 @@ class Samples:
 
 def samples_of(points: Tensor, triangles: Triangles, ids: Tensor, place: Tensor, side: int) -> Samples:
     """Samples (N,) ``place`` of a batch on triangles (N,) ``ids``; other arguments as of `rasterise`."""
+    place = place.int()
     row = place // side
     picture = row // side
     x, y = (place - row * side).to(points.dtype), (row - picture * side).to(points.dtype)

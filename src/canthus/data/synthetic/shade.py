@@ -4,13 +4,14 @@ Everything is a product, sum or look-up of single samples, so that a sample come
 Colours are rows, (3, N). A person's values are (N,) or (3, N), or (1,) and (3, 1) where all samples are of one person.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from canthus.data.synthetic.atlas import CHANNELS, NOISE, atlas, atlas_rows, noise
+from canthus.data.synthetic.atlas import CHANNELS, NOISE, atlas, atlas_texels, noise
+from canthus.data.synthetic.raster import gather
 
 __all__ = ["Surface", "cloth_at", "eye_at", "flesh_at", "hair_at", "mix", "skin_at", "step"]
 
@@ -45,11 +46,6 @@ def mix(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     return a + (b - a) * share
 
 
-def tint(albedo: Tensor, amount: Tensor, red: float, green: float = 1.0, blue: float = 1.0) -> Tensor:
-    """Darken by an (N,) amount, the channels by a share of it each."""
-    return torch.stack([row * (1 - share * amount) for row, share in zip(albedo, (red, green, blue), strict=True)])
-
-
 class Noise:
     """Noise at texture coordinates in millimetres, ``scale`` texels a millimetre, moved by a seed."""
 
@@ -61,7 +57,37 @@ class Noise:
 
     def __getitem__(self, kind: int) -> Tensor:
         """(N,) of a kind."""
-        return noise(self.texel.device)[kind].index_select(0, self.texel)
+        return noise(self.texel.device)[kind].index_select(0, self.texel).float()
+
+
+class Layers:
+    """How much of each of a person's colours shows at samples, from the skin up: sums of colours are made once."""
+
+    def __init__(self, skin: Tensor) -> None:
+        """Begin with (N,) brightness of the skin."""
+        self.shares = {"skin": skin}
+
+    def darken(self, amount: Tensor) -> None:
+        """Take (N,) of the light away from all that is there."""
+        keep = 1 - amount
+        self.shares = {name: share * keep for name, share in self.shares.items()}
+
+    def cover(self, name: str, share: Tensor, brightness: Tensor | float = 1.0) -> None:
+        """Lay (N,) shares of a colour over what is there."""
+        self.darken(share)
+        here = share * brightness
+        self.shares[name] = self.shares[name] + here if name in self.shares else here
+
+    def colour(self, p: Mapping[str, Tensor], tints: Sequence[Tensor]) -> Tensor:
+        """(3, N) of the sum, the skin with (N,) factors per channel."""
+        rows = []
+        for channel, tint in enumerate(tints):
+            row = self.shares["skin"] * p["skin"][channel] * tint
+            for name, share in self.shares.items():
+                if name != "skin":
+                    row = row + share * p[name][channel]
+            rows.append(row)
+        return torch.stack(rows)
 
 
 def skin_at(s: Tensor, v: Tensor, p: Mapping[str, Tensor]) -> Surface:
@@ -76,46 +102,51 @@ def skin_at(s: Tensor, v: Tensor, p: Mapping[str, Tensor]) -> Surface:
     clouds = Noise(s, v, p["seed"] + 1000.0, 0.7)[CLOUDS]
     strands = Noise(s, v, p["seed"] + 333.0, (3.2, 1.2))[STRANDS]
     grains, curls = fine[GRAINS], fine[CURLS]
-    painted = atlas(s.device).index_select(0, atlas_rows(s + 0.35 * curls, v + 0.35 * grains)).T.contiguous()
+    painted = gather(atlas(s.device), atlas_texels(s + 0.35 * curls, v + 0.35 * grains)).float()
     at = dict(zip(CHANNELS, painted, strict=True))
 
-    albedo = p["skin"] * (
-        (1 + p["texture"] * (0.05 * clouds + 0.03 * grains))
-        * (1 - at["wrinkle"] * p["wrinkles"] * (0.75 + 0.15 * clouds).clamp(0, 1))
-    )
-    albedo = tint(albedo, at["blush"] * p["blush"], 0.0, 0.32, 0.28)
-    albedo = tint(albedo, (step(0.9, 1.8, clouds) * p["age"] * 0.25 * p["texture"]).clamp(0, 1), 0.5)
-    freckles = step(1.0, 1.7, curls) * p["freckles"] * step(0.1, 0.6, at["blush"]) * 0.45
-    albedo = tint(albedo, freckles, 0.6)
-    albedo = tint(albedo, at["socket"] * p["circles"] * 0.35, 1.0, 1.15, 0.9)
+    layers = Layers(1 + p["texture"] * (0.05 * clouds + 0.03 * grains))
+    layers.darken(at["wrinkle"] * p["wrinkles"] * (0.75 + 0.15 * clouds).clamp(0, 1))
 
     lip = step(-0.55, 0.55, at["lip"])
-    lip_colour = p["lips"] * (1 + 0.10 * p["texture"] * strands.clamp(-1.5, 1.5))
-    albedo = mix(albedo, lip_colour, lip * (0.85 + 0.15 * p["make_up"]))
-    seam = 0.72 * torch.exp2(-(at["seam"] * at["seam"]) * 1.3) * lip
-    albedo = albedo * ((1 - seam) * (1 - 0.93 * step(0.25, 0.9, at["nostril"])))
+    lip_tone = 1 + 0.10 * p["texture"] * strands.clamp(-1.5, 1.5)
+    layers.cover("lips", lip * (0.85 + 0.15 * p["make_up"]), lip_tone)
+    layers.darken(0.72 * torch.exp2(-(at["seam"] * at["seam"]) * 1.3) * lip)
+    layers.darken(0.93 * step(0.25, 0.9, at["nostril"]))
 
-    # facial hair: strands with a soft border; lips stay bare
     strand = (0.5 + 0.5 * strands).clamp(0, 1)
-    grain = (0.5 + 0.6 * grains).clamp(0, 1)
-    cover = at["beard"] * p["beard"] + at["moustache"] * p["moustache"] + at["goatee"] * p["goatee"]
-    cover = cover.clamp(0, 1) * (1 - step(-0.8, 0.6, at["lip"]))
-    dense = p["beard_dense"]
-    beard = (cover * (dense * (0.75 + 0.35 * strand) + (1 - dense) * grain * 0.75)).clamp(0, 0.97)
-    albedo = mix(albedo, p["hair"] * (0.7 * (0.6 + 0.7 * strand)), beard)
-
-    albedo = mix(albedo, p["brow"], _brow(s, v, at, p))
+    beard = _beard(at, strand, (0.5 + 0.6 * grains).clamp(0, 1), p)
+    layers.cover("hair", beard, 0.7 * (0.6 + 0.7 * strand))
+    layers.cover("brow", _brow(s, v, at, p))
     lash = (1 - step(0.25, 0.75 + 0.6 * p["make_up"], at["upper_lid"])) * 0.85
     lash = torch.maximum(lash, (1 - step(0.1, 0.6, at["lower_lid"])) * (0.35 + 0.3 * p["make_up"]))
     crease = (1 - step(0.1, 1.1, at["crease"])) * p["crease"]
-    shadow = p["shadow"] * step(0.8, 0.0, at["crease"].clamp(0, 1)) * 0.2
-    albedo = albedo * ((1 - torch.maximum(lash, 0.55 * crease)) * (1 - shadow))
-
+    layers.darken(torch.maximum(lash, 0.55 * crease))
+    layers.darken(p["shadow"] * step(0.8, 0.0, at["crease"].clamp(0, 1)) * 0.2)
     scalp = step(-2.5, 5.0, at["scalp"] - p["hairline"] + 2.5 * strands) * p["scalp"]
-    albedo = mix(albedo, p["hair"] * (0.55 + 0.5 * strand), scalp * 0.92)
+    layers.cover("hair", scalp * 0.92, 0.55 + 0.5 * strand)
+
+    # what reddens and browns the skin itself
+    blush, dark = at["blush"] * p["blush"], at["socket"] * p["circles"] * 0.35
+    blotch = (step(0.9, 1.8, clouds) * p["age"] * 0.25 * p["texture"]).clamp(0, 1)
+    freckle = step(1.0, 1.7, curls) * p["freckles"] * step(0.1, 0.6, at["blush"]) * 0.45
+    spots = (1 - blotch) * (1 - freckle)
+    tints = (
+        (1 - 0.5 * blotch) * (1 - 0.6 * freckle) * (1 - dark),
+        spots * (1 - 0.32 * blush) * (1 - 1.15 * dark),
+        spots * (1 - 0.28 * blush) * (1 - 0.9 * dark),
+    )
     gloss = (1 - beard) * (1 - scalp) * (0.6 + 0.5 * lip + 0.15 * fine[CLOUDS])
     hollow = 1 - p["relief"] * (1 - at["shade"])
-    return Surface(albedo.clamp(0.002, 1), gloss.clamp(0, 2) * p["oily"], hollow)
+    return Surface(layers.colour(p, tints).clamp(0.002, 1), gloss.clamp(0, 2) * p["oily"], hollow)
+
+
+def _beard(at: Mapping[str, Tensor], strand: Tensor, grain: Tensor, p: Mapping[str, Tensor]) -> Tensor:
+    """(N,) share of facial hair: strands with a soft border; lips stay bare. Arguments as in `skin_at`."""
+    cover = at["beard"] * p["beard"] + at["moustache"] * p["moustache"] + at["goatee"] * p["goatee"]
+    cover = cover.clamp(0, 1) * (1 - step(-0.8, 0.6, at["lip"]))
+    dense = p["beard_dense"]
+    return (cover * (dense * (0.75 + 0.35 * strand) + (1 - dense) * grain * 0.75)).clamp(0, 0.97)
 
 
 def _brow(s: Tensor, v: Tensor, at: Mapping[str, Tensor], p: Mapping[str, Tensor]) -> Tensor:
@@ -141,15 +172,15 @@ def eye_at(normal: Tensor, gaze: Tensor, s: Tensor, v: Tensor, p: Mapping[str, T
     cosine = (normal * gaze).sum(0).clamp(-1, 1)
     angle = (2 - 2 * cosine).clamp(min=0).sqrt()  # nearly the angle
     grown = Noise(normal[0] * 40, normal[1] * 40, p["seed"] + 5.0, 6.0)
-    painted = atlas(s.device).index_select(0, atlas_rows(s, v))
+    lids = atlas(s.device)[CHANNEL["upper_lid"] : CHANNEL["lower_lid"] + 1]
+    upper, lower = gather(lids, atlas_texels(s, v)).float()
     veins = step(1.0, 2.2, grown[CURLS]) * step(0.5, 0.9, angle) * 0.35
-    white = tint(normal.new_tensor([[0.44], [0.41], [0.39]]), veins, 0.2)
+    white = torch.stack([0.44 * (1 - 0.2 * veins), 0.41 * (1 - veins), 0.39 * (1 - veins)])
     radius, pupil = p["iris_radius"], p["pupil"]
     rim = 1 - 0.6 * step(0.75, 1.0, angle / radius)
     iris = p["iris"] * (rim * (0.95 + 0.25 * grown[GRAINS]) * (0.8 + 0.5 * step(0.9, 0.4, angle / radius)))
     colour = mix(white, iris, 1 - step(0.92, 1.06, angle / radius))
     colour = mix(colour, torch.full_like(colour, 0.004), 1 - step(0.88, 1.1, angle / pupil))
-    upper, lower = painted[:, CHANNEL["upper_lid"]], painted[:, CHANNEL["lower_lid"]]
     return Surface(colour, 0.0, 1 - 0.62 * (1 - step(0.0, 2.6, upper)) - 0.2 * (1 - step(0.0, 1.0, lower)))
 
 

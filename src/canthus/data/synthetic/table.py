@@ -66,8 +66,9 @@ class Table:
             return torch.from_numpy(np.ascontiguousarray(flat)).to(device)
 
         def chosen(mask: NDArray[np.bool_]) -> Triangles:
-            corners = torch.from_numpy(np.ascontiguousarray(triangles[mask].T)).to(device)
-            return Triangles(corners, torch.from_numpy(pictures[mask]).to(device))
+            corners = np.ascontiguousarray(triangles[mask].T, dtype=np.int32)
+            owner = pictures[mask].astype(np.int32)
+            return Triangles(torch.from_numpy(corners).to(device), torch.from_numpy(owner).to(device))
 
         self.count = len(scenes)
         self.corners = torch.from_numpy(
