@@ -62,14 +62,14 @@ class HeadMesh:
     places: Array
     triangles: NDArray[np.int64]
     material: NDArray[np.int64]
-    follow: Array
+    follow: NDArray[np.float32]
     rest: Array
     named: dict[str, int]
     jaw: NDArray[np.int64]
 
     def shaped(self, points: Array) -> Array:
         """(C, 3) control points to (V, 3) corners."""
-        return self.rest + self.follow @ (points - controls().points)
+        return np.asarray(self.rest + self.follow @ (points - controls().points).astype(np.float32))
 
 
 class _Places:
@@ -191,7 +191,7 @@ def head_mesh() -> HeadMesh:
     follow = followers(at)
     rest = skull(at) + follow @ (c0.points - skull(c0.places))
     rest[[named[f"cavity_{k}"] for k in range(12)], 2] += 30
-    return HeadMesh(at, triangles, material, follow, rest, named, jaw)
+    return HeadMesh(at, triangles, material, follow.astype(np.float32), rest, named, jaw)
 
 
 def eye_loops(at: Array, named: dict[str, int]) -> list[Array]:

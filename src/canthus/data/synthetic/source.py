@@ -1,5 +1,6 @@
 """The reader of rendered faces: labels at once, pixels on demand."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Photograph, Reader
+from canthus.data.parallel import side_by_side
 from canthus.data.synthetic.draw import DIFFICULTIES, WITHOUT, draw_scene
 from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER, render
@@ -17,6 +19,8 @@ from canthus.data.synthetic.scene import Scene
 __all__ = ["PARTS", "Synthetic"]
 
 PARTS = ("train", "test")
+MANY = 400
+"""Faces that are labelled by several processes."""
 _NAME = re.compile(r"synthetic/(train|test)/(\d{6,})\.png")
 
 
@@ -37,6 +41,8 @@ class Synthetic(Reader):
     Raises:
         ValueError: an unknown difficulty or part, a size or number below 1, render_seed below 0 or resolution below 64.
     """
+
+    processes = True
 
     def __init__(
         self,
@@ -77,7 +83,10 @@ class Synthetic(Reader):
         unknown = [part for part in parts if part not in PARTS]
         if unknown:
             raise DataError(f"synthetic faces have no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
-        return [self._face(part, index) for part in parts for index in range(self._count(part))]
+        wanted = [(part, index) for part in parts for index in range(self._count(part))]
+        # a few are drawn before processes have started
+        workers = (os.cpu_count() or 1) if len(wanted) >= MANY else 1
+        return list(side_by_side(_Labelling(self, wanted), len(wanted), workers, processes=True))
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
         """Render the photograph that a face names, (H, W, 3) uint8 RGB. Keeps no state, so threads may share a reader.
@@ -126,7 +135,8 @@ class Synthetic(Reader):
         key = np.random.SeedSequence([self.render_seed, PARTS.index(part), index, crc32(purpose.encode())])
         return np.random.Generator(np.random.Philox(key))
 
-    def _face(self, part: str, index: int) -> Face:
+    def face(self, part: str, index: int) -> Face:
+        """The labels of picture ``index`` of a part."""
         scene = self.scene(part, index)
         places = landmarks(scene, self.scheme, contour=self.contour)
         visible = seen(scene, places)
@@ -146,6 +156,16 @@ class Synthetic(Reader):
             pose=scene.angles,
             extra=_pose_and_style(scene),
         )
+
+
+class _Labelling:
+    """Labels faces by number."""
+
+    def __init__(self, reader: Synthetic, wanted: Sequence[tuple[str, int]]) -> None:
+        self.reader, self.wanted = reader, wanted
+
+    def __call__(self, number: int) -> Face:
+        return self.reader.face(*self.wanted[number])
 
 
 def _pose_and_style(scene: Scene) -> dict[str, object]:
