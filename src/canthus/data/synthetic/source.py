@@ -7,6 +7,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Photograph, Reader
@@ -98,12 +99,15 @@ class Synthetic(Reader):
         if match is None or int(match[2]) >= self._count(match[1]):
             raise DataError(f"{image}: no face of this set; names run from synthetic/train/000000.png")
         part, index = match[1], int(match[2])
+        return np.asarray(self.painted(part, [index], [self.scene(part, index)])[0])
+
+    def painted(
+        self, part: str, indices: Sequence[int], scenes: Sequence[Scene], device: str | torch.device = "cpu"
+    ) -> NDArray[np.uint8]:
+        """Render pictures of a part whose scenes are drawn, (B, H, W, 3) uint8 RGB."""
         # appearance has a stream of its own: changing how faces are painted leaves the labels as they are
-        return np.asarray(
-            render(
-                [self.scene(part, index)], [self.stream(part, index, "render")], self.resolution, without=self.without
-            )[0]
-        )
+        streams = [self.stream(part, index, "render") for index in indices]
+        return render(scenes, streams, self.resolution, device, self.without)
 
     def fingerprint(self, face: Face | Photograph) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same faces."""
@@ -135,9 +139,12 @@ class Synthetic(Reader):
         key = np.random.SeedSequence([self.render_seed, PARTS.index(part), index, crc32(purpose.encode())])
         return np.random.Generator(np.random.Philox(key))
 
-    def face(self, part: str, index: int) -> Face:
-        """The labels of picture ``index`` of a part."""
+    def drawn(self, part: str, index: int) -> tuple[Scene, Face]:
+        """What picture ``index`` of a part shows, and its labels. There is no end to a part here."""
         scene = self.scene(part, index)
+        return scene, self._labelled(scene, part, index)
+
+    def _labelled(self, scene: Scene, part: str, index: int) -> Face:
         places = landmarks(scene, self.scheme, contour=self.contour)
         visible = seen(scene, places)
         points = scene.project(places)
@@ -165,7 +172,7 @@ class _Labelling:
         self.reader, self.wanted = reader, wanted
 
     def __call__(self, number: int) -> Face:
-        return self.reader.face(*self.wanted[number])
+        return self.reader.drawn(*self.wanted[number])[1]
 
 
 def _pose_and_style(scene: Scene) -> dict[str, object]:
