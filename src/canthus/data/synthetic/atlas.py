@@ -43,7 +43,7 @@ NOISE = 512
 
 @cache
 def atlas(device: torch.device) -> Tensor:
-    """(channels, rows * columns) float16 on a device: half the memory to look up from."""
+    """(rows * columns, channels) float16 on a device: half the memory to look up from."""
     return _atlas().to(device)
 
 
@@ -170,12 +170,12 @@ def _atlas() -> Tensor:
     }  # fmt: skip
     assert EYE == 1
     return torch.from_numpy(
-        np.stack([channels[name] for name in CHANNELS]).reshape(-1, rows * columns).astype(np.float16)
+        np.stack([channels[name] for name in CHANNELS], -1).reshape(rows * columns, -1).astype(np.float16)
     )
 
 
 def atlas_texels(s: Tensor, v: Tensor) -> Tensor:
-    """(N,) column of the atlas at places on the map; beyond its border the nearest."""
+    """(N,) row of the atlas at places on the map; beyond its border the nearest."""
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
     x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).int()
     y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).int()

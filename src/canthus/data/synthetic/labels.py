@@ -141,7 +141,7 @@ def _before(scene: Scene, at: _Rows) -> tuple[_Rows, _Rows, _Rows]:
     blocks = [(scene.corners, head_mesh().triangles)]
     blocks += [(part.points, part.triangles) for part in scene.parts if part.opaque]
     least, most = at.min(1), at.max(1)
-    found = []
+    found = [np.zeros((3, 3, 0), dtype=np.float32)]
     for points, triangles in blocks:
         corners = _on_screen(scene, points)
         if (corners.max(1)[:2] < least[:2]).any() or (corners.min(1) > most).any():
@@ -150,8 +150,8 @@ def _before(scene: Scene, at: _Rows) -> tuple[_Rows, _Rows, _Rows]:
         facing = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0]) > 1e-6
         near = (_most(x) >= least[0]) & (_least(x) <= most[0]) & (_most(y) >= least[1]) & (_least(y) <= most[1])
         kept = np.flatnonzero(facing & near)
-        found.append((x[:, kept], y[:, kept], corners[2, triangles.T[:, kept]]))
-    x, y, z = (np.concatenate(rows, axis=1) for rows in zip(*found, strict=True))
+        found.append(np.stack([x[:, kept], y[:, kept], corners[2, triangles.T[:, kept]]]))
+    x, y, z = np.concatenate(found, axis=2)
     return x, y, z
 
 

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from canthus.data.synthetic.atlas import CHANNELS, NOISE, atlas, atlas_texels, noise
-from canthus.data.synthetic.raster import gather
 
 __all__ = ["Surface", "cloth_at", "eye_at", "flesh_at", "hair_at", "mix", "skin_at", "step"]
 
 SEED_STEPS = (7919, 104729)
-CHANNEL = {name: k for k, name in enumerate(CHANNELS)}
 CLOUDS, GRAINS, STRANDS, CURLS = range(4)
 """Kinds of noise, see `canthus.data.synthetic.atlas.noise`."""
 
@@ -58,6 +56,12 @@ class Noise:
     def __getitem__(self, kind: int) -> Tensor:
         """(N,) of a kind."""
         return noise(self.texel.device)[kind].index_select(0, self.texel).float()
+
+
+def painted(s: Tensor, v: Tensor) -> dict[str, Tensor]:
+    """Channels of the atlas, (N,) each, at places (N,) on the map."""
+    rows = atlas(s.device).index_select(0, atlas_texels(s, v))
+    return dict(zip(CHANNELS, rows.T.contiguous().float(), strict=True))
 
 
 class Layers:
@@ -102,8 +106,7 @@ def skin_at(s: Tensor, v: Tensor, p: Mapping[str, Tensor]) -> Surface:
     clouds = Noise(s, v, p["seed"] + 1000.0, 0.7)[CLOUDS]
     strands = Noise(s, v, p["seed"] + 333.0, (3.2, 1.2))[STRANDS]
     grains, curls = fine[GRAINS], fine[CURLS]
-    painted = gather(atlas(s.device), atlas_texels(s + 0.35 * curls, v + 0.35 * grains)).float()
-    at = dict(zip(CHANNELS, painted, strict=True))
+    at = painted(s + 0.35 * curls, v + 0.35 * grains)
 
     layers = Layers(1 + p["texture"] * (0.05 * clouds + 0.03 * grains))
     layers.darken(at["wrinkle"] * p["wrinkles"] * (0.75 + 0.15 * clouds).clamp(0, 1))
@@ -172,8 +175,7 @@ def eye_at(normal: Tensor, gaze: Tensor, s: Tensor, v: Tensor, p: Mapping[str, T
     cosine = (normal * gaze).sum(0).clamp(-1, 1)
     angle = (2 - 2 * cosine).clamp(min=0).sqrt()  # nearly the angle
     grown = Noise(normal[0] * 40, normal[1] * 40, p["seed"] + 5.0, 6.0)
-    lids = atlas(s.device)[CHANNEL["upper_lid"] : CHANNEL["lower_lid"] + 1]
-    upper, lower = gather(lids, atlas_texels(s, v)).float()
+    at = painted(s, v)
     veins = step(1.0, 2.2, grown[CURLS]) * step(0.5, 0.9, angle) * 0.35
     white = torch.stack([0.44 * (1 - 0.2 * veins), 0.41 * (1 - veins), 0.39 * (1 - veins)])
     radius, pupil = p["iris_radius"], p["pupil"]
@@ -181,7 +183,9 @@ def eye_at(normal: Tensor, gaze: Tensor, s: Tensor, v: Tensor, p: Mapping[str, T
     iris = p["iris"] * (rim * (0.95 + 0.25 * grown[GRAINS]) * (0.8 + 0.5 * step(0.9, 0.4, angle / radius)))
     colour = mix(white, iris, 1 - step(0.92, 1.06, angle / radius))
     colour = mix(colour, torch.full_like(colour, 0.004), 1 - step(0.88, 1.1, angle / pupil))
-    return Surface(colour, 0.0, 1 - 0.62 * (1 - step(0.0, 2.6, upper)) - 0.2 * (1 - step(0.0, 1.0, lower)))
+    return Surface(
+        colour, 0.0, 1 - 0.62 * (1 - step(0.0, 2.6, at["upper_lid"])) - 0.2 * (1 - step(0.0, 1.0, at["lower_lid"]))
+    )
 
 
 def hair_at(u: Tensor, v: Tensor, colour: Tensor, p: Mapping[str, Tensor]) -> Surface:
