@@ -32,7 +32,11 @@ def side_by_side(work: Callable[[int], T], count: int, workers: int, *, processe
         yield from map(work, range(count))
     elif processes:
         yield work(0)
-        yield from _started(work, count, min(workers, count - 1))
+        results = _started(work, count, min(workers, count - 1))
+        try:
+            yield from results
+        finally:
+            results._shutdown_workers()  # type: ignore[attr-defined]  # an error's traceback would keep them alive
     else:
         with ThreadPoolExecutor(workers) as pool:
             yield from pool.map(work, range(count))
