@@ -80,18 +80,20 @@ def equal(name: str, ours: Tensor, theirs: Tensor, tolerance: float) -> None:
         raise SystemExit(f"{name}: results differ by {difference:.2g}, more than {tolerance:.2g}; nothing is measured")
 
 
-def measure(contenders: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of processor time per call; contenders take turns in a new order each round, one unmeasured."""
+def measure(
+    contenders: dict[str, Contender], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, list[float]]:
+    """Milliseconds per call, of processor time; contenders take turns in a new order each round, one unmeasured."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     gc.disable()
     for number in range(rounds + 1):
         random.Random(number).shuffle(order)
         for name in order:
-            begin = time.process_time()
+            begin = clock()
             contenders[name]()
             if number:
-                times[name].append(1000 * (time.process_time() - begin))
+                times[name].append(1000 * (clock() - begin))
         gc.collect()
     gc.enable()
     return times

@@ -1,47 +1,69 @@
-"""Rendered faces per second: labels alone, and pictures of 256 pixels, one at a time and in batches."""
+"""Rendered faces of 256 pixels: milliseconds a face for labels, for pictures, and for both into the store."""
 
 import argparse
+import json
+import tempfile
 import time
+from pathlib import Path
 
 import torch
+from patches import Contender, measure, report
+from rich.console import Console
 
+from canthus.data.batch import InputSpec
+from canthus.data.store import Store, StoreSpec
 from canthus.data.synthetic import Synthetic
-from canthus.data.synthetic.render import render
+from canthus.geometry import boxes
+
+RESOLUTION = 256
+STORED = StoreSpec.for_input(InputSpec(112, 1, boxes.centred_box(112, 0.5)), extent=3.0, oversample=1.5)
 
 
-def seconds(work, rounds):
-    """Processor-independent wall time of one of the rounds, the fastest."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def main():
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faces", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    reader = Synthetic(size=options.faces)
-    faces = reader.faces(["train"])
-    scenes = [reader.scene("train", i) for i in range(options.faces)]
-
-    def streams():
-        return [reader.stream("train", i, "render") for i in range(options.faces)]
-
-    cases = {
+def rendering(count: int, device: str) -> dict[str, Contender]:
+    """Pictures and labels in this process; the first is the reference of the others."""
+    reader = Synthetic(size=count, resolution=RESOLUTION)
+    faces, numbers = reader.faces(["train"]), range(count)
+    scenes = [reader.scene("train", number) for number in numbers]
+    return {
+        "pictures of drawn scenes": lambda: reader.painted("train", numbers, scenes, device),
+        "pictures, scenes drawn": lambda: [reader.pixels(face.image) for face in faces],
         "labels": lambda: reader.faces(["train"]),
-        "pictures, labels known": lambda: render(scenes, streams(), 256, options.device),
-        "pictures one at a time, as the store asks": lambda: [reader.pixels(face.image) for face in faces],
     }
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.device}")
-    for name, work in cases.items():
-        work()
-        print(f"{name:45s} {options.faces / seconds(work, options.rounds):8.1f} faces/s")
+
+
+def storing(count: int, workers: list[int]) -> dict[str, Contender]:
+    """Stores of the same faces, built anew each time."""
+    reader = Synthetic(size=count, resolution=RESOLUTION)
+    faces = reader.faces(["train"])
+
+    def store(number: int) -> None:
+        with tempfile.TemporaryDirectory() as cache:
+            Store.prepare(reader, faces, STORED, Path(cache), workers=number)
+
+    return {f"{n} worker{'s' if n > 1 else ''}": lambda n=n: store(n) for n in workers}  # type: ignore[misc]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--faces", type=int, default=64, help="of a round")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="processes that fill the store")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    here = time.process_time if options.device == "cpu" else time.perf_counter
+    results = {}
+    for title, contenders, clock in (
+        (f"rendered faces, {RESOLUTION} px", rendering(options.faces, options.device), here),
+        (f"rendered faces into the store, {RESOLUTION} px", storing(options.faces, options.workers), time.perf_counter),
+    ):
+        times = measure(contenders, options.rounds, clock)
+        a_face = {name: [value / options.faces for value in values] for name, values in times.items()}
+        results[title] = report(f"{title}, of a face", a_face, Console(width=120))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import torch
 from canthus.data.face import OCCLUDED, VISIBLE, DataError
 from canthus.data.readers import W300
 from canthus.data.split import hold_out
-from canthus.data.synthetic import Synthetic
+from canthus.data.store import Store, StoreSpec, crop
+from canthus.data.synthetic import Synthetic, source
+from canthus.data.synthetic import render as render_module
 from canthus.data.synthetic.draw import DIFFICULTIES, WITHOUT
 from canthus.data.synthetic.expression import Expression, expressed
 from canthus.data.synthetic.held import KINDS, held
@@ -78,6 +80,45 @@ def test_same_face_whatever_order_process_state_or_thread(medium):
     for a, b in zip(faces[:20], Synthetic(size=20, resolution=96).faces(["train"]), strict=False):
         np.testing.assert_array_equal(a.landmarks, b.landmarks)
         assert a.attributes == b.attributes
+
+
+def test_a_batch_as_accelerators_get_it_is_the_same():
+    """On a processor pictures are rendered one by one; here several share all tensors, and one shows nobody."""
+    reader = Synthetic(size=6, difficulty="hard", resolution=64)
+    scenes = [reader.scene("train", i) for i in range(6)]
+    scenes[2] = replace(scenes[2], centre=np.array([9000.0, 0.0]))
+    options = {"resolution": 64, "device": torch.device("cpu"), "without": ()}
+
+    def light(begin, end):
+        return render_module._light(scenes[begin:end], [np.random.default_rng(i) for i in range(begin, end)], **options)
+
+    together, alone = np.concatenate([light(0, 4), light(4, 6)]), np.concatenate([light(i, i + 1) for i in range(6)])
+    np.testing.assert_array_equal(together, alone)
+    assert together.shape == (6, 3, 96, 96)
+    assert together[2].max() <= 1
+    assert seen(scenes[2], np.array([[5000.0, 0.0, 0.0]])).all()  # beside everything
+
+
+def test_labels_are_the_same_from_several_processes(monkeypatch):
+    alone = Synthetic(size=6, resolution=64).faces(["train", "test"])
+    monkeypatch.setattr(source, "MANY", 4)
+    for a, b in zip(alone, Synthetic(size=6, resolution=64).faces(["train", "test"]), strict=True):
+        assert (a.image, a.attributes, a.identity, a.extra.keys()) == (
+            b.image,
+            b.attributes,
+            b.identity,
+            b.extra.keys(),
+        )
+        np.testing.assert_array_equal(a.landmarks, b.landmarks)
+        np.testing.assert_array_equal(a.visibility, b.visibility)
+
+
+def test_the_store_holds_what_its_processes_render(tmp_path):
+    reader, spec = Synthetic(size=5, resolution=64), StoreSpec(pixels=48, box_pixels=24.0, channels=3)
+    faces = reader.faces(["train"])
+    store = Store.prepare(reader, faces, spec, tmp_path, workers=2)
+    for face, stored, to_original in zip(faces, store.crops, store.to_original, strict=True):
+        np.testing.assert_array_equal(stored, crop(reader.pixels(face.image), to_original, spec))
 
 
 def test_parts_and_seeds_share_no_face(medium):

@@ -32,17 +32,20 @@ def data_options(reader: str) -> tuple[dict[str, inspect.Parameter], dict[str, i
     except (ImportError, AttributeError, ValueError) as error:
         raise DataError(f"data.reader={reader} cannot be imported: {error}") from error
     of_module = {**inspect.signature(PhotoDataModule).parameters, **inspect.signature(FaceDataModule).parameters}
-    of_module["view"] = inspect.signature(face_data).parameters["view"]
+    of_module |= {key: inspect.signature(face_data).parameters[key] for key in ("view", "endless")}
     return of_reader, {key: value for key, value in of_module.items() if key not in ("input", "reader", "options")}
 
 
-def face_data(input: "InputSpec", reader: str, view: str = "face", **options: Any) -> "FaceDataModule":
+def face_data(
+    input: "InputSpec", reader: str, view: str = "face", endless: bool = False, **options: Any
+) -> "FaceDataModule":
     """Build the data module of a data config.
 
     Args:
         input: the picture that the model wants.
         reader: dotted path of the reader class.
         view: ``face``: a crop per face (`FaceDataModule`); ``photo``: also whole photographs (`PhotoDataModule`).
+        endless: new rendered faces in every epoch (`canthus.data.synthetic.endless.EndlessDataModule`).
         **options: parameters of the reader and of the data module; one that both have goes to both.
 
     Raises:
@@ -57,6 +60,8 @@ def face_data(input: "InputSpec", reader: str, view: str = "face", **options: An
         raise DataError(f"{reader} and the data module have no option {', '.join(sorted(unknown))}")
     if view not in ("face", "photo"):
         raise DataError(f"data.view is {view!r}; face (a crop per face) or photo (whole photographs, for detection)")
+    if endless and view == "photo":
+        raise DataError("data.endless=true makes faces, not whole photographs; remove it, or data.view=photo")
     source = make_reader(reader, options)
     chosen = {key: value for key, value in options.items() if key in of_module}
     if view == "photo":
@@ -64,6 +69,10 @@ def face_data(input: "InputSpec", reader: str, view: str = "face", **options: An
     foreign = sorted(set(chosen) - set(inspect.signature(FaceDataModule).parameters))
     if foreign:
         raise DataError(f"data.{foreign[0]} belongs to whole photographs; remove it, or set data.view=photo")
+    if endless:
+        from canthus.data.synthetic.endless import EndlessDataModule
+
+        return EndlessDataModule(input, source, **chosen)
     return FaceDataModule(input, source, **chosen)
 
 

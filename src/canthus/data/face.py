@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +98,12 @@ class Reader(ABC):
 
     Attributes:
         scheme: name of the landmark scheme that the labels follow.
+        processes: whether pictures are made by work that keeps Python's lock, so that the store needs processes for
+            them; decoding does not, and has threads.
     """
 
     scheme: str
+    processes: ClassVar[bool] = False
 
     @abstractmethod
     def faces(self, parts: Sequence[str]) -> list[Face]:

@@ -10,8 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
@@ -24,6 +23,7 @@ from rich.progress import Progress
 
 from canthus.data.batch import InputSpec
 from canthus.data.face import DataError, Face, Reader
+from canthus.data.parallel import side_by_side
 from canthus.geometry import boxes
 
 __all__ = ["Store", "StoreSpec", "building", "check_box", "report_broken"]
@@ -111,7 +111,7 @@ class Store:
             spec: shape of the crops.
             cache: folder of all stores. A store's name is a hash of its sources and parameters.
             max_broken: share of photographs that may be unreadable before this stops.
-            workers: decoding threads; all processors by default.
+            workers: threads or, where the reader wants them, processes; as many as processors by default.
             label: what the progress bar calls the faces.
 
         Raises:
@@ -181,6 +181,45 @@ def building(folder: Path, last: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@dataclass(frozen=True, eq=False)
+class _Storing:
+    """Stores the faces of photographs by number.
+
+    Attributes:
+        reader: decodes the photographs.
+        photographs: each with the rows of its faces.
+        faces: see `Store`.
+        maps: (N, 2, 3) from crop to photograph pixels.
+        spec: of the crops.
+        file: (N, P, P, C) that crops are written to. Opened by each process for itself.
+    """
+
+    reader: Reader
+    photographs: Sequence[tuple[Path, list[int]]]
+    faces: Sequence[Face]
+    maps: NDArray[np.float64]
+    spec: StoreSpec
+    file: Path
+
+    def __call__(self, number: int) -> dict[int, str]:
+        """Store the faces of a photograph; returns those that cannot be stored, and why."""
+        image, rows = self.photographs[number]
+        bad: dict[int, str] = {}
+        try:
+            pixels = self.reader.pixels(image)
+        except DataError as error:
+            return dict.fromkeys(rows, str(error))
+        crops = np.load(self.file, mmap_mode="r+")
+        for row in rows:
+            try:
+                check_box(self.faces[row], pixels)
+            except DataError as error:
+                bad[row] = str(error)
+            else:
+                crops[row] = crop(pixels, self.maps[row], self.spec)
+        return bad
+
+
 def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str) -> None:
     photographs: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
@@ -189,26 +228,11 @@ def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec,
         shape = (len(faces), spec.pixels, spec.pixels, spec.channels)
         crops = np.lib.format.open_memmap(temporary / "all.npy", mode="w+", dtype=np.uint8, shape=shape)
         maps = np.stack([spec.to_original(face.box) for face in faces])
-
-        def store(image: Path) -> dict[int, str]:
-            """Store the faces of a photograph; returns those that cannot be stored, and why."""
-            bad: dict[int, str] = {}
-            try:
-                pixels = reader.pixels(image)
-            except DataError as error:
-                return dict.fromkeys(photographs[image], str(error))
-            for row in photographs[image]:
-                try:
-                    check_box(faces[row], pixels)
-                except DataError as error:
-                    bad[row] = str(error)
-                else:
-                    crops[row] = crop(pixels, maps[row], spec)
-            return bad
-
-        with ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
-            results = progress.track(pool.map(store, photographs), len(photographs), description=f"storing {label}")
-            bad = {row: why for some in results for row, why in some.items()}
+        storing = _Storing(reader, list(photographs.items()), faces, maps, spec, temporary / "all.npy")
+        results = side_by_side(storing, len(photographs), workers, processes=reader.processes)
+        with Progress(transient=True) as progress, closing(results):
+            tracked = progress.track(results, len(photographs), description=f"storing {label}")
+            bad = {row: why for some in tracked for row, why in some.items()}
         rows = np.array([row for row in range(len(faces)) if row not in bad], dtype=np.int64)
         _write(temporary, crops, maps, rows, {str(faces[row].image): why for row, why in bad.items()}, spec)
 

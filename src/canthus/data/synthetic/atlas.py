@@ -1,6 +1,6 @@
 """What is painted on a head: distances to lips, lids, brows and hair line for every place on the map, and noise."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from canthus.data.synthetic.mesh import BROW_HALF, BROWS, EYE, LIPS, LOWER, UPPER, curve, eye_loops, head_mesh
 from canthus.data.synthetic.surface import Array, controls
 
-__all__ = ["CHANNELS", "NOISE", "atlas", "atlas_rows", "noise"]
+__all__ = ["CHANNELS", "NOISE", "atlas", "atlas_texels", "noise"]
 
 STEP = 0.5
 """Millimetres of the map per texel."""
@@ -38,11 +38,17 @@ CHANNELS = (
 negative above; brow_along: 0 outer end to 1 inner end, beyond outside; lids, crease: distances; scalp: millimetres
 above the hair line; others 0 to 1."""
 NOISE = 512
+"""Side of the noise in texels, a power of 2."""
+
+
+@cache
+def atlas(device: torch.device) -> Tensor:
+    """(rows * columns, channels) float16 on a device: half the memory to look up from."""
+    return _atlas().to(device)
 
 
 @lru_cache(maxsize=1)
-def atlas() -> Tensor:
-    """(rows * columns, channels) float32."""
+def _atlas() -> Tensor:
     mesh, at = head_mesh(), controls().places
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
     v, s = np.meshgrid(np.arange(rows) * STEP - V_REACH, np.arange(columns) * STEP - S_REACH, indexing="ij")
@@ -164,21 +170,29 @@ def atlas() -> Tensor:
     }  # fmt: skip
     assert EYE == 1
     return torch.from_numpy(
-        np.stack([channels[name] for name in CHANNELS], -1).reshape(rows * columns, -1).astype(np.float32)
+        np.stack([channels[name] for name in CHANNELS], -1).reshape(rows * columns, -1).astype(np.float16)
     )
 
 
-def atlas_rows(s: Tensor, v: Tensor) -> Tensor:
+def atlas_texels(s: Tensor, v: Tensor) -> Tensor:
     """(N,) row of the atlas at places on the map; beyond its border the nearest."""
     columns, rows = int(2 * S_REACH / STEP), int(2 * V_REACH / STEP)
-    x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).long()
-    y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).long()
+    x = ((s + S_REACH) * (1 / STEP) + 0.5).clamp(0, columns - 1).int()
+    y = ((v + V_REACH) * (1 / STEP) + 0.5).clamp(0, rows - 1).int()
     return y * columns + x
 
 
+@cache
+def noise(device: torch.device) -> Tensor:
+    """(4, NOISE * NOISE) float16 on a device that repeat seamlessly, mean 0, deviation 1.
+
+    Clouds, grains, strands down, curls.
+    """
+    return _noise().to(device)
+
+
 @lru_cache(maxsize=1)
-def noise() -> Tensor:
-    """(NOISE * NOISE, 4) float32 that repeat seamlessly, mean 0, deviation 1: clouds, grains, strands down, curls."""
+def _noise() -> Tensor:
     random = np.random.default_rng(11)
     frequency = np.fft.fftfreq(NOISE) * NOISE
     fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
@@ -193,4 +207,4 @@ def noise() -> Tensor:
     for shape in filters:
         field = np.fft.ifft2(np.fft.fft2(random.normal(size=(NOISE, NOISE))) * shape).real
         fields.append((field - field.mean()) / field.std())
-    return torch.from_numpy(np.stack(fields, -1).reshape(-1, 4).astype(np.float32))
+    return torch.from_numpy(np.stack(fields).reshape(4, -1).astype(np.float16))

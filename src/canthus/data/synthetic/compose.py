@@ -13,7 +13,7 @@ from canthus.data.synthetic.mesh import head_mesh
 from canthus.data.synthetic.parts import GLASS
 from canthus.data.synthetic.person import linear
 from canthus.data.synthetic.place import place
-from canthus.data.synthetic.raster import rasterise
+from canthus.data.synthetic.raster import Triangles, rasterise
 from canthus.data.synthetic.render import SAMPLES, render
 from canthus.data.synthetic.scene import Scene
 from canthus.data.synthetic.surface import Array
@@ -52,8 +52,8 @@ def cover(scene: Scene, resolution: int) -> Array:
     starts = np.cumsum([0, *(len(block[0]) for block in blocks[:-1])])
     triangles = np.concatenate([block[1] + start for block, start in zip(blocks, starts, strict=True)])
     samples = (scene.project(points) + 0.5) * side / resolution - 0.5
-    corners = torch.tensor(np.column_stack([samples, np.ones(len(points))]), dtype=torch.float32)
-    faces = torch.from_numpy(triangles)
-    found = rasterise(corners, faces, torch.zeros(len(faces), dtype=torch.int64), 1, side)[0]
-    covered = (found >= 0).numpy().astype(np.float32)
+    corners = torch.tensor(np.vstack([samples.T, np.ones(len(points))]), dtype=torch.float32)
+    one = torch.zeros(len(triangles), dtype=torch.int32)
+    found = rasterise(corners, Triangles(torch.from_numpy(triangles.T.astype(np.int32)), one), 1, side)
+    covered = (found >= 0).view(side, side).numpy().astype(np.float32)
     return np.asarray(cv2.resize(covered, (resolution, resolution), interpolation=cv2.INTER_AREA), dtype=np.float64)

@@ -16,6 +16,7 @@ SCHEMES = ("68", "98", "29")
 TOLERANCE = 4.0
 """Millimetres by which something must be nearer than a landmark to hide it."""
 PUPILS = ("pupil_0", "pupil_1")
+_Rows = NDArray[np.float32]
 
 
 def native_scheme(scheme: str) -> str:
@@ -111,31 +112,52 @@ def landmarks(scene: Scene, scheme: str, *, contour: bool = True) -> Array:
 
 def seen(scene: Scene, points: Array) -> NDArray[np.bool_]:
     """(K,) whether nothing in the scene hides (K, 3) positions."""
-    triangles, corners = [head_mesh().triangles], [scene.corners]
-    count = len(scene.corners)
-    for part in scene.parts:
-        if part.opaque:
-            triangles.append(part.triangles + count)
-            corners.append(part.points)
-            count += len(part.points)
-    solid = np.concatenate(corners)
-    flat = np.column_stack([scene.project(solid), solid[:, 2]]).astype(np.float32)
-    at = np.column_stack([scene.project(points), points[:, 2]]).astype(np.float32)
-    faces = np.concatenate(triangles)
-    x, y, z = (flat[faces, k] for k in range(3))
-    low, high = at.min(0), at.max(0)
-    near = (x.max(1) >= low[0]) & (x.min(1) <= high[0]) & (y.max(1) >= low[1]) & (y.min(1) <= high[1])
-    facing = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0]) > 1e-6
-    x, y, z = (a[near & facing] for a in (x, y, z))
-    px, py = at[:, :1], at[:, 1:2]
-    box = (x.min(1) <= px) & (x.max(1) >= px) & (y.min(1) <= py) & (y.max(1) >= py) & (z.min(1) < at[:, 2:] - TOLERANCE)
-    k, t = np.nonzero(box)
-    px, py, x, y, z = at[k, 0], at[k, 1], x[t], y[t], z[t]
-    u = (x[:, 1] - px) * (y[:, 2] - py) - (y[:, 1] - py) * (x[:, 2] - px)
-    v = (x[:, 2] - px) * (y[:, 0] - py) - (y[:, 2] - py) * (x[:, 0] - px)
-    w = (x[:, 0] - px) * (y[:, 1] - py) - (y[:, 0] - py) * (x[:, 1] - px)
-    depth = (u * z[:, 0] + v * z[:, 1] + w * z[:, 2]) / (u + v + w)
-    hit = (u >= 0) & (v >= 0) & (w >= 0) & (depth < at[k, 2] - TOLERANCE)
+    at = _on_screen(scene, points)
+    x, y, z = _before(scene, at)
+    left, right, top, bottom, front = _least(x), _most(x), _least(y), _most(y), _least(z)
+    # pairs of a position and a triangle whose box it is in
+    px, py, pz = at[:, :, None]
+    k, t = np.nonzero((left <= px) & (right >= px) & (top <= py) & (bottom >= py) & (front < pz - TOLERANCE))
+    (px, py, pz), (ax, bx, cx), (ay, by, cy), z = at[:, k], x[:, t], y[:, t], z[:, t]
+    u = (bx - px) * (cy - py) - (by - py) * (cx - px)
+    v = (cx - px) * (ay - py) - (cy - py) * (ax - px)
+    w = (ax - px) * (by - py) - (ay - py) * (bx - px)
+    depth = (u * z[0] + v * z[1] + w * z[2]) / (u + v + w)
     visible = np.ones(len(points), dtype=np.bool_)
-    visible[k[hit]] = False
+    visible[k[(u >= 0) & (v >= 0) & (w >= 0) & (depth < pz - TOLERANCE)]] = False
     return visible
+
+
+def _on_screen(scene: Scene, points: Array) -> _Rows:
+    """(3, V) pixel column, pixel row and depth of (V, 3) positions."""
+    return np.ascontiguousarray(np.column_stack([scene.project(points), points[:, 2]]).T, dtype=np.float32)
+
+
+def _before(scene: Scene, at: _Rows) -> tuple[_Rows, _Rows, _Rows]:
+    """Columns, rows and depths (3, T) of the corners of triangles that face the camera and may hide (3, K) positions.
+
+    Everything is in rows: reductions over the three corners of (T, 3) are many times as slow.
+    """
+    blocks = [(scene.corners, head_mesh().triangles)]
+    blocks += [(part.points, part.triangles) for part in scene.parts if part.opaque]
+    least, most = at.min(1), at.max(1)
+    found = [np.zeros((3, 3, 0), dtype=np.float32)]
+    for points, triangles in blocks:
+        corners = _on_screen(scene, points)
+        if (corners.max(1)[:2] < least[:2]).any() or (corners.min(1) > most).any():
+            continue
+        x, y = corners[:2, triangles.T]
+        facing = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0]) > 1e-6
+        near = (_most(x) >= least[0]) & (_least(x) <= most[0]) & (_most(y) >= least[1]) & (_least(y) <= most[1])
+        kept = np.flatnonzero(facing & near)
+        found.append(np.stack([x[:, kept], y[:, kept], corners[2, triangles.T[:, kept]]]))
+    x, y, z = np.concatenate(found, axis=2)
+    return x, y, z
+
+
+def _least(rows: _Rows) -> _Rows:
+    return np.asarray(np.minimum(np.minimum(rows[0], rows[1]), rows[2]))
+
+
+def _most(rows: _Rows) -> _Rows:
+    return np.asarray(np.maximum(np.maximum(rows[0], rows[1]), rows[2]))

@@ -55,7 +55,6 @@ class HeadMesh:
         material: (T,) ``SKIN``, ``EYE`` or ``MOUTH``.
         follow: (V, C) how corners follow control points.
         rest: (V, 3) the head at rest.
-        neighbours: (V, N) triangles about each corner, padded with T.
         named: name -> corner.
         jaw: (33, REACH) corners on the line of each jaw point of 98, from the jaw inwards.
     """
@@ -63,15 +62,14 @@ class HeadMesh:
     places: Array
     triangles: NDArray[np.int64]
     material: NDArray[np.int64]
-    follow: Array
+    follow: NDArray[np.float32]
     rest: Array
-    neighbours: NDArray[np.int64]
     named: dict[str, int]
     jaw: NDArray[np.int64]
 
     def shaped(self, points: Array) -> Array:
         """(C, 3) control points to (V, 3) corners."""
-        return self.rest + self.follow @ (points - controls().points)
+        return np.asarray(self.rest + self.follow @ (points - controls().points).astype(np.float32))
 
 
 class _Places:
@@ -193,7 +191,7 @@ def head_mesh() -> HeadMesh:
     follow = followers(at)
     rest = skull(at) + follow @ (c0.points - skull(c0.places))
     rest[[named[f"cavity_{k}"] for k in range(12)], 2] += 30
-    return HeadMesh(at, triangles, material, follow, rest, _neighbours(triangles, len(at)), named, jaw)
+    return HeadMesh(at, triangles, material, follow.astype(np.float32), rest, named, jaw)
 
 
 def eye_loops(at: Array, named: dict[str, int]) -> list[Array]:
@@ -202,14 +200,3 @@ def eye_loops(at: Array, named: dict[str, int]) -> list[Array]:
         np.array([at[named[f"lid_{side}_{kind}_{k}"]] for kind in ("upper", "lower") for k in range(12)])
         for side in range(2)
     ]
-
-
-def _neighbours(triangles: NDArray[np.int64], corners: int) -> NDArray[np.int64]:
-    flat = triangles.ravel()
-    order = np.argsort(flat, kind="stable")
-    starts = np.searchsorted(flat[order], np.arange(corners + 1))
-    table = np.full((corners, int(np.diff(starts).max())), len(triangles))
-    for k in range(table.shape[1]):
-        has = starts[:-1] + k < starts[1:]
-        table[has, k] = order[starts[:-1][has] + k] // 3
-    return table

@@ -1,6 +1,6 @@
 """Pieces of surface in the picture beside the head, and how they are built: every one is a grid of points."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,32 +30,55 @@ FLESH, HAIRY, CLOTH, TOOTH, SHINY, GLASS = 3, 4, 5, 6, 7, 8
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A grid of points with colours.
+    """A grid of points with colours. What only pictures need is made when they ask for it.
 
     Attributes:
-        points: (V, 3).
-        normals: (V, 3) of unit length; which of both sides they point to does not matter.
-        triangles: (T, 3).
+        points: (V, 3), row after row of the grid.
+        grid: rows, columns, and whether the last column joins the first.
         colours: (V, 3) linear RGB.
-        uv: (V, 2) texture coordinates, about millimetres.
         material: see the constants.
+        places: (V, 2) texture coordinates, about millimetres; lengths along rows and columns when absent.
         opaque: hides what is behind it.
     """
 
     points: Array
-    normals: Array
-    triangles: NDArray[np.int64]
+    grid: tuple[int, int, bool]
     colours: Array
-    uv: Array
     material: int
+    places: Array | None = None
     opaque: bool = True
+
+    @property
+    def triangles(self) -> NDArray[np.int64]:
+        """(T, 3)."""
+        return _grid(*self.grid)
+
+    @property
+    def normals(self) -> Array:
+        """(V, 3) of unit length; which of both sides they point to does not matter."""
+        (x, y, z), (u, v, w) = (step.reshape(-1, 3).T for step in self._steps())
+        normals = np.stack([y * w - z * v, z * u - x * w, x * v - y * u], 1)
+        return np.asarray(normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9))
+
+    @property
+    def uv(self) -> Array:
+        """(V, 2) texture coordinates."""
+        if self.places is not None:
+            return self.places
+        along, down = (np.linalg.norm(step, axis=-1) for step in self._steps())
+        both = np.broadcast_arrays(along.mean(0).cumsum()[None], down.mean(1).cumsum()[:, None])
+        return np.stack(both, -1).reshape(-1, 2)
+
+    def _steps(self) -> tuple[Array, Array]:
+        """(R, C, 3) along the rows and down the columns."""
+        rows, columns, wrap = self.grid
+        points = self.points.reshape(rows, columns, 3)
+        along = np.roll(points, -1, 1) - np.roll(points, 1, 1) if wrap else np.gradient(points, axis=1)
+        return np.asarray(along), np.asarray(np.gradient(points, axis=0))
 
     def turned(self, rotation: Array, pivot: Array | float = 0.0) -> "Part":
         """The part turned about a pivot."""
-        points = (self.points - pivot) @ rotation.T + pivot
-        return Part(
-            points, self.normals @ rotation.T, self.triangles, self.colours, self.uv, self.material, self.opaque
-        )
+        return replace(self, points=(self.points - pivot) @ rotation.T + pivot)
 
 
 @lru_cache(maxsize=64)
@@ -82,18 +105,9 @@ def sheet(
         opaque: hides what is behind it.
     """
     rows, columns = points.shape[:2]
-    along = np.roll(points, -1, 1) - np.roll(points, 1, 1) if wrap else np.gradient(points, axis=1)
-    down = np.gradient(points, axis=0)
-    normals = np.cross(along, down)
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
-    if uv is None:
-        u = np.linalg.norm(along, axis=-1).mean(0).cumsum()
-        v = np.linalg.norm(down, axis=-1).mean(1).cumsum()
-        uv = np.stack(np.broadcast_arrays(u[None], v[:, None]), -1)
-    colours = np.broadcast_to(colour, points.shape)
-    flat = (a.reshape(-1, a.shape[-1]) for a in (points, normals, colours, uv))
-    p, n, c, t = flat
-    return Part(p, n, _grid(rows, columns, wrap), c, t, material, opaque)
+    colours = np.broadcast_to(colour, points.shape).reshape(-1, 3)
+    places = None if uv is None else uv.reshape(-1, 2)
+    return Part(points.reshape(-1, 3), (rows, columns, wrap), colours, material, places, opaque)
 
 
 def tube(

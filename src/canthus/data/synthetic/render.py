@@ -1,6 +1,6 @@
 """Scenes to pictures: triangles, the nearest at each sample, their colours, the light on them, the camera."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from canthus.data.synthetic.background import background
 from canthus.data.synthetic.film import photograph
-from canthus.data.synthetic.light import corner_normals, harmonics, reached
-from canthus.data.synthetic.mesh import EYE, EYEBALL, MOUTH, SKIN, head_mesh
-from canthus.data.synthetic.parts import CLOTH, FLESH, GLASS, HAIRY, SHINY, TOOTH
-from canthus.data.synthetic.raster import barycentric, rasterise
+from canthus.data.synthetic.light import Lighting
+from canthus.data.synthetic.mesh import EYE, EYEBALL, MOUTH, SKIN
+from canthus.data.synthetic.parts import CLOTH, FLESH, HAIRY, TOOTH
+from canthus.data.synthetic.raster import Samples, rasterise, samples_of
 from canthus.data.synthetic.scene import Scene
-from canthus.data.synthetic.shade import eye_colour, hair_colour_at, mix, noise_at, skin_colour_at, step
+from canthus.data.synthetic.shade import Surface, cloth_at, eye_at, flesh_at, hair_at, mix, skin_at
+from canthus.data.synthetic.table import Table
 
 __all__ = ["RENDERER", "render"]
 
@@ -24,46 +25,74 @@ RENDERER = "head-2"
 """Enters every fingerprint: change it whenever the same scene begins to give other pixels."""
 SAMPLES = 1.5
 """Samples per pixel and axis."""
-NEAR = 250.0
-"""Millimetres that things may stand out from the middle of a head towards the camera."""
+KINDS = 9
+"""Materials, see `canthus.data.synthetic.mesh` and `canthus.data.synthetic.parts`."""
+PAINTERS = {FLESH: flesh_at, HAIRY: hair_at, CLOTH: cloth_at}
+TOGETHER = 64
+"""Pictures of a batch on an accelerator. A processor takes them one by one, whose numbers stay in its cache."""
 
 
 def render(
     scenes: Sequence[Scene],
     randoms: Sequence[np.random.Generator],
     resolution: int,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     without: Sequence[str] = (),
 ) -> NDArray[np.uint8]:
-    """Render scenes in one batch.
+    """Render scenes.
 
     Args:
         scenes: what is in them.
         randoms: one stream each for backgrounds and noise.
         resolution: side of the pictures, pixels.
         device: that samples are found and shaded on; backgrounds and film are the host's.
-        without: parts to leave out, see `canthus.data.synthetic.scene.WITHOUT`.
+        without: parts to leave out, see `canthus.data.synthetic.draw.WITHOUT`.
 
     Returns:
         (B, H, W, 3) uint8 RGB.
     """
+    device = torch.device(device)
+    together = 1 if device.type == "cpu" else TOGETHER
+    pictures = np.empty((len(scenes), resolution, resolution, 3), dtype=np.uint8)
+    for begin in range(0, len(scenes), together):
+        some = slice(begin, begin + together)
+        light = _light(scenes[some], randoms[some], resolution, device, without)
+        for number, planes in enumerate(light, begin):
+            pictures[number] = _photographed(planes, scenes[number], randoms[number], resolution)
+    return pictures
+
+
+def _light(
+    scenes: Sequence[Scene],
+    randoms: Sequence[np.random.Generator],
+    resolution: int,
+    device: torch.device,
+    without: Sequence[str],
+) -> NDArray[np.float32]:
+    """(B, 3, side, side) linear light of a batch."""
     side = round(SAMPLES * resolution)
-    table = _Table(scenes, [_values(scene, without) for scene in scenes], side / resolution, torch.device(device))
-    behind = np.stack([_behind(random, side // 2, without) for random in randoms])
-    light = _shaded(table, torch.from_numpy(behind).to(device), side).cpu().numpy()
-    pictures = []
-    for picture, scene, random in zip(light, scenes, randoms, strict=True):
-        small = cv2.resize(picture, (resolution, resolution), interpolation=cv2.INTER_AREA)
-        # cameras are set to the face
-        exposed = np.asarray(small, dtype=np.float32) * np.float32((0.2 / scene.person.skin.mean()) ** 0.4)
-        pictures.append(photograph(exposed, scene.film, random))
-    return np.stack(pictures)
+    table = Table(scenes, [_values(scene, without) for scene in scenes], side / resolution, device)
+    behind = np.stack([_behind(random, side, without) for random in randoms], 1).reshape(3, -1)
+    light = _before(table, torch.from_numpy(behind).to(device), side)
+    return np.asarray(light.view(3, len(scenes), side, side).transpose(0, 1).cpu().numpy())
 
 
 def _behind(random: np.random.Generator, side: int, without: Sequence[str]) -> NDArray[np.float32]:
+    """(3, side, side) linear light of a background."""
     if "background" in without:
-        return np.full((side, side, 3), 0.2, dtype=np.float32)
-    return np.asarray((background(random, side).astype(np.float32) / 255) ** 2, dtype=np.float32)
+        return np.full((3, side, side), 0.2, dtype=np.float32)
+    # out of focus: made small
+    planes = [(plane.astype(np.float32) / 255) ** 2 for plane in cv2.split(background(random, side // 2))]
+    return np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in planes])
+
+
+def _photographed(
+    planes: NDArray[np.float32], scene: Scene, random: np.random.Generator, resolution: int
+) -> NDArray[np.uint8]:
+    """(H, W, 3) picture that the scene's camera takes of (3, side, side) light."""
+    small: Any = cv2.resize(cv2.merge(list(planes)), (resolution, resolution), interpolation=cv2.INTER_AREA)
+    # cameras are set to the face
+    return photograph(small * np.float32((0.2 / scene.person.skin.mean()) ** 0.4), scene.film, random)
 
 
 def _values(scene: Scene, without: Sequence[str]) -> dict[str, Any]:
@@ -95,187 +124,101 @@ def _values(scene: Scene, without: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _Table:
-    """All corners and triangles of a batch of scenes as tensors."""
-
-    def __init__(
-        self, scenes: Sequence[Scene], values: Sequence[dict[str, Any]], samples: float, device: torch.device
-    ) -> None:
-        mesh = head_mesh()
-        corners, attributes, triangles, materials, pictures = [], [], [], [], []
-        count = 0
-        for number, scene in enumerate(scenes):
-            sun, open_ = reached(scene.rotation.T @ scene.light.sun)
-            normals = corner_normals(scene.corners)
-            head = np.column_stack([normals, mesh.places, np.zeros((len(normals), 3)), sun, open_])
-            blocks = [(scene.corners, head, mesh.triangles, mesh.material)]
-            for part in scene.parts:
-                ones = np.ones((len(part.points), 2))
-                rows = np.column_stack([part.normals, part.uv, part.colours, ones])
-                blocks.append((part.points, rows, part.triangles, np.full(len(part.triangles), part.material)))
-            for points, rows, faces, material in blocks:
-                xy = (scene.project(points) + 0.5) * samples - 0.5
-                depth = scene.distance + points[:, 2]
-                corners.append(np.column_stack([xy, max(scene.distance - NEAR, 60.0) / depth]))
-                attributes.append(rows)
-                triangles.append(faces + count)
-                materials.append(material)
-                pictures.append(np.full(len(faces), number))
-                count += len(points)
-
-        def tensor(arrays: Sequence[NDArray[Any]], dtype: torch.dtype) -> Tensor:
-            return torch.from_numpy(np.concatenate(arrays)).to(device, dtype)
-
-        self.count = len(scenes)
-        self.corners, self.attributes = tensor(corners, torch.float32), tensor(attributes, torch.float32)
-        self.triangles, self.material = tensor(triangles, torch.int64), tensor(materials, torch.int64)
-        self.picture = tensor(pictures, torch.int64)
-        self.values = {
-            key: torch.tensor(np.array([value[key] for value in values]), dtype=torch.float32, device=device)
-            for key in values[0]
-        }
-
-        def per_scene(rows: Sequence[Any]) -> Tensor:
-            return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
-
-        self.around = per_scene([s.light.around for s in scenes])
-        self.sun, self.sun_colour = (
-            per_scene([s.light.sun for s in scenes]),
-            per_scene([s.light.colour for s in scenes]),
-        )
-        self.harsh = per_scene([s.light.harsh for s in scenes])
-        self.eyes, self.gaze = (
-            per_scene([s.eyes + s.distance * np.array([0, 0, 1]) for s in scenes]),
-            per_scene([s.gaze for s in scenes]),
-        )
-        self.lens = per_scene([[*((s.centre + 0.5) * samples - 0.5), s.scale * samples * s.distance] for s in scenes])
+def _before(t: Table, light: Tensor, side: int) -> Tensor:
+    """Put scenes before backgrounds (3, B * side * side), in place."""
+    found = rasterise(t.corners, t.solid, t.count, side)
+    covered = (found >= 0).nonzero()[:, 0]
+    ids = found.index_select(0, covered)
+    # all samples of a material in a row, so that each is painted at once
+    kinds, order = t.material.index_select(0, ids).sort(stable=True)
+    covered, ids = covered.index_select(0, order), ids.index_select(0, order)
+    painted = _lit(t, samples_of(t.corners, t.solid, ids, covered, side), kinds)
+    for channel, row in zip(light, painted, strict=True):
+        channel.scatter_(0, covered, row)
+    if len(t.clear):
+        _glaze(t, light, found, side)
+    return light
 
 
-def _shaded(t: _Table, behind: Tensor, side: int) -> Tensor:
-    """(B, side, side, 3) linear light."""
-    clear = t.material == GLASS
-    solid = (~clear).nonzero()[:, 0]
-    found = rasterise(t.corners, t.triangles[solid], t.picture[solid], t.count, side)
-    image = torch.nn.functional.interpolate(
-        behind.permute(0, 3, 1, 2), size=(side, side), mode="bilinear", align_corners=False
+def _glaze(t: Table, light: Tensor, found: Tensor, side: int) -> None:
+    """Darken what is seen through glass; ``found``: the solid triangle at each sample."""
+    over = rasterise(t.corners, t.clear, t.count, side)
+    at = (over >= 0).nonzero()[:, 0]
+    under = found.index_select(0, at)
+    near, far = (
+        samples_of(t.corners, triangles, ids, at, side).interpolate(t.corners[2:])[0]
+        for triangles, ids in ((t.clear, over.index_select(0, at)), (t.solid, under.clamp(min=0)))
     )
-    flat = image.permute(0, 2, 3, 1).reshape(-1, 3).contiguous()
-    where = (found.view(-1) >= 0).nonzero()[:, 0]
-    if len(where):
-        ids = solid[found.view(-1)[where]]
-        flat[where] = _light_of(t, ids, where, side)
-    if bool(clear.any()):
-        lens = clear.nonzero()[:, 0]
-        over = rasterise(t.corners, t.triangles[lens], t.picture[lens], t.count, side).view(-1)
-        both = (over >= 0).nonzero()[:, 0]
-        x, y = (both % side).float(), (both // side % side).float()
-        rows = t.triangles[lens[over[both]]]
-        near = (barycentric(t.corners, rows, x, y) * t.corners[:, 2][rows]).sum(1)
-        under = found.view(-1)[both]
-        rows = t.triangles[solid[under.clamp(min=0)]]
-        far = (barycentric(t.corners, rows, x, y) * t.corners[:, 2][rows]).sum(1)
-        both = both[(under < 0) | (near > far)]
-        flat[both] = flat[both] * 0.86 + 0.02
-    return flat.view(t.count, side, side, 3)
+    at = at[(under < 0) | (near > far)]
+    light[:, at] = light[:, at] * 0.86 + 0.02
 
 
-def _light_of(t: _Table, ids: Tensor, where: Tensor, side: int) -> Tensor:
-    """(N, 3) light that samples ``where`` send to the camera from triangles ``ids``."""
-    x, y = (where % side).float(), (where // side % side).float()
-    rows, picture, material = t.triangles[ids], t.picture[ids], t.material[ids]
-    weight = barycentric(t.corners, rows, x, y)
-    a = sum(weight[:, k, None] * t.attributes[rows[:, k]] for k in range(3))
-    assert isinstance(a, Tensor)
-    normal, u, v, colour, sun, open_ = a[:, :3], a[:, 3], a[:, 4], a[:, 5:8], a[:, 8], a[:, 9]
-    normal = normal / (normal * normal).sum(1, keepdim=True).sqrt().clamp(min=1e-6)
-    head = material < FLESH
-    facing = torch.where((normal[:, 2] > 0) & ~head, -1.0, 1.0)
-    normal = normal * facing[:, None]
-    albedo, gloss, hollow = colour.clone(), torch.full_like(u, 0.15), torch.ones_like(u)
+def _lit(t: Table, samples: Samples, kinds: Tensor) -> Tensor:
+    """(3, N) light that samples, sorted by their (N,) materials, send to the camera."""
+    ends = torch.bincount(kinds, minlength=KINDS).cumsum(0).tolist()
+    of = {kind: slice(begin, end) for kind, (begin, end) in enumerate(zip([0, *ends], ends, strict=False))}
+    head, parts = slice(0, ends[MOUTH]), slice(ends[MOUTH], None)
+    normal = samples.interpolate(t.normals)
+    # parts are seen from both sides
+    normal[:, parts] *= torch.copysign(torch.ones_like(normal[2, parts]), -normal[2, parts])
+    normal = normal / (normal * normal).sum(0).sqrt().clamp(min=1e-6)
+    if len(samples.part(of[EYE])):
+        normal[:, of[EYE]] = _eyeballs(t, samples.part(of[EYE]))
+    reached = torch.ones_like(samples.weights[:2])
+    reached[:, head] = samples.part(head).interpolate(t.reached)
+    flesh = torch.zeros_like(samples.x)
+    flesh[of[SKIN]] = flesh[of[FLESH]] = 1
 
-    def chosen(kind: int) -> tuple[Tensor, dict[str, Tensor]]:
-        at = (material == kind).nonzero()[:, 0]
-        one = t.count == 1
-        return at, {
-            key: (value.expand(len(at), *value.shape[1:]) if one else value[picture[at]])
-            for key, value in t.values.items()
-        }
+    lighting = _lighting(t, samples)
+    result = lighting.on(_painted(t, samples, of, normal), normal, reached, flesh)
+    eyes = _lighting(t, samples.part(of[EYE])).wet(normal[:, of[EYE]])
+    result[:, of[EYE]] = mix(result[:, of[EYE]], torch.ones_like(result[:, of[EYE]]), eyes)
+    return result.clamp(0, 4)
 
-    at, p = chosen(SKIN)
-    if len(at):
-        albedo[at], shine, hollow[at] = skin_colour_at(u[at], v[at], p)
-        gloss[at] = shine * p["oily"]
-    at, p = chosen(EYE)
-    if len(at):
-        which = (u[at] > 0).long()
-        depth = t.lens[picture[at], 2]
-        ray = torch.stack(
-            [
-                (x[at] - t.lens[picture[at], 0]) / depth,
-                (y[at] - t.lens[picture[at], 1]) / depth,
-                torch.ones_like(depth),
-            ],
-            1,
-        )
-        centre, gaze = t.eyes[picture[at], which], t.gaze[picture[at], which]
-        aa, bb = (ray * ray).sum(1), (ray * centre).sum(1)
-        root = (bb * bb - aa * ((centre * centre).sum(1) - EYEBALL**2)).clamp(min=0).sqrt()
-        ball = (ray * ((bb - root) / aa)[:, None] - centre) / EYEBALL
-        ball = ball / (ball * ball).sum(1, keepdim=True).sqrt().clamp(min=1e-6)
-        albedo[at], gloss[at], hollow[at] = eye_colour(ball, gaze, u[at], v[at], p)
-        normal[at], gloss[at] = ball, gloss[at] * 0.0
-    at = (material == MOUTH).nonzero()[:, 0]
-    albedo[at], gloss[at] = torch.tensor([0.03, 0.006, 0.006], device=u.device), 0.0
-    at, p = chosen(HAIRY)
-    if len(at):
-        albedo[at], gloss[at], hollow[at] = hair_colour_at(u[at], v[at], colour[at], p)
-        gloss[at] = gloss[at] * 1.4
-    at, p = chosen(CLOTH)
-    if len(at):
-        n = noise_at(u[at], v[at], p["seed"] + 51.0, 0.8)
-        albedo[at], gloss[at] = colour[at] * (1 + 0.10 * n[:, 1] + 0.12 * n[:, 0]).clamp(0.3, 2)[:, None], 0.03
-    at, p = chosen(FLESH)
-    if len(at):
-        n = noise_at(u[at], v[at], p["seed"] + 61.0, 1.5)
-        albedo[at], gloss[at] = colour[at] * (1 + 0.05 * n[:, 0] + 0.03 * n[:, 1])[:, None], 0.5
-    gloss = torch.where(material == SHINY, 1.5, torch.where(material == TOOTH, 0.4, gloss))
-    # the mouth is a cave: the deeper, the darker
-    hollow = torch.where(material == TOOTH, 0.55, hollow)
 
-    one = t.count == 1
+def _lighting(t: Table, samples: Samples) -> Lighting:
+    return Lighting(*(t.each(value, samples.picture) for value in (t.around, t.sun, t.sun_colour, t.harsh)))
 
-    def each(value: Tensor) -> Tensor:
-        return value.expand(len(u), *value.shape[1:]) if one else value[picture]
 
-    around, direction, harsh = each(t.around), each(t.sun), each(t.harsh)
-    basis = harmonics(normal)
-    soft = sum(basis[:, k, None] * around[:, k] for k in range(9))
-    assert isinstance(soft, Tensor)
-    soft = soft.clamp(min=0.06) * ((1 - 0.55 * harsh) * (0.35 + 0.65 * open_) * hollow)[:, None]
-    cosine = normal[:, 0] * direction[:, 0] + normal[:, 1] * direction[:, 1] + normal[:, 2] * direction[:, 2]
-    fleshy = ((material == SKIN) | (material == FLESH)).float()
-    bleed = torch.stack([0.16 * fleshy, 0.05 * fleshy, 0.03 * fleshy], 1)
-    direct = (
-        ((cosine[:, None] + bleed) / (1 + bleed)).clamp(min=0)
-        * (1.7 * harsh * sun * (0.5 + 0.5 * hollow))[:, None]
-        * each(t.sun_colour)
-    )
-    half = direction - torch.tensor([0.0, 0.0, 1.0], device=u.device)
-    half = half / (half * half).sum(1, keepdim=True).sqrt().clamp(min=1e-6)
-    h = (normal * half).sum(1).clamp(min=0)
-    h = h * h
-    h = h * h
-    h = h * h
-    above = (normal * torch.tensor([0.0, -0.42, -0.91], device=u.device)).sum(1).clamp(min=0)
-    above = above * above
-    above = above * above
-    above = above * above
-    shine = gloss * (0.22 * harsh * sun * h * h + 0.045 * above * above * (1 - 0.5 * harsh))
-    rim = (1 + normal[:, 2]).clamp(0, 1)
-    shine = shine + 0.05 * fleshy * rim * rim * rim * soft.mean(1)
-    result = albedo * (soft + direct) + shine[:, None]
-    wet = (material == EYE).float() * (
-        0.9 * step(0.965, 0.99, (normal * half).sum(1))
-        + 0.35 * step(0.93, 0.97, (normal * torch.tensor([-0.25, -0.4, -0.88], device=u.device)).sum(1))
-    )
-    return mix(result, torch.ones_like(result), wet.clamp(0, 1)).clamp(0, 4)
+def _painted(t: Table, samples: Samples, of: Mapping[int, slice], normal: Tensor) -> Surface:
+    """The surfaces at samples, sorted by material; ``of``: where each material is."""
+    parts = slice(of[MOUTH].stop, None)
+    albedo = torch.empty_like(normal)
+    albedo[:, parts] = samples.part(parts).interpolate(t.colours)
+    gloss, hollow = torch.full_like(samples.x, 0.15), torch.ones_like(samples.x)
+    for kind, which in of.items():
+        here = samples.part(which)
+        if not len(here):
+            continue
+        person = {key: t.each(value, here.picture) for key, value in t.values.items()}
+        u, v = here.interpolate(t.places)
+        if kind == SKIN:
+            surface = skin_at(u, v, person)
+        elif kind == EYE:
+            surface = eye_at(normal[:, which], _of_eye(t.gaze, t, here, u), u, v, person)
+        elif kind == MOUTH:
+            surface = Surface(albedo.new_tensor([[0.03], [0.006], [0.006]]), 0.0, 1.0)
+        elif kind in PAINTERS:
+            surface = PAINTERS[kind](u, v, albedo[:, which], person)
+        else:
+            # the mouth is a cave: the deeper, the darker
+            surface = Surface(albedo[:, which], *((0.4, 0.55) if kind == TOOTH else (1.5, 1.0)))
+        albedo[:, which], gloss[which], hollow[which] = surface
+    return Surface(albedo, gloss, hollow)
+
+
+def _of_eye(both: Tensor, t: Table, samples: Samples, u: Tensor) -> Tensor:
+    """(3, N) of the (6, B) vectors of both eyes, that of the eye that samples with places ``u`` are on."""
+    left, right = t.each(both, samples.picture).split(3)
+    return torch.where(u > 0, right, left)
+
+
+def _eyeballs(t: Table, samples: Samples) -> Tensor:
+    """(3, N) normals of the balls between the lids, where the rays of samples meet them."""
+    column, row, depth = t.each(t.lens, samples.picture)
+    ray = torch.stack([(samples.x - column) / depth, (samples.y - row) / depth, torch.ones_like(samples.x)])
+    centre = _of_eye(t.eyes, t, samples, samples.interpolate(t.places)[0])
+    aa, bb = (ray * ray).sum(0), (ray * centre).sum(0)
+    root = (bb * bb - aa * ((centre * centre).sum(0) - EYEBALL**2)).clamp(min=0).sqrt()
+    ball = (ray * ((bb - root) / aa) - centre) / EYEBALL
+    return ball / (ball * ball).sum(0).sqrt().clamp(min=1e-6)

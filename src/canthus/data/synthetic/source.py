@@ -1,5 +1,6 @@
 """The reader of rendered faces: labels at once, pixels on demand."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +8,11 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Photograph, Reader
+from canthus.data.parallel import side_by_side
 from canthus.data.synthetic.draw import DIFFICULTIES, WITHOUT, draw_scene
 from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER, render
@@ -18,6 +21,8 @@ from canthus.data.synthetic.scene import Scene
 __all__ = ["PARTS", "Synthetic", "at_least", "check_parts", "labelled", "stream", "tight"]
 
 PARTS = ("train", "test")
+MANY = 400
+"""Faces that are labelled by several processes."""
 _NAME = re.compile(r"synthetic/(train|test)/(\d{6,})\.png")
 
 
@@ -38,6 +43,8 @@ class Synthetic(Reader):
     Raises:
         ValueError: an unknown difficulty or part, a size or number below 1, render_seed below 0 or resolution below 64.
     """
+
+    processes = True
 
     def __init__(
         self,
@@ -73,7 +80,10 @@ class Synthetic(Reader):
             DataError: a part that is neither ``train`` nor ``test``.
         """
         check_parts(parts)
-        return [self._face(part, index) for part in parts for index in range(self._count(part))]
+        wanted = [(part, index) for part in parts for index in range(self._count(part))]
+        # a few are drawn before processes have started
+        workers = (os.cpu_count() or 1) if len(wanted) >= MANY else 1
+        return list(side_by_side(_Labelling(self, wanted), len(wanted), workers, processes=True))
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
         """Render the photograph that a face names, (H, W, 3) uint8 RGB. Keeps no state, so threads may share a reader.
@@ -85,12 +95,15 @@ class Synthetic(Reader):
         if match is None or int(match[2]) >= self._count(match[1]):
             raise DataError(f"{image}: no face of this set; names run from synthetic/train/000000.png")
         part, index = match[1], int(match[2])
+        return np.asarray(self.painted(part, [index], [self.scene(part, index)])[0])
+
+    def painted(
+        self, part: str, indices: Sequence[int], scenes: Sequence[Scene], device: str | torch.device = "cpu"
+    ) -> NDArray[np.uint8]:
+        """Render pictures of a part whose scenes are drawn, (B, H, W, 3) uint8 RGB."""
         # appearance has a stream of its own: changing how faces are painted leaves the labels as they are
-        return np.asarray(
-            render(
-                [self.scene(part, index)], [self.stream(part, index, "render")], self.resolution, without=self.without
-            )[0]
-        )
+        streams = [self.stream(part, index, "render") for index in indices]
+        return render(scenes, streams, self.resolution, device, self.without)
 
     def fingerprint(self, face: Face | Photograph) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same faces."""
@@ -121,8 +134,12 @@ class Synthetic(Reader):
         """The random numbers of a picture for one purpose, the same on every call."""
         return stream(self.render_seed, part, index, purpose)
 
-    def _face(self, part: str, index: int) -> Face:
+    def drawn(self, part: str, index: int) -> tuple[Scene, Face]:
+        """What picture ``index`` of a part shows, and its labels. There is no end to a part here."""
         scene = self.scene(part, index)
+        return scene, self._labelled(scene, part, index)
+
+    def _labelled(self, scene: Scene, part: str, index: int) -> Face:
         visible = seen(scene, landmarks(scene, self.scheme, contour=self.contour))
         return replace(
             labelled(scene, self.scheme, visible, contour=self.contour),
@@ -131,6 +148,16 @@ class Synthetic(Reader):
             part=part,
             identity=f"{part}/{self.render_seed}/{index // self.photos_per_person}",
         )
+
+
+class _Labelling:
+    """Labels faces by number."""
+
+    def __init__(self, reader: Synthetic, wanted: Sequence[tuple[str, int]]) -> None:
+        self.reader, self.wanted = reader, wanted
+
+    def __call__(self, number: int) -> Face:
+        return self.reader.drawn(*self.wanted[number])[1]
 
 
 def at_least(**options: tuple[int, int]) -> None:
