@@ -188,6 +188,7 @@ class InspectConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
     output: str = MISSING
     poses: str | None = None
+    beside: list[str] = field(default_factory=list)
     faces: int = 48
     seed: int = 0
     limits: Any = MISSING

@@ -18,7 +18,7 @@ def inspect_data(cfg: DictConfig) -> None:
 
     Raises:
         ConfigError: a setting that cannot work.
-        DataError: a data set that cannot be parsed.
+        DataError: a data set that cannot be parsed, a folder in ``beside`` without measures.
     """
     import statistics
     import sys
@@ -40,6 +40,7 @@ def inspect_data(cfg: DictConfig) -> None:
     options = OmegaConf.to_container(cfg.data, resolve=True)
     assert isinstance(options, dict)
     settings = {str(key): value for key, value in options.items()}
+    beside = [inspection.Measured.read(Path(folder)) for folder in cfg.beside]
     reader = make_reader(settings["reader"], settings)
     data = inspection.Collection.read(
         reader,
@@ -55,6 +56,11 @@ def inspect_data(cfg: DictConfig) -> None:
     inspection.write_report(output / "report.json", settings["name"], summary, findings)
     inspection.write_findings(output / "findings.csv", data, findings)
     sheets = inspection.write_sheets(output, reader, data, findings, faces=cfg.faces, seed=cfg.seed)
+    if inspection.write_measures(output / "measures.csv", data):
+        card = inspection.write_card(output, [inspection.Measured.read(output), *beside])
+        sheets += [output / "measures.csv", *card]
+    elif beside:
+        log.warning("no card: the labels of %s do not reduce to 68 points, or no face has any", settings["name"])
     inspection.print_report(settings["name"], data, summary, findings)
     if poses:
         inspection.write_poses(output / "poses.csv", data, poses)

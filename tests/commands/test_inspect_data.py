@@ -155,6 +155,17 @@ def test_every_data_config_passes_the_checks(name: str) -> None:
     config.check(cfg, config_schemas.InspectConfig)
 
 
+def test_a_card_beside_other_sets(inspected, tmp_path: Path, run_command, capsys) -> None:
+    tiny = ("data.size=10", "data.resolution=64", "data.validation=0", "faces=1")
+    assert run_command("inspect_data", *tiny, "data.difficulty=easy", f"output={tmp_path / 'easy'}") == 0
+    assert "KS" not in (tmp_path / "easy/card.md").read_text()
+    assert inspected(*tiny, f"beside=[{tmp_path / 'easy'}]")[0] == 0
+    assert "KS synthetic (2)" in (tmp_path / "out/card.md").read_text()
+    assert cv2.imread(str(tmp_path / "out/card.png")) is not None
+    assert run_command("inspect_data", *tiny, "beside=[/nowhere]", f"output={tmp_path / 'other'}") == 2
+    assert "/nowhere: no report.json and measures.csv" in "".join(capsys.readouterr())
+
+
 def test_poses_of_every_face(inspected, tmp_path: Path, run_command) -> None:
     assert inspected(*SMALL, "poses=pnp")[0] == 0
     with (tmp_path / "out/poses.csv").open(newline="", encoding="utf-8") as file:

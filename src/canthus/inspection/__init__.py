@@ -3,10 +3,12 @@
 from logging import getLogger
 from typing import Any
 
+from canthus.inspection.card import Measured, write_card
 from canthus.inspection.checks import check_boxes, check_places, check_shapes
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding, Limits
 from canthus.inspection.leaks import check_identities, check_photographs
+from canthus.inspection.measures import write_measures
 from canthus.inspection.poses import pose_labels, write_poses
 from canthus.inspection.report import print_report, write_findings, write_report
 from canthus.inspection.shapes import ShapeModel
@@ -18,11 +20,14 @@ __all__ = [
     "Collection",
     "Finding",
     "Limits",
+    "Measured",
     "inspect",
     "pose_labels",
     "print_report",
     "summarise",
+    "write_card",
     "write_findings",
+    "write_measures",
     "write_poses",
     "write_report",
     "write_sheets",

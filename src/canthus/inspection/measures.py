@@ -20,12 +20,15 @@ MEASURES = {
     "yaw": "degrees",
     "pitch": "degrees",
     "roll": "degrees",
-    "size": "pixels, mean side of the box of the points",
-    "aspect": "width over height of this box",
-    "eye_opening": "heights over width of the eyes",
-    "mouth_opening": "heights over width between the lips",
+    "size": "pixels",
+    "aspect": "width / height",
+    "eye_opening": "height / width",
+    "mouth_opening": "height / width",
 }
-"""Names and units. Angles are those that PnP tells, for labelled ones have a zero of their own in every data set."""
+"""Names and units; size is the mean side of the tight box of the points, and aspect is of this box.
+
+Angles are those that PnP tells, for labelled ones have a zero of their own in every data set.
+"""
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
 Floats = NDArray[np.float64]
 
