@@ -311,7 +311,9 @@ def test_pictures_change_where_the_labels_are(index):
     assert np.mean(brows) < -8
     redness = picture[..., 0] / (picture.sum(-1) + 1)
     if scene.person.beard == "none":
-        assert colour_at(redness, 0.5 * (p[57] + p[66])) > colour_at(redness, p[57] + 8 * down)
+        lips = [colour_at(redness, 0.5 * (p[outer] + p[inner])) for outer, inner in ((57, 66), (51, 62))]
+        skin = [colour_at(redness, point) for point in (p[57] + 8 * down, p[51] - 6 * down)]
+        assert np.mean(lips) > np.mean(skin) + 0.02
     for first in (36, 42):
         eye = p[first : first + 6]
         inside = [colour_at(grey, 0.55 * eye.mean(0) + 0.45 * corner) for corner in eye[[0, 3]]] + [

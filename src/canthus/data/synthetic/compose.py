@@ -54,6 +54,8 @@ def cover(scene: Scene, resolution: int) -> Array:
     samples = (scene.project(points) + 0.5) * side / resolution - 0.5
     corners = torch.tensor(np.vstack([samples.T, np.ones(len(points))]), dtype=torch.float32)
     one = torch.zeros(len(triangles), dtype=torch.int32)
-    found = rasterise(corners, Triangles(torch.from_numpy(triangles.T.astype(np.int32)), one), 1, side)
+    found = rasterise(
+        corners, Triangles(torch.tensor(np.ascontiguousarray(triangles.T), dtype=torch.int32), one), 1, side
+    )
     covered = (found >= 0).view(side, side).numpy().astype(np.float32)
     return np.asarray(cv2.resize(covered, (resolution, resolution), interpolation=cv2.INTER_AREA), dtype=np.float64)
