@@ -61,3 +61,12 @@ def test_the_runs_own_random_numbers_and_threads_are_left_alone():
     assert cv2.getNumThreads() == threads
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
+
+
+def test_threads_do_not_run_far_ahead():
+    """Photographs that nobody has taken yet would fill the memory."""
+    begun = []
+    results = side_by_side(lambda number: begun.append(number) or number, 1000, 2, processes=False)
+    assert next(results) == 0
+    assert len(begun) <= 1 + 4 * 2
+    assert list(results) == list(range(1, 1000))

@@ -1,8 +1,9 @@
 """The same work for many numbers, side by side in threads or in processes."""
 
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import cv2
@@ -14,6 +15,9 @@ from canthus.data.sampling import as_it_is
 __all__ = ["side_by_side"]
 
 T = TypeVar("T")
+
+AHEAD = 4
+"""Results a worker that may wait to be taken."""
 
 
 def side_by_side(work: Callable[[int], T], count: int, workers: int, *, processes: bool) -> Generator[T, None, None]:
@@ -39,7 +43,12 @@ def side_by_side(work: Callable[[int], T], count: int, workers: int, *, processe
             results._shutdown_workers()  # type: ignore[attr-defined]  # an error's traceback would keep them alive
     else:
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(work, range(count))
+            ahead: deque[Future[T]] = deque()
+            for number in range(count):
+                ahead.append(pool.submit(work, number))
+                if len(ahead) == AHEAD * workers:  # all results of a large set do not fit into memory
+                    yield ahead.popleft().result()
+            yield from (future.result() for future in ahead)
 
 
 class _Numbers(Dataset[T]):
@@ -62,7 +71,7 @@ def _started(work: Callable[[int], T], count: int, workers: int) -> Iterator[T]:
         batch_size=None,
         collate_fn=as_it_is,
         num_workers=workers,
-        prefetch_factor=4,
+        prefetch_factor=AHEAD,
         generator=torch.Generator(),  # the global one belongs to the run
     )
     threads = cv2.getNumThreads()

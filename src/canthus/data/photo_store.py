@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from canthus.data.face import DataError, Photograph, Reader
+from canthus.data.parallel import side_by_side
 from canthus.data.pyramids import LEVELS, Pyramids, halves
 from canthus.data.store import building, check_box, report_broken
 
@@ -65,7 +67,7 @@ class PhotoStore:
             side: limit of the longer side, pixels; what is larger is shrunk.
             cache: folder of all stores. A store's name is a hash of its sources and parameters.
             max_broken: share that may be unreadable before this stops.
-            workers: decoding threads; all processors by default.
+            workers: threads or, where the reader wants them, processes; as many as processors by default.
             label: what the progress bar calls them.
 
         Raises:
@@ -85,30 +87,43 @@ class PhotoStore:
         return store
 
 
-def _build(
-    folder: Path, reader: Reader, photographs: Sequence[Photograph], side: int, workers: int, label: str
-) -> None:
-    def decode(photograph: Photograph) -> tuple[list[NDArray[np.uint8]], float] | str:
+@dataclass(frozen=True, eq=False)
+class _Decoding:
+    """Decodes photographs by number, in any process.
+
+    Attributes:
+        reader: of their pixels.
+        photographs: all of them.
+        side: limit of the longer side, pixels.
+    """
+
+    reader: Reader
+    photographs: Sequence[Photograph]
+    side: int
+
+    def __call__(self, number: int) -> tuple[list[NDArray[np.uint8]], float] | str:
+        """Pixels of all levels and the factor they were shrunk by, or why there are none."""
+        photograph = self.photographs[number]
         try:
-            pixels = reader.pixels(photograph.image)
+            pixels = self.reader.pixels(photograph.image)
             for face in photograph.faces:
                 check_box(face, pixels)
         except DataError as error:
             return str(error)
-        small, shrink = _limited(pixels, side)
+        small, shrink = _limited(pixels, self.side)
         return list(halves(small)), shrink
 
-    def results() -> Iterator[tuple[int, tuple[list[NDArray[np.uint8]], float] | str]]:
-        """In order, a few at a time: all photographs of a set do not fit into memory."""
-        with ThreadPoolExecutor(workers) as pool:
-            for begin in range(0, len(photographs), 4 * workers):
-                yield from enumerate(pool.map(decode, photographs[begin : begin + 4 * workers]), begin)
 
+def _build(
+    folder: Path, reader: Reader, photographs: Sequence[Photograph], side: int, workers: int, label: str
+) -> None:
+    decoding = _Decoding(reader, photographs, side)
+    results = side_by_side(decoding, len(photographs), workers, processes=reader.processes)
     broken, rows, shrinks, places = {}, [], [], []
     place = 0
     with building(folder, "photographs.npz") as temporary, Progress(transient=True) as progress:
-        with (temporary / "pixels.bin").open("wb") as file:
-            for row, result in progress.track(results(), len(photographs), description=f"storing {label}"):
+        with (temporary / "pixels.bin").open("wb") as file, closing(results):
+            for row, result in enumerate(progress.track(results, len(photographs), description=f"storing {label}")):
                 if isinstance(result, str):
                     broken[str(photographs[row].image)] = result
                     continue

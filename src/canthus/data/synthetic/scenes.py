@@ -42,6 +42,8 @@ class SyntheticScenes(Reader):
         ValueError: an unknown difficulty, a number out of its range.
     """
 
+    processes = True
+
     def __init__(
         self,
         *,
