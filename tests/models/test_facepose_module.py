@@ -57,6 +57,17 @@ def test_closed_form_of_a_rotation_is_exact() -> None:
     assert (camera.project(placed(face, *found)) - points).abs().max() < 1e-9
 
 
+def test_closed_form_keeps_float32_under_autocast() -> None:
+    rotation, translation = (value.float() for value in pose(0.1, 0.4, -0.1, 5, -3, 2900))
+    change = affine.rotation_scale(torch.tensor([0.6]), torch.tensor([1.1]), torch.full((1, 2), 111.5))
+    expected = transformed_pose(rotation, translation, change, Camera())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = transformed_pose(rotation, translation, change, Camera())
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other)
+
+
 def test_closed_form_of_a_similarity_is_within_half_a_pixel() -> None:
     """The reference's case: 30 degrees, scale 1.2, shift (15, -10): at most 0.43, 0.12 on average there."""
     rotation, translation = pose(0.1, 0.2, -0.1, 5, -3, 2900)

@@ -33,6 +33,11 @@ def transformed_pose(rotation: Tensor, translation: Tensor, change: Tensor, came
     Returns:
         (B, 3, 3) and (B, 3).
     """
+    with torch.autocast(change.device.type, enabled=False):  # bfloat16 would turn heads by a tenth of a degree
+        return _transformed(rotation, translation, change, camera)
+
+
+def _transformed(rotation: Tensor, translation: Tensor, change: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
     middle = (camera.side - 1) / 2
     mirrored = torch.linalg.det(change[..., :2]) < 0
     flags = mirrored[:, None]

@@ -33,7 +33,7 @@ class Outputs(NamedTuple):
 
 
 def _initialise(network: nn.Module) -> None:
-    """Xavier weights and zero biases, as the released Caffe definitions; PReLU slopes start at 0.25 in torch, too."""
+    """Xavier weights of Glorot and Bengio 2010 and zero biases; PReLU slopes start at 0.25 in torch."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(module.weight)
