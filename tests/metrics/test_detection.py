@@ -83,6 +83,15 @@ def test_box_around_a_circle():
     assert box_ellipse_iou(np.array([0, 0, 2.0, 2.0]), np.array([1, 1, 0.3, 1, 1.0])) == pytest.approx(math.pi / 4)
 
 
+def test_boxes_around_circles_wherever_they_lie():
+    """Edges touch; rounding must not take them for chords."""
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        radius, (x, y, angle) = random.uniform(0.1, 50), random.uniform(-100, 100, 3)
+        box = np.array([x - radius, y - radius, x + radius, y + radius])
+        assert box_ellipse_iou(box, np.array([radius, radius, angle, x, y])) == pytest.approx(math.pi / 4)
+
+
 def test_fddb_curve_by_hand():
     """Two photographs: overlaps 1 and 1/3 in the first, nothing to find for the second's only detection."""
     first = faces([[0, 0, 10, 10], [100, 0, 10, 10]], [0.9, 0.5], [[0, 0, 10, 10], [105, 0, 10, 10]])

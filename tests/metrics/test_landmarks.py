@@ -257,7 +257,7 @@ def worker(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_two_processes_measure_what_one_measures(tmp_path):
     mp.spawn(worker, (str(tmp_path),), nprocs=2)
     single = table()

@@ -48,6 +48,7 @@ def _sector(start: Array, end: Array) -> float:
     for a, b in itertools.pairwise(cuts):
         p, q, middle = (start + t * edge for t in (a, b, (a + b) / 2))
         cross = float(p[0] * q[1] - p[1] * q[0])
-        # inside the circle a triangle, outside a sector
-        area += cross / 2 if middle @ middle < 1 else math.atan2(cross, float(p @ q)) / 2
+        # inside the circle a triangle, outside a sector; an edge that only touches it is outside, however it is rounded
+        inside = discriminant > 0 and middle @ middle < 1
+        area += cross / 2 if inside else math.atan2(cross, float(p @ q)) / 2
     return area
