@@ -11,14 +11,14 @@ from canthus.data import face_data
 from canthus.data.batch import InputSpec
 from canthus.data.face import OCCLUDED, VISIBLE, DataError
 from canthus.data.synthetic import SyntheticScenes
-from canthus.data.synthetic.compose import cover, paint
+from canthus.data.synthetic.compose import paint
 from canthus.data.synthetic.crowd import CROWDS, Crowd, hidden
 from canthus.data.synthetic.draw import DIFFICULTIES
 from canthus.data.synthetic.film import Film
 from canthus.data.synthetic.labels import landmarks
 from canthus.data.synthetic.light import Light
 from canthus.data.synthetic.parts import GLASS, SHINY, ellipsoid
-from canthus.data.synthetic.render import render
+from canthus.data.synthetic.render import cut_out, render
 from canthus.geometry.boxes import centred_box
 
 SMALL = {"size": 10, "resolution": 128}
@@ -40,6 +40,11 @@ def pair(scenes):
     near = replace(near, centre=np.array([40.0, 60.0]))
     border = float(np.flatnonzero(cover(near, 128)[60] > 0.5).max())
     return near, replace(far, centre=np.array([border, 60.0]))
+
+
+def cover(scene, resolution):
+    """(H, W) share of each pixel that a person covers."""
+    return next(cut_out([scene], [np.random.default_rng(0)], resolution))[1]
 
 
 def shown(*people):

@@ -18,6 +18,7 @@ from canthus.data.face import DataError
 from canthus.files import replacing
 from canthus.inspection.measures import MEASURES
 from canthus.reporting.curves import COLOURS
+from canthus.reporting.tables import markdown_table
 
 __all__ = ["Measured", "write_card"]
 
@@ -91,7 +92,8 @@ def write_card(folder: Path, sets: Sequence[Measured]) -> list[Path]:
 def _text(named: Mapping[str, Measured]) -> str:
     first, *others = named
     parts = [f"# Card of {first}", ""]
-    parts += _table(["set", "faces", "split"], [[name, str(one.faces), one.split] for name, one in named.items()])
+    sets = [[name, str(one.faces), one.split] for name, one in named.items()]
+    parts += [markdown_table(sets, ["set", "faces", "split"]).rstrip()]
     parts += ["", "Median and, in brackets, from 5 to 95 % of the faces."]
     if others:
         parts += [f"KS: largest distance between the cumulative distributions, 0 to 1, to {first}."]
@@ -100,7 +102,7 @@ def _text(named: Mapping[str, Measured]) -> str:
         mine = named[first].measures[key]
         spread = [_spread(one.measures[key]) for one in named.values()]
         rows.append([key.replace("_", " "), unit, *spread, *(_ks(mine, named[name].measures[key]) for name in others)])
-    parts += ["", *_table(["", "unit", *named, *(f"KS {name}" for name in others)], rows)]
+    parts += ["", markdown_table(rows, ["", "unit", *named, *(f"KS {name}" for name in others)]).rstrip()]
     words = sorted({word for one in named.values() for word in one.attributes})
     if words:
         shares = [
@@ -108,12 +110,8 @@ def _text(named: Mapping[str, Measured]) -> str:
             for word in words
         ]
         parts += ["", "Conditions, % of the faces; - where a set names none.", ""]
-        parts += _table(["condition", *named], shares)
+        parts += [markdown_table(shares, ["condition", *named]).rstrip()]
     return "\n".join([*parts, "", "![distributions](card.png)", ""])
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
 
 
 def _spread(values: Floats) -> str:

@@ -1,6 +1,7 @@
 """Training on rendered faces without end: every epoch draws faces that no epoch before it has shown."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,13 @@ class EndlessDataModule(FaceDataModule):
             return
         store = self._open("train")
         self._views["val"] = FaceView(store, np.arange(len(store)), self._landmarks(store))
-        faces, held_out = self._divided()
+        faces, held_out = self._divided
         rows = first_of(np.flatnonzero(~held_out), self.train_faces)
         assert isinstance(self.reader, Synthetic)
         self._views["train"] = EndlessView(self.reader, faces, rows, self.store_spec, self.scheme.name)
         log.info("%s: %d new faces in every epoch, %d held out", self.name, len(rows), len(store))
 
+    @cached_property
     def _divided(self) -> tuple[list[Face], NDArray[np.bool_]]:
         """The faces of epoch 0, and which of them are held out."""
         faces = self.reader.faces(self.train_parts)
@@ -78,7 +80,7 @@ class EndlessDataModule(FaceDataModule):
     def _stored_faces(self, split: str) -> list[Face]:
         if split == "test":
             return super()._stored_faces(split)
-        faces, held_out = self._divided()
+        faces, held_out = self._divided
         return [faces[row] for row in np.flatnonzero(held_out)]
 
     def _epoch_order(self, epoch: int) -> Sequence[int]:

@@ -1,6 +1,6 @@
 """Scenes to pictures: triangles, the nearest at each sample, their colours, the light on them, the camera."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -19,12 +19,14 @@ from canthus.data.synthetic.scene import Scene
 from canthus.data.synthetic.shade import Surface, cloth_at, eye_at, flesh_at, hair_at, mix, skin_at
 from canthus.data.synthetic.table import Table
 
-__all__ = ["RENDERER", "render"]
+__all__ = ["PLAIN", "RENDERER", "cut_out", "render"]
 
 RENDERER = "head-2"
 """Enters every fingerprint: change it whenever the same scene begins to give other pixels."""
 SAMPLES = 1.5
 """Samples per pixel and axis."""
+PLAIN = 0.2
+"""Light of the background where there is none."""
 KINDS = 9
 """Materials, see `canthus.data.synthetic.mesh` and `canthus.data.synthetic.parts`."""
 PAINTERS = {FLESH: flesh_at, HAIRY: hair_at, CLOTH: cloth_at}
@@ -51,15 +53,44 @@ def render(
     Returns:
         (B, H, W, 3) uint8 RGB.
     """
-    device = torch.device(device)
-    together = 1 if device.type == "cpu" else TOGETHER
     pictures = np.empty((len(scenes), resolution, resolution, 3), dtype=np.uint8)
+    for number, (picture, _) in enumerate(_photographs(scenes, randoms, resolution, torch.device(device), without)):
+        pictures[number] = picture
+    return pictures
+
+
+def cut_out(
+    scenes: Sequence[Scene], randoms: Sequence[np.random.Generator], resolution: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+    """Render scenes before a background of `PLAIN` light, to be put before others.
+
+    Args:
+        scenes: see `render`, as the other arguments.
+        randoms: of the noise.
+        resolution: side of the pictures, pixels.
+
+    Yields:
+        Of each scene (H, W, 3) uint8 RGB and (H, W) share of each pixel that it covers, by all but glass.
+    """
+    for picture, covered in _photographs(scenes, randoms, resolution, torch.device("cpu"), ("background",)):
+        share = cv2.resize(covered.astype(np.float32), (resolution, resolution), interpolation=cv2.INTER_AREA)
+        yield picture, share.astype(np.float64)
+
+
+def _photographs(
+    scenes: Sequence[Scene],
+    randoms: Sequence[np.random.Generator],
+    resolution: int,
+    device: torch.device,
+    without: Sequence[str],
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    """Of each scene the picture and the (side, side) samples that it covers."""
+    together = 1 if device.type == "cpu" else TOGETHER
     for begin in range(0, len(scenes), together):
         some = slice(begin, begin + together)
-        light = _light(scenes[some], randoms[some], resolution, device, without)
-        for number, planes in enumerate(light, begin):
-            pictures[number] = _photographed(planes, scenes[number], randoms[number], resolution)
-    return pictures
+        batch = zip(*_light(scenes[some], randoms[some], resolution, device, without), strict=True)
+        for number, (planes, covered) in enumerate(batch, begin):
+            yield _photographed(planes, scenes[number], randoms[number], resolution), covered
 
 
 def _light(
@@ -68,19 +99,21 @@ def _light(
     resolution: int,
     device: torch.device,
     without: Sequence[str],
-) -> NDArray[np.float32]:
-    """(B, 3, side, side) linear light of a batch."""
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(B, 3, side, side) linear light of a batch, and the (B, side, side) samples that scenes cover."""
     side = round(SAMPLES * resolution)
     table = Table(scenes, [_values(scene, without) for scene in scenes], side / resolution, device)
     behind = np.stack([_behind(random, side, without) for random in randoms], 1).reshape(3, -1)
-    light = _before(table, torch.from_numpy(behind).to(device), side)
-    return np.asarray(light.view(3, len(scenes), side, side).transpose(0, 1).cpu().numpy())
+    light = torch.from_numpy(behind).to(device)
+    covered = _put_before(table, light, side)
+    planes = light.view(3, len(scenes), side, side).transpose(0, 1)
+    return planes.cpu().numpy(), covered.view(len(scenes), side, side).cpu().numpy()
 
 
 def _behind(random: np.random.Generator, side: int, without: Sequence[str]) -> NDArray[np.float32]:
     """(3, side, side) linear light of a background."""
     if "background" in without:
-        return np.full((3, side, side), 0.2, dtype=np.float32)
+        return np.full((3, side, side), PLAIN, dtype=np.float32)
     # out of focus: made small
     planes = [(plane.astype(np.float32) / 255) ** 2 for plane in cv2.split(background(random, side // 2))]
     return np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in planes])
@@ -124,8 +157,8 @@ def _values(scene: Scene, without: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _before(t: Table, light: Tensor, side: int) -> Tensor:
-    """Put scenes before backgrounds (3, B * side * side), in place."""
+def _put_before(t: Table, light: Tensor, side: int) -> Tensor:
+    """Put scenes before backgrounds (3, B * side * side), in place; returns the (B * side * side,) covered samples."""
     found = rasterise(t.corners, t.solid, t.count, side)
     covered = (found >= 0).nonzero()[:, 0]
     ids = found.index_select(0, covered)
@@ -137,7 +170,7 @@ def _before(t: Table, light: Tensor, side: int) -> Tensor:
         channel.scatter_(0, covered, row)
     if len(t.clear):
         _glaze(t, light, found, side)
-    return light
+    return found >= 0
 
 
 def _glaze(t: Table, light: Tensor, found: Tensor, side: int) -> None:

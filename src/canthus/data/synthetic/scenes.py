@@ -1,6 +1,5 @@
 """The reader of rendered photographs with several faces and with none, for detection."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.data.face import Face, Photograph, Reader
 from canthus.data.synthetic.compose import paint
 from canthus.data.synthetic.crowd import CROWDS, Crowd, draw_crowd, hidden
 from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER
-from canthus.data.synthetic.source import at_least, check_parts, labelled, stream
+from canthus.data.synthetic.source import at_least, check_parts, count_of, labelled, numbered, stream
 
 __all__ = ["SyntheticScenes"]
 
@@ -22,7 +21,6 @@ FORMAT = "scenes-1"
 """Enters every fingerprint: change it whenever the same scene begins to give other pixels."""
 SEEN = 0.2
 """Share of the points that must be seen; other faces are neither found nor missed."""
-_NAME = re.compile(r"scenes/(train|test)/(\d{6,})\.png")
 
 
 class SyntheticScenes(Reader):
@@ -80,7 +78,7 @@ class SyntheticScenes(Reader):
             DataError: see `faces`.
         """
         check_parts(parts)
-        wanted = [(part, index) for part in parts for index in range(self._count(part))]
+        wanted = [(part, index) for part in parts for index in range(count_of(part, self.size))]
         for part, index in wanted:  # asked for by photograph and by face
             if (part, index) not in self._labelled:
                 self._labelled[part, index] = self._photograph(part, index)
@@ -92,10 +90,7 @@ class SyntheticScenes(Reader):
         Raises:
             DataError: not a name that ``photographs`` gave.
         """
-        match = _NAME.fullmatch(image.as_posix())
-        if match is None or int(match[2]) >= self._count(match[1]):
-            raise DataError(f"{image}: no photograph of this set; names run from scenes/train/000000.png")
-        part, index = match[1], int(match[2])
+        part, index = numbered(image, "scenes", self.size)
         return paint(self.crowd(part, index), partial(stream, self.render_seed, part, index), self.resolution)
 
     def fingerprint(self, face: Face | Photograph) -> str:
@@ -110,9 +105,6 @@ class SyntheticScenes(Reader):
         empty = int((index + 1) * self.empty) > int(index * self.empty)
         count = 0 if empty else int(own("faces").integers(1, self.most + 1))
         return draw_crowd(own, self.difficulty, self.resolution, count)
-
-    def _count(self, part: str) -> int:
-        return self.size if part == "train" else max(self.size // 5, 1)
 
     def _photograph(self, part: str, index: int) -> Photograph:
         crowd = self.crowd(part, index)

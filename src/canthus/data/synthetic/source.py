@@ -18,12 +18,11 @@ from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER, render
 from canthus.data.synthetic.scene import Scene
 
-__all__ = ["PARTS", "Synthetic", "at_least", "check_parts", "labelled", "stream", "tight"]
+__all__ = ["PARTS", "Synthetic", "at_least", "check_parts", "count_of", "labelled", "numbered", "stream", "tight"]
 
 PARTS = ("train", "test")
 MANY = 400
 """Faces that are labelled by several processes."""
-_NAME = re.compile(r"synthetic/(train|test)/(\d{6,})\.png")
 
 
 class Synthetic(Reader):
@@ -80,7 +79,7 @@ class Synthetic(Reader):
             DataError: a part that is neither ``train`` nor ``test``.
         """
         check_parts(parts)
-        wanted = [(part, index) for part in parts for index in range(self._count(part))]
+        wanted = [(part, index) for part in parts for index in range(count_of(part, self.size))]
         # a few are drawn before processes have started
         workers = (os.cpu_count() or 1) if len(wanted) >= MANY else 1
         return list(side_by_side(_Labelling(self, wanted), len(wanted), workers, processes=True))
@@ -91,10 +90,7 @@ class Synthetic(Reader):
         Raises:
             DataError: not a name that ``faces`` gave.
         """
-        match = _NAME.fullmatch(image.as_posix())
-        if match is None or int(match[2]) >= self._count(match[1]):
-            raise DataError(f"{image}: no face of this set; names run from synthetic/train/000000.png")
-        part, index = match[1], int(match[2])
+        part, index = numbered(image, "synthetic", self.size)
         return np.asarray(self.painted(part, [index], [self.scene(part, index)])[0])
 
     def painted(
@@ -126,9 +122,6 @@ class Synthetic(Reader):
             return self.stream(part, who, purpose)
 
         return draw_scene(stream, DIFFICULTIES[self.difficulty], self.resolution, self.without)
-
-    def _count(self, part: str) -> int:
-        return self.size if part == "train" else max(self.size // 5, 1)
 
     def stream(self, part: str, index: int, purpose: str) -> np.random.Generator:
         """The random numbers of a picture for one purpose, the same on every call."""
@@ -180,6 +173,23 @@ def check_parts(parts: Sequence[str]) -> None:
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise DataError(f"synthetic faces have no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+
+
+def count_of(part: str, size: int) -> int:
+    """How many pictures a part has: ``test`` a fifth of ``train``, at least one."""
+    return size if part == "train" else max(size // 5, 1)
+
+
+def numbered(image: Path, folder: str, size: int) -> tuple[str, int]:
+    """Part and index of a picture ``folder/part/index.png``.
+
+    Raises:
+        DataError: not a name of a set of this size.
+    """
+    match = re.fullmatch(rf"{folder}/(train|test)/(\d{{6,}})\.png", image.as_posix())
+    if match is None or int(match[2]) >= count_of(match[1], size):
+        raise DataError(f"{image}: no picture of this set; names run from {folder}/train/000000.png")
+    return match[1], int(match[2])
 
 
 def stream(seed: int, part: str, index: int, purpose: str) -> np.random.Generator:

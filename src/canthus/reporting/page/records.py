@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +46,31 @@ class Training:
         folder: of the run; ``zoo/NAME`` or the file of an exported model.
         config: its config.yaml.
         provenance: its provenance.json.
-        recipe: hash of the settings without seeds and places; runs that share it are seeds of one recipe.
-        seed: of the run.
         epochs: that were trained; None without metrics.csv.
-        seconds: wall time of all its processes, its evaluation included; None where provenance.json has none.
         checkpoint: file that was evaluated; None if it is not there.
     """
 
     folder: Path
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
-    recipe: str
-    seed: int | None
     epochs: int | None
-    seconds: float | None
     checkpoint: Path | None
+
+    @cached_property
+    def recipe(self) -> str:
+        """Hash of the settings without seeds and places; runs that share it are seeds of one recipe."""
+        return recipe_of(self.config)
+
+    @property
+    def seed(self) -> int | None:
+        """Of the run."""
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of all its processes, its evaluation included; None where the provenance has none."""
+        return trained_seconds(self.provenance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,17 +197,7 @@ def _training(
     path = run / "checkpoints" / f"{which}.ckpt" if which in ("best", "last") else Path(which)
     if not path.is_file():
         problems.append(f"no checkpoint {path.name}: the model cannot be counted, timed or drawn again")
-    seed = config.get("seed")
-    return Training(
-        run,
-        config,
-        provenance,
-        recipe_of(config),
-        seed if isinstance(seed, int) else None,
-        trained_epochs(run / "metrics.csv"),
-        trained_seconds(provenance),
-        path if path.is_file() else None,
-    )
+    return Training(run, config, provenance, trained_epochs(run / "metrics.csv"), path if path.is_file() else None)
 
 
 def _stored(config: Mapping[str, Any], problems: list[str]) -> Training | None:
@@ -213,17 +214,8 @@ def _stored(config: Mapping[str, Any], problems: list[str]) -> Training | None:
         return None
     made = header.get("provenance")
     made = made if isinstance(made, dict) else {}
-    seed, epochs = made.get("seed"), made.get("epochs")
-    return Training(
-        run,
-        trained,
-        made,
-        recipe_of(trained),
-        seed if isinstance(seed, int) else None,
-        epochs if isinstance(epochs, int) else None,
-        trained_seconds(made),
-        path,
-    )
+    epochs = made.get("epochs")
+    return Training(run, trained, made, epochs if isinstance(epochs, int) else None, path)
 
 
 def _run_of(folder: Path, config: Mapping[str, Any]) -> Path | None:
