@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from canthus.callbacks.drawing import stage_tiles
 from canthus.config import ConfigError
 from canthus.data import DataError, make_reader
-from canthus.data.face import VISIBLE, Face, Reader
+from canthus.data.face import Face, Reader
 from canthus.data.images import read_image
 from canthus.data.labels import reduced_face
 from canthus.inference import LocatedFace, Predictor
@@ -21,7 +21,7 @@ from canthus.reporting.comparison import BOX_TOLERANCE
 from canthus.reporting.page.measured import DrawnFace
 from canthus.reporting.tables import Prediction
 from canthus.runtime import check_trust
-from canthus.schemes import load_scheme, reduce_landmarks
+from canthus.schemes import load_scheme, reduce_points
 
 __all__ = ["Photographs", "draw_face_stages"]
 
@@ -126,7 +126,8 @@ def draw_face_stages(
         notes.append("the model is not at hand, so the last stage alone is drawn, from predictions.csv")
     else:
         assert model is not None
-        stages, pose = [_reduced(stage, model, scheme) for stage in located.stages], located.pose
+        own, pose = model.model.scheme, located.pose
+        stages = list(located.stages if own.name == scheme else reduce_points(located.stages, own, scheme))
         names = [f"stage {number + 1}" for number in range(len(stages))]
         if len(stages) != len(errors):
             errors = [None] * len(stages)
@@ -153,12 +154,6 @@ def _located(row: Prediction, pixels: NDArray[np.uint8], model: Predictor | None
     if model is None:
         return None
     return model(pixels, np.asarray(row.box, dtype=np.float64)[None])[0]
-
-
-def _reduced(points: NDArray[np.float64], model: Predictor, scheme: str) -> NDArray[np.float64]:
-    """A model's points in the scheme of the evaluation, which may have fewer."""
-    every = np.full(len(points), VISIBLE, dtype=np.uint8)
-    return reduce_landmarks(np.asarray(points, dtype=np.float64), every, model.model.scheme, scheme)[0]
 
 
 def _moved(located: NDArray[np.float64], row: Prediction) -> float:
