@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
@@ -17,6 +16,7 @@ from canthus.data.face import Face, Reader
 from canthus.data.images import read_image
 from canthus.data.labels import reduced_face
 from canthus.inference import LocatedFace, Predictor
+from canthus.picture_files import encoded
 from canthus.reporting.comparison import BOX_TOLERANCE
 from canthus.reporting.page.measured import DrawnFace
 from canthus.reporting.tables import Prediction
@@ -147,7 +147,7 @@ def draw_face_stages(
         visibility=None if truth is None else truth.visibility,
         pose=pose,
     )
-    return DrawnFace(name, errors, names, [_jpeg(tile) for tile in tiles], notes)
+    return DrawnFace(name, errors, names, [encoded(tile, ".jpg", quality=QUALITY) for tile in tiles], notes)
 
 
 def _located(row: Prediction, pixels: NDArray[np.uint8], model: Predictor | None) -> LocatedFace | None:
@@ -162,11 +162,6 @@ def _moved(located: NDArray[np.float64], row: Prediction) -> float:
     if points.shape != located.shape or not np.isfinite(points).all():
         return 0.0
     return float(np.abs(points - located).max() / (box[2:] - box[:2]).mean())
-
-
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return bytes(encoded)
 
 
 def _key(config: Mapping[str, Any]) -> str:

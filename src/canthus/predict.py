@@ -189,7 +189,7 @@ def _detection(face: FoundFace) -> dict[str, Any]:
 def _draw(path: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> None:
     """One picture per photograph, in the same subfolders as the sources."""
     from canthus.callbacks.drawing import draw_prediction
-    from canthus.callbacks.overlays import save_picture
+    from canthus.picture_files import save_picture
 
     picture = draw_prediction(pixels, [face.box for face in faces], [face.landmarks for face in faces], scheme)
     save_picture(path.with_suffix(path.suffix + ".jpg"), picture)

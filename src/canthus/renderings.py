@@ -9,9 +9,9 @@ from rich.progress import track
 
 from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
-from canthus.callbacks.overlays import save_picture
 from canthus.config import chosen
 from canthus.data.styles import STYLES, Styles
+from canthus.picture_files import save_picture
 from canthus.reporting.corruption_pictures import input_tiles
 from canthus.reporting.styles import FACES, FILE, TABLE, print_styles, styles_summary, write_styles
 

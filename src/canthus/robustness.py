@@ -9,13 +9,13 @@ from rich.progress import Progress
 
 from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
-from canthus.callbacks.overlays import save_picture
 from canthus.config import chosen
 from canthus.data.augment import input_to_store
 from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, difficulty
 from canthus.data.face import OCCLUDED, VISIBLE
 from canthus.geometry import affine, boxes
 from canthus.metrics import FaceTable, nme_per_face, point_errors
+from canthus.picture_files import save_picture
 from canthus.reporting.corruption_pictures import input_tiles, severity_figure
 from canthus.reporting.corruptions import (
     CURVES,

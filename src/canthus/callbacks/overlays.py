@@ -5,7 +5,6 @@ from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import lightning
 import numpy as np
 from lightning.pytorch.loggers import Logger
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from canthus.callbacks.drawing import contact_sheet, stage_strip
 from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.evaluator import Evaluator
+from canthus.picture_files import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
 
-__all__ = ["Overlays", "face_strips", "save_picture", "show_picture"]
+__all__ = ["Overlays", "face_strips", "show_picture"]
 
 log = getLogger(__name__)
 
@@ -81,13 +81,6 @@ def face_strips(
             pose=result.poses["full"].predictions[row].cpu().numpy() if result.poses else None,
         )
         yield row, picture
-
-
-def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write an RGB picture; the ending names the format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{path} could not be written")
 
 
 def show_picture(loggers: Iterable[Logger], name: str, picture: NDArray[np.uint8], step: int) -> None:

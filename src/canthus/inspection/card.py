@@ -17,6 +17,7 @@ from scipy.stats import ks_2samp
 from canthus.data.face import DataError
 from canthus.files import replacing
 from canthus.inspection.measures import MEASURES
+from canthus.picture_files import save_figure
 from canthus.reporting.curves import COLOURS
 from canthus.reporting.tables import markdown_table
 
@@ -150,8 +151,7 @@ def _draw(path: Path, named: Mapping[str, Measured]) -> None:
     _draw_attributes(axes[-1], named)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(named), frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
 
 
 def _draw_attributes(place: Axes, named: Mapping[str, Measured]) -> None:

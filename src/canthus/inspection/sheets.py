@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from canthus.callbacks.drawing import contact_sheet, face_tile
-from canthus.callbacks.overlays import save_picture
 from canthus.data.face import Reader
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding
+from canthus.picture_files import save_picture
 
 __all__ = ["write_sheets"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from canthus.alignment import Measures, Pairs, resampled_accuracy, verification_link
 from canthus.callbacks.drawing import captioned, contact_sheet
-from canthus.callbacks.overlays import save_picture
 from canthus.data.corruptions import DIFFICULTIES
 from canthus.files import replacing
+from canthus.picture_files import save_figure, save_picture
 from canthus.reporting.curves import COLOURS
 from canthus.reporting.tables import markdown_table
 
@@ -196,8 +196,7 @@ def _scatter(content: Mapping[str, Any], path: Path) -> None:
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
 
 
 def print_study(content: Mapping[str, Any], folder: Path) -> None:

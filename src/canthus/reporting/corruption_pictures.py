@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from canthus.callbacks.drawing import stage_strip
 from canthus.callbacks.evaluation import Evaluation
 from canthus.data.batch import unscale_pixels
-from canthus.files import replacing
 from canthus.geometry import affine
+from canthus.picture_files import save_figure
 from canthus.reporting.corruptions import severity_table
 from canthus.reporting.curves import COLOURS, DASHES, words
 
@@ -64,8 +64,7 @@ def severity_figure(content: Mapping[str, Any], path: Path) -> Path:
     figure.axes[0].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="0.8")
     faces = content["clean"]["subsets"]["full"]["faces"]
     figure.suptitle(f"{content['model']} on {content['data']} {content['split']}, {faces} faces")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from canthus.files import replacing
+from canthus.picture_files import save_figure
 from canthus.reporting.curves import COLOURS
 from canthus.reporting.tables import markdown_table
 
@@ -135,8 +136,7 @@ def _picture(content: Mapping[str, Any], labels: Tensor, yaw: Tensor, path: Path
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize="small")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
 
 
 def print_critique(content: Mapping[str, Any], folder: Path) -> None:

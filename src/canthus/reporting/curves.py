@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from canthus.files import replacing
+from canthus.picture_files import save_figure
 
 __all__ = ["ced_figure", "ced_steps", "words"]
 
@@ -98,8 +98,7 @@ def ced_figure(
     )
     # the curves rise to the right, so the lower right is free once the legend stands above the threshold's label
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.06), frameon=True, framealpha=0.9, edgecolor="0.8")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
     return path
 
 

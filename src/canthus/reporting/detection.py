@@ -13,9 +13,9 @@ from torchvision.ops import box_iou
 
 from canthus.callbacks.detection import DetectionResult
 from canthus.callbacks.drawing import contact_sheet
-from canthus.callbacks.overlays import save_picture
 from canthus.files import replacing
 from canthus.metrics import DetectedFaces, FDDBCurve
+from canthus.picture_files import save_figure, save_picture
 
 if TYPE_CHECKING:
     from canthus.data.photo_module import PhotoDataModule
@@ -142,5 +142,4 @@ def _roc_figure(curve: FDDBCurve, photographs: int, path: Path) -> None:
     axes.grid(color="0.9", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from canthus.files import replacing
 from canthus.geometry.generic_face import GenericFace
+from canthus.picture_files import save_figure
 from canthus.schemes import Scheme
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def face_picture(face: GenericFace, scheme: Scheme, path: Path) -> None:
     for axis in axes.flat:
         axis.set_aspect("equal")
         axis.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
 
 
 def _draw(axes: "Axes", points: Tensor, scheme: Scheme, coordinates: tuple[int, int], colour: str) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
-from canthus.callbacks.overlays import face_strips, save_picture
+from canthus.callbacks.overlays import face_strips
+from canthus.picture_files import save_picture
 from canthus.reporting.comparison import comparison_table
 from canthus.reporting.curves import ced_figure
 from canthus.reporting.summary import write_summary

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from canthus.files import replacing
+from canthus.picture_files import save_figure
 from canthus.sweeps import Job
 
 __all__ = ["write_sweep"]
@@ -132,8 +133,7 @@ def _draw(path: Path, jobs: Sequence[Job], varied: Sequence[str]) -> None:
     failures = len(jobs) - len(done)
     crosses = f", {failures} without a result (x)" if failures else ""
     figure.suptitle(f"{len(jobs)} jobs{crosses}; best: job {best.number}, {best.score:.4g}", fontsize="medium")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    save_figure(path, figure)
 
 
 def _best(jobs: Sequence[Job], objective: str) -> Job:
