@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from canthus.callbacks.drawing import contact_sheet, draw_face, draw_prediction, stage_strip
+from canthus.callbacks.drawing import contact_sheet, draw_face, draw_prediction, face_tile, stage_strip
 from canthus.schemes import load_scheme
 
 
@@ -145,3 +145,36 @@ def test_prediction_overlay_draws_every_face(scheme, face):
     assert not draw_prediction(photo, np.zeros((0, 4)), [], scheme).any()
     with pytest.raises(ValueError, match="zip"):
         draw_prediction(photo, boxes, [face], scheme)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("far", [1e5, 1e9, 1e30, 1e300, -1e9, np.inf, -np.inf, np.nan])
+def test_diverged_points_and_boxes_are_drawn_or_left_out(scheme, face, far):
+    """What lies in the picture is drawn as ever; nothing overflows."""
+    photo = np.full((200, 220, 3), 90, np.uint8)
+    gone = face.copy()
+    gone[:5] = far
+    boxes = [[40, 40, 160, 160], [far, 10, 100, 100], [10, 10, 100, abs(far)]]
+    picture = draw_prediction(photo, boxes, [gone, gone, np.full((68, 2), far)], scheme)
+    assert picture.shape == photo.shape
+    assert (picture != photo).any()
+    assert draw_face(photo, gone, scheme).shape == photo.shape
+    strip = stage_strip(photo, [gone, face], face, [40, 40, 160, 160], scheme, pose=[0.1, far, 0.2])
+    assert (strip != 24).any()
+    if np.isfinite(far):
+        tile = face_tile(photo, gone, [0, 0, abs(far), abs(far)], scheme, side=64)
+        assert tile.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(900, 1600), (1600, 900), (64, 6400)])
+def test_a_large_photograph_is_drawn_smaller_with_its_points_in_place(scheme, height, width):
+    place = np.array([0.7 * width, 0.4 * height])
+    landmarks, _ = one_point(place)
+    photo = np.zeros((height, width, 3), np.uint8)
+    picture = draw_prediction(photo, [[np.nan] * 4], [landmarks], scheme, largest=400)
+    zoom = 400 / max(height, width)
+    assert max(picture.shape[:2]) == 400
+    assert picture.shape[:2] == (round(height * zoom), round(width * zoom))
+    assert np.abs(ink(picture)[1] - ((place + 0.5) * zoom - 0.5)).max() < 0.3
+    assert draw_prediction(photo, [[np.nan] * 4], [landmarks], scheme, largest=6400).shape == photo.shape
+    assert not photo.any()

@@ -44,6 +44,8 @@ SHIFT = 8
 """Fractional bits of OpenCV's coordinates: points land within 1/256 pixel of their place."""
 FAR = 1 << 20
 """Coordinates are held within this many pixels, so that a diverged estimate cannot overflow 32 bits."""
+DIVERGED = 1e9
+"""Likewise for what is computed with before it is drawn, where products of diverged estimates would be infinite."""
 CROP = 1.6
 """Side of a tile's crop in face boxes: the chin of a tight box and some hair stay in view."""
 
@@ -84,7 +86,13 @@ def draw_face(
 
 
 def draw_prediction(
-    photo: Image, boxes: ArrayLike, points: Sequence[ArrayLike], scheme: Scheme, *, colour: Colour = ESTIMATE
+    photo: Image,
+    boxes: ArrayLike,
+    points: Sequence[ArrayLike],
+    scheme: Scheme,
+    *,
+    colour: Colour = ESTIMATE,
+    largest: int | None = None,
 ) -> Image:
     """Draw all faces found in a photograph, each with its box.
 
@@ -94,18 +102,21 @@ def draw_prediction(
         points: N arrays (K, 2), pixels.
         scheme: names the lines between the points.
         colour: RGB of the landmarks.
+        largest: longer side of the drawing at most, pixels: larger photographs are drawn smaller. None: no limit.
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        (H, W, 3) uint8 RGB, or smaller.
 
     Raises:
         ValueError: boxes and faces differ in number, or a face has a wrong number of points.
     """
-    canvas = photo.copy()
+    canvas, zoom = _fitted(photo, largest)
     for box, face in zip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), points, strict=True):
         landmarks, codes = _checked(face, None, scheme)
-        _rectangle(canvas, box, max(1, round(float((box[2:] - box[:2]).mean()) / 150)))
-        _overlay(canvas, landmarks, codes, scheme, colour)
+        corners = np.clip((box + 0.5) * zoom - 0.5, -DIVERGED, DIVERGED)
+        side = min(float((corners[2:] - corners[:2]).mean()), max(canvas.shape))
+        _rectangle(canvas, corners, round(side / 150) if np.isfinite(side) else 1)
+        _overlay(canvas, (landmarks + 0.5) * zoom - 0.5, codes, scheme, colour)
     return canvas
 
 
@@ -265,7 +276,8 @@ def _checked(landmarks: ArrayLike, visibility: ArrayLike | None, scheme: Scheme)
             f"which has {scheme.num_landmarks} points; pass the scheme that the model was trained with"
         )
     codes = np.full(len(points), VISIBLE) if visibility is None else np.asarray(visibility, dtype=np.int64)
-    return points, np.where(np.isfinite(points).all(axis=1), codes, UNLABELLED)
+    codes = np.where(np.isfinite(points).all(axis=1), codes, UNLABELLED)
+    return np.clip(points, -DIVERGED, DIVERGED), codes
 
 
 def _axes(canvas: Image, points: Points, pose: NDArray[np.float64]) -> None:
@@ -280,9 +292,10 @@ def _axes(canvas: Image, points: Points, pose: NDArray[np.float64]) -> None:
 
 
 def _rectangle(canvas: Image, box: NDArray[np.float64], thickness: int) -> None:
-    """Draw a box (4,) ``xyxy`` into ``canvas``."""
-    corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
-    cv2.polylines(canvas, [_fixed(corners)], True, INK, thickness, cv2.LINE_AA, SHIFT)
+    """Draw a box (4,) ``xyxy`` into ``canvas``, at least a pixel thick; one that is not finite is left out."""
+    if np.isfinite(box).all():
+        corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
+        cv2.polylines(canvas, [_fixed(corners)], True, INK, max(1, thickness), cv2.LINE_AA, SHIFT)
 
 
 def _overlay(canvas: Image, points: Points, codes: NDArray[np.int64], scheme: Scheme, colour: Colour) -> None:
@@ -296,10 +309,10 @@ def _overlay(canvas: Image, points: Points, codes: NDArray[np.int64], scheme: Sc
     thickness = max(1, round(extent / 240))
     # neighbours are about extent / sqrt(K) apart: a twelfth of it keeps discs apart in every scheme
     radius = max(1.25, extent / (12 * float(np.sqrt(len(points)))))
-    clean = canvas.copy()
-    _lines(canvas, points, codes, scheme, colour, thickness)
     # a ring is wider than a disc by its line, so that a hole is left at every size
     hidden = _discs(points[codes == OCCLUDED], radius + thickness)
+    clean = canvas.copy() if len(hidden) else canvas
+    _lines(canvas, points, codes, scheme, colour, thickness)
     if len(hidden):
         # rings are hollow down to the photograph, not to the line that runs through them
         hole = np.zeros(canvas.shape[:2], np.uint8)
@@ -327,6 +340,7 @@ def _lines(
 
 def _crop(image: Image, box: NDArray[np.float64], size: int) -> tuple[Image, NDArray[np.float64]]:
     """The square crop around a box as (size, size, 3), and the (2, 3) map from picture to crop pixels."""
+    box = np.clip(box, -DIVERGED, DIVERGED)
     side = CROP * float((box[2:] - box[:2]).max())
     if not side > 0:
         raise ValueError(f"box {box} is not x1 < x2, y1 < y2")
@@ -365,6 +379,16 @@ def _padded(tile: Image, height: int, width: int) -> Image:
     top, left = (height - tile.shape[0]) // 2, (width - tile.shape[1]) // 2
     cell[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return cell
+
+
+def _fitted(photo: Image, largest: int | None) -> tuple[Image, float]:
+    """A copy with no side above ``largest``, and the factor by which it was made smaller."""
+    longer = max(photo.shape[:2])
+    if largest is None or longer <= largest:
+        return photo.copy(), 1.0
+    height, width = (max(1, round(side * largest / longer)) for side in photo.shape[:2])
+    small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8), largest / longer
 
 
 def _resized(image: Image, scale: int) -> Image:

@@ -26,7 +26,7 @@ from canthus.data.face import DataError, Face, Reader
 from canthus.data.parallel import side_by_side
 from canthus.geometry import boxes
 
-__all__ = ["Store", "StoreSpec", "building", "check_box", "report_broken"]
+__all__ = ["Store", "StoreSpec", "box_fault", "building", "check_box", "report_broken"]
 
 log = getLogger(__name__)
 FORMAT = 1
@@ -261,17 +261,37 @@ def _write(
     np.save(folder / "rows.npy", rows)
 
 
+LARGEST_BOX = 100
+"""Sides of an image that a box may have: in the crop of a larger one the image would be a speck."""
+
+
+def box_fault(box: NDArray[np.float64], shape: tuple[int, ...]) -> str | None:
+    """Why no face can be cut out by a box; None if one can.
+
+    Args:
+        box: (4,) ``xyxy``, pixels.
+        shape: (H, W, ...) of the image.
+    """
+    height, width = shape[:2]
+    corners = ", ".join(f"{value:.1f}" if abs(value) < 1e7 else f"{value:.3g}" for value in map(float, box))
+    x1, y1, x2, y2 = map(float, box)
+    if not np.isfinite(box).all() or not (x2 - x1) + (y2 - y1) > 0:
+        return f"box ({corners}) is not x1 < x2, y1 < y2"
+    if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
+        return f"box ({corners}) lies outside the {width}x{height} image"
+    if max(x2 - x1, y2 - y1) > LARGEST_BOX * max(width, height):
+        return f"box ({corners}) is more than {LARGEST_BOX} times as large as the {width}x{height} image"
+    return None
+
+
 def check_box(face: Face, pixels: NDArray[np.uint8]) -> None:
-    """Refuse a box that lies outside its photograph.
+    """Refuse a box by which no face can be cut out of its image, see `box_fault`.
 
     Raises:
         DataError: naming both.
     """
-    height, width = pixels.shape[:2]
-    x1, y1, x2, y2 = face.box
-    if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
-        corners = ", ".join(f"{value:.1f}" for value in face.box)
-        raise DataError(f"{face.image}: box ({corners}) lies outside the {width}x{height} image; check the box file")
+    if fault := box_fault(face.box, pixels.shape):
+        raise DataError(f"{face.image}: {fault}; check the box file")
 
 
 def crop(pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: StoreSpec) -> NDArray[np.uint8]:
@@ -286,7 +306,8 @@ def crop(pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: Stor
         (P, P, C) uint8.
     """
     matrix = to_original.copy()
-    shrink = int(matrix[0, 0])  # photograph pixels per crop pixel, rounded down
+    # photograph pixels per crop pixel, rounded down; a block larger than the photograph would be no other
+    shrink = int(min(matrix[0, 0], max(pixels.shape[:2])))
     if shrink >= 2:  # bilinear sampling would skip pixels: average blocks first
         pixels, matrix = _shrink(pixels, matrix, shrink, spec.pixels)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -302,8 +323,9 @@ def _shrink(
     """Average ``factor`` x ``factor`` blocks of the part of the photograph that is shown, and adapt the map."""
     corners = matrix[:, :2] @ np.array([[0, size - 1], [0, size - 1]]) + matrix[:, 2:]
     height, width = pixels.shape[:2]
-    low = np.clip(np.floor(corners[:, 0]).astype(int) - factor, 0, [width - 1, height - 1])
-    high = np.clip(np.ceil(corners[:, 1]).astype(int) + factor + 1, low + 1, [width, height])
+    # clipped as floats, because far corners do not fit into integers
+    low = np.clip(np.floor(corners[:, 0]) - factor, 0, [width - 1, height - 1]).astype(int)
+    high = np.clip(np.ceil(corners[:, 1]) + factor + 1, low + 1, [width, height]).astype(int)
     blocks = np.maximum((high - low) // factor, 1)
     part = pixels[low[1] : low[1] + blocks[1] * factor, low[0] : low[0] + blocks[0] * factor]
     small = cv2.resize(part, (int(blocks[0]), int(blocks[1])), interpolation=cv2.INTER_AREA)
