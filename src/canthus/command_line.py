@@ -8,14 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from logging import getLogger
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omegaconf import DictConfig, Node, OmegaConf
+from omegaconf import DictConfig, Node
 
-from canthus import processes, sweeps
+from canthus import folders, processes, sweeps
 from canthus.config import ConfigError, RunError, accepted_arguments, conf_path, register_schemas, suggest
 
 __all__ = ["argument", "fail", "launch"]
@@ -50,15 +50,21 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
         config_name: of the primary config.
     """
     import hydra
+    from hydra.types import RunMode
 
     register_schemas()
-    try:
-        arguments, sweep = preflight(sys.argv[1:], config_name)
-    except ConfigError as error:
-        fail(error)
-    before, sys.argv[1:] = sys.argv[1:], arguments
-    recorded: AbstractContextManager[None] = sweeps.recorded(sweep, before) if sweep else nullcontext()
-    with recorded:
+    before = sys.argv[1:]
+    with ExitStack() as stack:
+        try:
+            sys.argv[1:], cfg = preflight(before, config_name)
+            if cfg is not None:
+                folder = stack.enter_context(folders.claimed_by_command(cfg))
+                if cfg.hydra.mode == RunMode.MULTIRUN and folder is not None:
+                    sys.argv[1:] += sweeps.overrides(cfg, folder)
+                    if "sweep" in cfg:
+                        stack.enter_context(sweeps.recorded(folder, before))
+        except ConfigError as error:
+            fail(error)
         hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(_explained(task))()
 
 
@@ -86,7 +92,7 @@ def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]
     return run
 
 
-def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path | None]:
+def preflight(arguments: list[str], config_name: str) -> tuple[list[str], DictConfig | None]:
     """Look at a command line before Hydra does. Options that only print something are left to Hydra.
 
     Args:
@@ -95,7 +101,8 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
 
     Returns:
         The arguments, with ``++`` before keys that stand in no config but in the signature of their ``_target_``
-        (defaults live in signatures, and ``model.width=0.5`` should work), and the folder of the sweep, if it is one.
+        (defaults live in signatures, and ``model.width=0.5`` should work), and the config that they compose, with the
+        node ``hydra``; None if something is only printed.
 
     Raises:
         ConfigError: what is wrong, with the nearest right word.
@@ -127,10 +134,8 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
             absent = [key for key in needed if key in list(whole.keys()) and _is_absent(whole, key)]
             if absent:  # Hydra would fail on its own folder, which is made of them
                 raise ConfigError("needed but not given: " + ", ".join(f"{key}=..." for key in absent))
-            several = whole.hydra.mode == RunMode.MULTIRUN or {"-m", "--multirun"} & set(arguments)
-            # no output folder but ours is known before the job runs
-            folder = Path(OmegaConf.select(whole, "hydra.sweep.dir")) if several and "sweep" in whole else None
-            more = sweeps.overrides(whole, folder) if folder else []
+            if {"-m", "--multirun"} & set(arguments):
+                whole.hydra.mode = RunMode.MULTIRUN
         except ConfigError:
             raise
         except (HydraException, ValueError) as error:
@@ -139,7 +144,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], Path |
             GlobalHydra.instance().clear()
     words = [f"++{a}" if added.get(a, "").startswith("+") and not a.startswith("+") else a for a in arguments]
     words.sort(key=lambda word: word not in ("-m", "--multirun"))  # Hydra takes -m between two overrides for an end
-    return [*words, *more, *processes.overrides(sweep=folder is not None)], folder
+    return [*words, *processes.overrides(sweep=whole.hydra.mode == RunMode.MULTIRUN)], whole
 
 
 def _with_searched_folder(arguments: list[str]) -> list[str]:

@@ -66,14 +66,16 @@ def higher_is_better(metric: str) -> bool:
 def register_schemas() -> None:
     """Make the schemas known to Hydra: names and types of top-level keys are then checked while composing.
 
-    Also resolvers: ``${better:METRIC,WHEN_LOWER,WHEN_HIGHER}``, ``${started:}`` (see `canthus.processes.started`),
-    ``${plus:A,B}``, ``${gpus:}``, the number of GPUs, at least 1, and ``${beside:RUN}`` (`canthus.zoo.results_folder`).
+    Also resolvers: ``${better:METRIC,WHEN_LOWER,WHEN_HIGHER}``, ``${started:}`` and ``${stamp:}`` (see
+    `canthus.processes`), ``${plus:A,B}``, ``${gpus:}``, the number of GPUs, at least 1, and ``${beside:RUN}``
+    (`canthus.zoo.results_folder`).
     """
     from canthus import processes, zoo
 
     resolvers: dict[str, Callable[..., Any]] = {
         "better": lambda metric, lower, higher: higher if higher_is_better(metric) else lower,
         "started": processes.started,
+        "stamp": processes.stamp,
         "plus": lambda a, b: int(a) + int(b),
         "gpus": processes.count_gpus,
         "beside": zoo.results_folder,

@@ -12,9 +12,21 @@ from typing import Any
 
 from canthus.config import ConfigError
 
-__all__ = ["count_gpus", "overrides", "pin_gpu", "rank", "requeued", "several", "started"]
+__all__ = [
+    "count_gpus",
+    "first",
+    "next_name",
+    "overrides",
+    "pin_gpu",
+    "rank",
+    "requeued",
+    "restart_clock",
+    "several",
+    "stamp",
+    "started",
+]
 
-TIME = "%Y-%m-%d_%H-%M-%S-%f"
+TIME = "%Y-%m-%d_%H-%M-%S"
 
 
 def _torchrun() -> bool:
@@ -47,6 +59,11 @@ def several() -> bool:
     return (_torchrun() and int(os.environ.get("WORLD_SIZE", "1")) > 1) or _slurm()
 
 
+def first() -> bool:
+    """Whether this process is the one, of those that train together, that writes records and holds locks for all."""
+    return rank() == 0 and ("RANK" in os.environ or int(os.environ.get("NODE_RANK", "0")) == 0)
+
+
 @cache
 def started() -> str:
     """Name for the folder of a run or sweep: the time, or what all processes of a run started together agree on.
@@ -56,11 +73,40 @@ def started() -> str:
     Raises:
         ConfigError: torchrun offers no way to agree.
     """
+    now = datetime.now(UTC).astimezone().strftime(f"{TIME}-%f")
     if _torchrun():
-        return _agreed(datetime.now(UTC).astimezone().strftime(TIME))
+        return _agreed(now)
     if _srun():
         return f"slurm-{os.environ['SLURM_JOB_ID']}-{os.environ['SLURM_STEP_ID']}"
-    return datetime.now(UTC).astimezone().strftime(TIME)
+    return now
+
+
+class _Clock:
+    """The second at which a command began, and the how-manieth name with that second is in use."""
+
+    second = ""
+    number = 1
+
+
+def stamp() -> str:
+    """Part of the name of a folder of results: the time, and a number from 2 where other folders have that time."""
+    if not _Clock.second:
+        restart_clock()
+    return _Clock.second if _Clock.number == 1 else f"{_Clock.second}-{_Clock.number}"
+
+
+def restart_clock() -> None:
+    """Let names of folders begin with the time that it is now."""
+    _Clock.second, _Clock.number = datetime.now(UTC).astimezone().strftime(TIME), 1
+    if not _torchrun():  # the other processes have agreed on it
+        started.cache_clear()
+
+
+def next_name() -> None:
+    """Change what stands for the time in names of folders: one of that name is there already."""
+    _Clock.number += 1
+    if not _torchrun():
+        started.cache_clear()
 
 
 def _agreed(proposal: str) -> str:

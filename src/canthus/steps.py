@@ -7,16 +7,15 @@ A step is this run's data, trainer, loggers, paths and seed with what stands und
 done again, for this run or another, and one that was stopped goes on from its last checkpoint.
 """
 
-import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, ValueNode
 
-from canthus import config, config_schemas, processes, resume
+from canthus import config, config_schemas, folders, processes, resume
 from canthus.config import ConfigError, nodes_of, suggest
 
 __all__ = ["prepare", "step_config"]
@@ -89,7 +88,7 @@ def prepare(cfg: DictConfig, train: Callable[[DictConfig], Any]) -> None:
             )
         if cfg.trainer.get("fast_dev_run"):
             raise ConfigError(f"step {name} is not done, and a fast development run keeps nothing: do it first")
-        with _alone(folder):
+        with folders.held(folder, wait=math.inf):  # a parallel sweep's jobs wait for the one that does the step
             if _is_done(name, step):  # meanwhile, by another process
                 continue
             log.info("step %d of %d, %s: begins in %s", number, len(names), name, folder)
@@ -133,12 +132,3 @@ def _is_done(name: str, step: DictConfig) -> bool:
             f"steps.{name}.folder=DIR, or remove that one to do the step again"
         )
     return resume.status(folder) == "finished"
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let the jobs of a parallel sweep wait for the one that does the step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process
-        yield

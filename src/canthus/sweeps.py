@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from canthus import processes
+from canthus import folders, processes
 from canthus.config import ConfigError, RunError, quoted
 from canthus.files import replacing
 
@@ -116,6 +116,21 @@ def run_job(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folders.held(folder, wait=folders.REQUEUED if processes.requeued() else 0.0))
+            if "sweep" not in cfg and folders.writes_a_folder(hydra):  # results go to a folder of their own
+                stack.enter_context(folders.claimed(lambda: str(hydra.run.dir)))
+        except folders.FolderInUse as error:
+            log.error("job %d is not run: %s", hydra.job.num, error)
+            raise JobFailed(f"job {hydra.job.num} is not run: {error}") from None
+        return _run_job(task, cfg, folder)
+
+
+def _run_job(task: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
     given = [word for word in hydra.overrides.task if not word.lstrip("+").startswith("sweep.")]
     sweep = cfg.get("sweep") or OmegaConf.create({"resume": None, "first_job": 0})  # only training has sweeps to resume
     number = int(hydra.job.num) + sweep.first_job
@@ -194,8 +209,13 @@ def overrides(cfg: DictConfig, folder: Path) -> list[str]:
     Args:
         cfg: composed, with the node ``hydra``.
         folder: of the sweep.
+
+    Raises:
+        ConfigError: the folder holds another sweep, or a study that is finished.
     """
-    added = [f"hydra.sweep.dir={quoted(str(folder))}"]
+    added = [f"hydra.sweep.dir={quoted(str(folder))}"]  # workers would name it by their own time
+    if "sweep" not in cfg:  # only trainings have sweeps to resume
+        return added
     sweeper = cfg.hydra.sweeper
     if not cfg.sweep.resume and (folder / "sweep.json").exists():
         raise ConfigError(

@@ -138,7 +138,7 @@ def _no_locks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
     if "logs" not in request.fixturenames:
         from contextlib import nullcontext
 
-        monkeypatch.setattr(steps, "_alone", lambda folder: nullcontext())
+        monkeypatch.setattr("canthus.folders.held", lambda folder, wait: nullcontext())
 
 
 def test_only_steps_that_somebody_reads_are_done() -> None:
