@@ -11,6 +11,7 @@ from canthus.data.synthetic.body import body
 from canthus.data.synthetic.draw import DIFFICULTIES, MARGIN, draw_scene
 from canthus.data.synthetic.film import Film, draw_film
 from canthus.data.synthetic.labels import landmarks, seen
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.scene import EYES_APART, Scene
 from canthus.data.synthetic.source import tight
 from canthus.data.synthetic.surface import Array
@@ -74,6 +75,7 @@ class Crowd:
     floor: float
 
 
+@one_thread
 def draw_crowd(stream: Streams, difficulty: str, resolution: int, faces: int) -> Crowd:
     """Draw who is in a picture, where.
 

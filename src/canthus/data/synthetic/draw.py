@@ -14,6 +14,7 @@ from canthus.data.synthetic.held import draw_held
 from canthus.data.synthetic.labels import landmarks
 from canthus.data.synthetic.light import Light, draw_light
 from canthus.data.synthetic.mesh import head_mesh
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.parts import ears, teeth, torso
 from canthus.data.synthetic.person import draw_person, linear
 from canthus.data.synthetic.scene import EYES_APART, Scene
@@ -69,6 +70,7 @@ DIFFICULTIES = {
 }
 
 
+@one_thread
 def draw_scene(
     stream: Callable[[str], np.random.Generator], difficulty: Difficulty, resolution: int, without: Collection[str] = ()
 ) -> Scene:

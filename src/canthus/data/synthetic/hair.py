@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.parts import CLOTH, HAIRY, Part, ellipsoid, sheet
 from canthus.data.synthetic.person import Person
 from canthus.data.synthetic.surface import RADIUS, Array, controls, followers, skull
@@ -31,6 +32,7 @@ TOP, LOWEST = -169.0, -8.0
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def _meridians() -> tuple[Array, tuple[Array, Array]]:
     """Places of the columns, and skin on a lattice of them: at rest and how it follows control points."""
     s = np.linspace(-np.pi, np.pi, COLUMNS, endpoint=False) * RADIUS
@@ -40,6 +42,7 @@ def _meridians() -> tuple[Array, tuple[Array, Array]]:
     return s, (skull(places) + follow @ (c.points - skull(c.places)), follow)
 
 
+@one_thread
 def covering(points: Array, border: Array, thickness: Array, colour: Array, material: int) -> Part:
     """A shell over a head.
 

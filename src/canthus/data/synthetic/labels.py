@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.synthetic.mesh import EYEBALL, head_mesh
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.scene import Scene
 from canthus.data.synthetic.surface import Array
 
@@ -77,6 +78,7 @@ def jaw_corners(scene: Scene, *, contour: bool = True) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def _outward() -> Array:
     """(33, 2) directions across the jaw line of the head at rest, seen from the front."""
     line = head_mesh().rest[head_mesh().jaw[:, 0], :2]
@@ -89,6 +91,7 @@ def _outward() -> Array:
     return np.asarray(away / np.linalg.norm(away, axis=1, keepdims=True))
 
 
+@one_thread
 def landmarks(scene: Scene, scheme: str, *, contour: bool = True) -> Array:
     """(K, 3) positions of a scheme's points in the scene."""
     named, corners = head_mesh().named, scene.corners

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from canthus.data.synthetic.mesh import head_mesh
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.raster import Triangles, rasterise
 from canthus.data.synthetic.shade import Surface, step
 from canthus.data.synthetic.surface import Array
@@ -121,6 +122,7 @@ def _eighth(x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def _seen() -> tuple[Array, Array]:
     """Directions (D, 3) and how well each corner of the head at rest sees them, (V, D): shadows for all heads."""
     mesh = head_mesh()
@@ -146,6 +148,7 @@ def _seen() -> tuple[Array, Array]:
     return directions, np.stack(seen, 1)
 
 
+@one_thread
 def reached(light: Array) -> tuple[Array, Array]:
     """How much of the directional light, and of light from all around, reaches each corner of a head: (V,) and (V,).
 
@@ -158,6 +161,7 @@ def reached(light: Array) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def _open() -> Array:
     directions, seen = _seen()
     mesh = head_mesh()

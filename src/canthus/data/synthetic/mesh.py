@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.surface import RADIUS, Array, controls, followers, skull
 
 __all__ = ["HeadMesh", "curve", "head_mesh", "inside"]
@@ -67,6 +68,7 @@ class HeadMesh:
     named: dict[str, int]
     jaw: NDArray[np.int64]
 
+    @one_thread
     def shaped(self, points: Array) -> Array:
         """(C, 3) control points to (V, 3) corners."""
         return np.asarray(self.rest + self.follow @ (points - controls().points).astype(np.float32))
@@ -167,6 +169,7 @@ def _fill(places: _Places, holes: list[Array]) -> None:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def head_mesh() -> HeadMesh:
     """Build the mesh, once per process."""
     places = _Places()

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from canthus.data.synthetic.background import hair_colour, skin_colour
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.surface import Array, carried, controls
 from canthus.geometry.generic_face import generic_face
 
@@ -58,6 +59,7 @@ def linear(colour: Array) -> Array:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def shape_modes() -> Array:
     """(8, C, 3) modes of the generic face, carried over to all control points."""
     c = controls()

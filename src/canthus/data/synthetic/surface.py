@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.geometry.generic_face import generic_face
 
 __all__ = [
@@ -146,6 +147,7 @@ def fit() -> Fit:
     return Fit(points, float(np.deg2rad(content["pitch"])))
 
 
+@one_thread
 def carried(places: Array, names: Sequence[str], moves: Array) -> Array:
     """Carry (M, 68, 3) moves of the landmarks over to all control points, (M, C, 3); the back and the neck stay."""
     still = np.array([name.startswith(("fixed", "neck")) for name in names])
@@ -172,6 +174,7 @@ def closed(points: Array, gap: float = 0.0) -> Array:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def controls() -> Controls:
     """Control points of the mean head."""
     from canthus.schemes import load_scheme
@@ -212,10 +215,12 @@ def controls() -> Controls:
 
 
 @lru_cache(maxsize=1)
+@one_thread
 def _field() -> Interpolation:
     return Interpolation(controls().places)
 
 
+@one_thread
 def followers(places: Array) -> Array:
     """(N, C) how skin at places follows the distance of control points from the plain skull."""
     return _field().matrix(places)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from canthus.data.synthetic.light import corner_normals, reached
 from canthus.data.synthetic.mesh import head_mesh
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.parts import GLASS
 from canthus.data.synthetic.raster import Triangles
 from canthus.data.synthetic.scene import Scene
@@ -101,6 +102,7 @@ class Table:
 _Block = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
 
+@one_thread
 def _blocks(scene: Scene) -> list[_Block]:
     """Points (V, 3), attributes (10, V), triangles (T, 3) and materials (T,) of the head and of every part."""
     mesh = head_mesh()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from canthus.data.synthetic.one_thread import one_thread
 from canthus.data.synthetic.parts import CLOTH, GLASS, SHINY, Part, sheet, tube
 from canthus.data.synthetic.person import linear
 from canthus.data.synthetic.surface import AXIS, Array, controls, followers, skull
@@ -11,6 +12,7 @@ __all__ = ["draw_worn"]
 FRAMES = ((25, 22, 22), (70, 45, 30), (150, 125, 80), (120, 120, 125), (140, 30, 40))
 
 
+@one_thread
 def draw_worn(random: np.random.Generator, points: Array, probability: float) -> tuple[str | None, list[Part]]:
     """What a person wears on the face: kind of glasses and parts, in the head's frame.
 
