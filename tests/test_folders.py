@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from canthus import config, folders, processes
+from canthus import config, locks, processes
 from canthus.command_line import preflight
 from canthus.folders import LOCK, FolderInUse, claimed, claimed_by_command, held
 
@@ -73,7 +73,7 @@ def test_a_forked_worker_that_ends_takes_no_lock_away(tmp_path: Path) -> None:
             try:
                 raise SystemExit  # leaves the block as any exception would
             finally:
-                os._exit(0 if not folders._held else 1)
+                os._exit(0 if not locks.held_here else 1)
         assert os.waitpid(child, 0)[1] == 0
         with pytest.raises(FolderInUse), held(tmp_path):
             pass
@@ -153,7 +153,7 @@ def test_a_file_system_without_locks_does_not_stop_anybody(code: int, tmp_path: 
     with held(tmp_path):
         pass
     assert "no locks here" in caplog.text
-    assert not folders._held
+    assert not locks.held_here
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,19 @@
 """Folders that commands write: a new one where nobody chose the name, and one process at a time in each.
 
-A lock is one of the kernel (``flock``) on ``FOLDER/.lock``, so it ends with its process, however that dies, and a lock
-file that a killed process left behind locks nothing. Over NFS the server gives the lock of a crashed machine back when
-its lease ends. Kept free of torch.
+A folder is locked by `canthus.locks` on ``FOLDER/.lock``. Kept free of torch.
 """
 
-import json
-import os
-import socket
-import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from canthus import processes
+from canthus import locks, processes
 from canthus.config import ConfigError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["LOCK", "FolderInUse", "claimed", "claimed_by_command", "held", "writes_a_folder"]
 
@@ -36,9 +23,6 @@ LOCK = ".lock"
 REQUEUED = 300.0
 """Seconds that a requeued job waits for the lock of the process before it, whose machine may have crashed."""
 POLL = 0.2
-
-_held: set[int] = set()
-"""Descriptors of the locks that this process holds."""
 
 
 class FolderInUse(ConfigError):
@@ -60,7 +44,7 @@ def held(folder: Path, *, wait: float = 0.0, instead: str = "name another folder
         FolderInUse: another process still holds it.
         OSError: the folder cannot be written.
     """
-    if not processes.first() or fcntl is None:
+    if not processes.first() or not locks.AVAILABLE:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,98 +53,28 @@ def held(folder: Path, *, wait: float = 0.0, instead: str = "name another folder
     try:
         yield
     finally:
-        if descriptor in _held:  # else a forked process leaves by the same way
-            _release(path, descriptor)
+        if descriptor is not None:
+            locks.release(path, descriptor)
 
 
 def _acquire(path: Path, wait: float, instead: str) -> int | None:
-    """Lock a file and say in it who holds it. None where the file system has no locks."""
+    """Lock a file. None where the file system has no locks."""
     end, told = time.monotonic() + wait, False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
-            if _lock(path, descriptor):
-                _held.add(descriptor)
-                _sign(descriptor)
-                return descriptor
-            holder = _described(_holder(descriptor), path)
-        except OSError as error:
+            descriptor = locks.take(path)
+        except locks.NoLocks as error:
             log.warning("%s: no locks here (%s), so let no other process write into this folder", path, error.strerror)
             return None
-        finally:
-            if descriptor not in _held:
-                os.close(descriptor)
+        if descriptor is not None:
+            return descriptor
+        by = locks.described(path)
         if time.monotonic() >= end:
-            raise FolderInUse(f"{path.parent} is in use by {holder}: {instead}")
+            raise FolderInUse(f"{path.parent} is in use by {by}: {instead}")
         if not told:
-            log.warning("%s is in use by %s: waiting for its end", path.parent, holder)
+            log.warning("%s is in use by %s: waiting for its end", path.parent, by)
             told = True
         time.sleep(POLL)
-
-
-def _lock(path: Path, descriptor: int) -> bool:
-    """Whether this process has the lock now, on the file that others will find."""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise ConfigError(f"{path} is no plain file: remove it")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return _is_at(path, descriptor)  # else the one before has just removed it
-
-
-def _sign(descriptor: int) -> None:
-    record = {
-        "process": os.getpid(),
-        "host": socket.gethostname(),
-        "command": Path(sys.argv[0]).name,
-        "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
-    }
-    with suppress(OSError):  # a full disk is told by what comes next
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(record).encode(), 0)
-
-
-def _release(path: Path, descriptor: int) -> None:
-    _held.discard(descriptor)
-    with suppress(OSError):
-        if _is_at(path, descriptor):
-            path.unlink()
-    os.close(descriptor)
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _holder(descriptor: int) -> dict[str, str]:
-    try:
-        return {key: str(value) for key, value in json.loads(os.pread(descriptor, 4096, 0)).items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
-def _described(holder: dict[str, str], path: Path) -> str:
-    if not holder.keys() >= {"process", "host", "command", "since"}:
-        return "another process"
-    here = holder["host"] == socket.gethostname()
-    where = "on this machine" if here else f"on {holder['host']}"
-    text = f"{holder['command']}, process {holder['process']} {where} since {holder['since']}"
-    return text if here else f"{text} (if that machine has crashed, remove {path})"
-
-
-def _forget() -> None:
-    """A forked process, such as a data loader's worker, must not keep the lock when this one is killed."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
