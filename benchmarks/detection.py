@@ -266,7 +266,7 @@ def main():
     options = parser.parse_args()
     folder = options.data / "300w" / "afw"
     paths = sorted(path for path in folder.iterdir() if path.suffix in IMAGE_SUFFIXES)
-    photographs = [read_image(path) for path in random.Random(0).sample(paths, min(len(paths), 48))]
+    photographs = [read_image(path, exif="ignore") for path in random.Random(0).sample(paths, min(len(paths), 48))]
     peer_module = load_peer(options.peer)
     network = load_weights(options.peer / "facenet_pytorch" / "data")
     results = []

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from canthus import runtime, zoo
 from canthus.data import DataError
-from canthus.data.images import read_image
+from canthus.data.images import of_pillow, read_image
 from canthus.detection import FaceFinder
 from canthus.inference import LocatedFace, Predictor, chosen_device
 from canthus.photographs import whole_box
@@ -44,8 +44,8 @@ class Locator:
         """Locate the landmarks of every face.
 
         Args:
-            image: path of a photograph, turned as its EXIF data say; a PIL picture; or (H, W, 3) or (H, W) uint8 in RGB
-                or grey.
+            image: path of an image or a Pillow image, both turned as their EXIF data ask; or (H, W, 3) or (H, W) uint8
+                in RGB or grey.
             boxes: (N, 4) or (4,) ``xyxy`` face boxes in pixels, from brows to chin, instead of the detector's.
 
         Returns:
@@ -116,9 +116,9 @@ def load_predictor(
 def _pixels(image: "str | PathLike[str] | Image | NDArray[np.uint8]") -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB."""
     if isinstance(image, (str, PathLike)):
-        return read_image(Path(image), upright=True)
-    if hasattr(image, "convert"):  # PIL
-        image = np.asarray(image.convert("RGB"))
+        return read_image(Path(image), exif="apply")
+    if not isinstance(image, np.ndarray) and hasattr(image, "convert"):  # Pillow
+        return of_pillow(image)
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, 2)

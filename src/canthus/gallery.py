@@ -46,14 +46,17 @@ class Photographs:
         self._readers: dict[str, Reader | None] = {}
         self._labels: dict[tuple[str, str], dict[str, list[Face]]] = {}
 
-    def pixels(self, row: Prediction, config: Mapping[str, Any]) -> NDArray[np.uint8]:
+    def pixels(self, row: Prediction, config: Mapping[str, Any], split: str) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB.
 
         Raises:
             DataError: the photograph is not at hand.
         """
         reader = self._reader(config)
-        return read_image(Path(row.image)) if reader is None else reader.pixels(Path(row.image))
+        if reader is None:
+            return read_image(Path(row.image), exif="ignore")
+        self.label(row, config, split)  # what labels state about an image may decide which way up it is
+        return reader.pixels(Path(row.image))
 
     def label(self, row: Prediction, config: Mapping[str, Any], split: str) -> Face | None:
         """The labelled face of a row; None where the data set is not at hand."""
@@ -109,7 +112,7 @@ def draw_face_stages(
     errors = [float(value) if np.isfinite(value) else None for value in np.asarray(row.nme_per_stage)]
     name, notes = Path(row.image).name, []
     try:
-        pixels = photographs.pixels(row, config)
+        pixels = photographs.pixels(row, config, split)
     except (DataError, KeyError, OSError, ValueError) as error:
         return DrawnFace(name, notes=[f"the photograph is not at hand ({error})"])
     face = photographs.label(row, config, split)

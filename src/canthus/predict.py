@@ -92,7 +92,7 @@ def _photographs(cfg: DictConfig) -> None:
     skipped: dict[str, str] = {}
     for path in track(sources, description="photographs", transient=True):
         try:
-            pixels = read_image(path, upright=True)
+            pixels = read_image(path, exif="apply")
         except DataError as error:
             skipped[str(path)] = str(error)
             continue

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from canthus.data import images
 from canthus.data.face import DataError
-from canthus.data.images import read_image
 
 # smooth, so that JPEG keeps it, and different along every axis and channel
 ROWS, COLUMNS = np.mgrid[0:48, 0:64]
@@ -13,6 +13,10 @@ PICTURE = np.stack([ROWS * 5, COLUMNS * 3, ROWS + COLUMNS], axis=-1).astype(np.u
 def write(path, rgb):
     assert cv2.imwrite(str(path), rgb[..., [2, 1, 0, *range(3, rgb.shape[2])]] if rgb.ndim == 3 else rgb)
     return path
+
+
+def read_image(path, exif="ignore"):
+    return images.read_image(path, exif=exif)
 
 
 def with_orientation(jpeg, orientation):
@@ -57,12 +61,12 @@ def test_alpha_is_dropped_not_blended(tmp_path):
     np.testing.assert_array_equal(read_image(write(tmp_path / "alpha.png", np.dstack([PICTURE, alpha]))), PICTURE)
 
 
-def test_exif_orientation_is_ignored_unless_upright_is_asked(tmp_path, jpeg):
+def test_exif_orientation_is_followed_where_it_is_asked(tmp_path, jpeg):
     turned = tmp_path / "turned.jpg"
     turned.write_bytes(with_orientation(jpeg.read_bytes(), 6))  # 6: turn clockwise to view
     np.testing.assert_array_equal(read_image(turned), read_image(jpeg))
-    np.testing.assert_array_equal(read_image(turned, upright=True), np.rot90(read_image(jpeg), -1))
-    np.testing.assert_array_equal(read_image(jpeg, upright=True), read_image(jpeg))
+    np.testing.assert_array_equal(read_image(turned, exif="apply"), np.rot90(read_image(jpeg), -1))
+    np.testing.assert_array_equal(read_image(jpeg, exif="apply"), read_image(jpeg))
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.99])

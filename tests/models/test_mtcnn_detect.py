@@ -166,7 +166,7 @@ def test_impossible_settings(options: dict) -> None:
 
 
 def photograph_of_many() -> torch.Tensor:
-    return torch.from_numpy(read_image(published_folder() / "multiface.jpg"))
+    return torch.from_numpy(read_image(published_folder() / "multiface.jpg", exif="ignore"))
 
 
 def test_published_boxes_to_a_twentieth_of_a_pixel() -> None:

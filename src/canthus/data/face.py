@@ -8,10 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from canthus.data.images import Exif
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 """Visibility codes of a landmark: no coordinate; labelled but covered; labelled and seen."""
@@ -100,10 +103,13 @@ class Reader(ABC):
         scheme: name of the landmark scheme that the labels follow.
         processes: whether pictures are made by work that keeps Python's lock, so that the store needs processes for
             them; decoding does not, and has threads.
+        exif: the frame of the labels, see `canthus.data.images.orientation_to_follow`. Published data sets were
+            labelled on the pixels as stored.
     """
 
     scheme: str
     processes: ClassVar[bool] = False
+    exif: "Exif | None" = "ignore"
 
     @abstractmethod
     def faces(self, parts: Sequence[str]) -> list[Face]:
@@ -128,14 +134,33 @@ class Reader(ABC):
         ]
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
-        """Decode one photograph to (H, W, 3) uint8 RGB.
+        """Decode one photograph to (H, W, 3) uint8 RGB, in the frame of the labels.
 
         Raises:
-            DataError: the file is missing or cannot be decoded.
+            DataError: the file is missing or cannot be decoded, or its size is not what the labels state.
         """
-        from canthus.data.images import read_image
+        from canthus.data.images import read_image  # images.py imports DataError from here
 
-        return read_image(image)
+        return read_image(image, exif=self.exif, stated=self.stated_size(image))
+
+    def stated_size(self, image: Path) -> tuple[int, int] | None:
+        """Width and height of an image according to its labels, where they say it."""
+        return None
+
+    def doubtful_orientation(self, image: Path) -> int:
+        """EXIF orientation of an image of which nobody knows whether the labels were made on it upright.
+
+        1 where there is no doubt: the file has none, somebody decided (`exif`), or the stated size tells.
+        """
+        from canthus.data.images import decides, read_header
+
+        if self.exif is not None:
+            return 1
+        try:
+            header = read_header(image)
+        except DataError:  # named where it is decoded
+            return 1
+        return 1 if decides(header, self.stated_size(image)) else header.orientation
 
     def fingerprint(self, face: "Face | Photograph") -> str:
         """What identifies the pixels of a photograph, given itself or one of its faces: changes when they change."""
@@ -143,4 +168,5 @@ class Reader(ABC):
             status = face.image.stat()
         except OSError:  # named and counted when the store tries to decode it
             return f"{face.image}:missing"
-        return f"{face.image.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+        frame = "" if self.exif == "ignore" else f":{self.exif}:{self.stated_size(face.image)}"
+        return f"{face.image.resolve()}:{status.st_size}:{status.st_mtime_ns}{frame}"

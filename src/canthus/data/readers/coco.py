@@ -1,14 +1,15 @@
 """People's own labels in COCO's keypoint form: one json per part with ``images`` and ``annotations``.
 
-Of an image, ``id`` and ``file_name`` count; of an annotation, ``image_id``, ``keypoints`` (x, y, v for each point; v is
-0 not labelled, 1 covered, 2 seen, the codes of this package) and for ``box=detector`` ``bbox`` (x, y, width, height).
+Of an image, ``id`` and ``file_name`` count, and ``width`` and ``height``, where they are given, must be those of the
+file; of an annotation, ``image_id``, ``keypoints`` (x, y, v for each point; v is 0 not labelled, 1 covered, 2 seen, the
+codes of this package) and for ``box=detector`` ``bbox`` (x, y, width, height).
 ``identity`` and ``attributes`` (a list of names, or a mapping whose ``true`` entries hold) are read where they are
 given. Annotations without a labelled point are no faces; they are counted in the log.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError, Face, Reader
+from canthus.data.images import Exif
 from canthus.data.readers.coco_annotations import Annotation, is_key, short
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs
@@ -36,6 +38,9 @@ class CocoKeypoints(Reader):
         allow_partial: leave out faces whose photograph is missing.
         box: ``"gt"``, the tight box of the labelled points, or ``"detector"``, the annotations' ``bbox``.
         first_pixel: what the file calls the first pixel, 0 or 1.
+        exif: ``"apply"``: the labels were made on images turned as their EXIF orientation asks, as browsers, labelling
+            tools and OpenCV show them; ``"ignore"``: on the pixels as stored; ``None``: as the images' ``width`` and
+            ``height`` tell, else as ``"apply"``, with a warning when images have an orientation.
     """
 
     def __init__(
@@ -47,8 +52,11 @@ class CocoKeypoints(Reader):
         allow_partial: bool = False,
         box: Literal["gt", "detector"] = "gt",
         first_pixel: int = 0,
+        exif: Exif | None = None,
     ) -> None:
-        check_options(box, first_pixel)
+        check_options(box, first_pixel, exif)
+        self.exif = exif
+        self._sizes: dict[Path, tuple[int, int]] = {}
         self.root, self.images, self.scheme = Path(root), images, load_scheme(label_scheme).name
         self.allow_partial, self.box, self.first_pixel = allow_partial, box, first_pixel
 
@@ -61,6 +69,10 @@ class CocoKeypoints(Reader):
         """
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]
+
+    def stated_size(self, image: Path) -> tuple[int, int] | None:
+        """Width and height of an image according to the part that named it."""
+        return self._sizes.get(image)
 
     def _part(self, part: str) -> list[Face]:
         name = f"{part.removesuffix('.json')}.json"
@@ -82,6 +94,10 @@ class CocoKeypoints(Reader):
             log.warning("%s: %d of %d annotations have no labelled point", path, len(entries) - len(kept), len(entries))
         listed = [entries[i].image(names) for i in kept]
         found = Photographs(folder).locate(listed, lambda j: entries[kept[j]].place, self.allow_partial)
+        sizes = _sizes(content["images"], names)
+        self._sizes |= {
+            image: sizes[name] for image, name in zip(found, listed, strict=True) if image is not None and name in sizes
+        }
         return [
             self._face(entries[i], image, *labels[i], name, part)
             for i, image, name in zip(kept, found, listed, strict=True)
@@ -142,3 +158,14 @@ def _file_names(path: Path, images: list[Any], folder: Path) -> dict[int | str, 
             raise DataError(f"{place}: id {short(image['id'])} occurs twice; give every image an id of its own")
         names[image["id"]] = relative_name(place, folder, image["file_name"])
     return names
+
+
+def _sizes(images: list[Any], names: Mapping[int | str, str]) -> dict[str, tuple[int, int]]:
+    """Width and height of the images by name, where the file states both."""
+    stated = {names[image["id"]]: (image.get("width"), image.get("height")) for image in images}
+    return {name: (int(w), int(h)) for name, (w, h) in stated.items() if _is_length(w) and _is_length(h)}
+
+
+def _is_length(value: Any) -> bool:
+    """Whether a value is a number of pixels; exports without sizes write 0, null or nothing."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < 1e9 and value == value // 1

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from canthus.data.face import DataError, Face, Reader
+from canthus.data.images import Exif
 from canthus.data.readers.csv_columns import BOX, Columns
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, unknown_part, warn_if_cut
@@ -44,6 +45,9 @@ class CsvLabels(Reader):
         allow_partial: leave out faces whose photograph is missing.
         box: ``"gt"``, the tight box of the labelled points, or ``"detector"``, the box columns.
         first_pixel: what the file calls the first pixel, 0 or 1.
+        exif: ``"apply"``: the labels were made on images turned as their EXIF orientation asks, as browsers, labelling
+            tools and OpenCV show them; ``"ignore"``: on the pixels as stored; ``None``: as ``"apply"``, with a warning
+            when images have an orientation.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class CsvLabels(Reader):
         allow_partial: bool = False,
         box: Literal["gt", "detector"] = "gt",
         first_pixel: int = 0,
+        exif: Exif | None = None,
     ) -> None:
-        check_options(box, first_pixel)
+        check_options(box, first_pixel, exif)
+        self.exif = exif
         self.root, self.labels, self.scheme = Path(root), labels, load_scheme(label_scheme).name
         self.allow_partial, self.box, self.first_pixel = allow_partial, box, first_pixel
 

@@ -11,7 +11,7 @@ from canthus.data.readers.boxes import check_choice, tight_box
 BOXES = {"gt": "tight box of the labelled points", "detector": "the file's own boxes"}
 
 
-def check_options(box: str, first_pixel: int) -> None:
+def check_options(box: str, first_pixel: int, exif: str | None) -> None:
     """Check the options that both formats have.
 
     Raises:
@@ -19,6 +19,8 @@ def check_options(box: str, first_pixel: int) -> None:
     """
     check_choice("box", box, BOXES)
     check_choice("first_pixel", str(first_pixel), {"0": "as Python counts", "1": "as MATLAB counts"})
+    if exif is not None:
+        check_choice("exif", exif, {"apply": "labelled on upright images", "ignore": "labelled on images as stored"})
 
 
 def relative_name(place: str, root: Path, name: str) -> str:
