@@ -17,6 +17,7 @@ from omegaconf import DictConfig, Node
 
 from canthus import folders, processes, sweeps
 from canthus.config import ConfigError, RunError, accepted_arguments, conf_path, register_schemas, suggest
+from canthus.escaping import plain_logs, visible
 
 __all__ = ["argument", "fail", "launch"]
 
@@ -38,7 +39,7 @@ def argument(key: str) -> str | None:
 
 def fail(error: Exception) -> NoReturn:
     """End the command with a message and status 2."""
-    print(f"canthus: {error}", file=sys.stderr)
+    print(*map(visible, f"canthus: {error}".split("\n")), sep="\n", file=sys.stderr)
     sys.exit(2)
 
 
@@ -76,6 +77,7 @@ def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
+        plain_logs()
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return sweeps.run_job(task, cfg)
         try:

@@ -28,6 +28,7 @@ from canthus.config import ConfigError
 from canthus.data import DataError
 from canthus.data.images import IMAGE_SUFFIXES
 from canthus.data.readers import read_pts
+from canthus.escaping import csv_value
 
 __all__ = ["PhotographNames", "PredictedFace", "Predictions", "read_predicted"]
 
@@ -131,11 +132,11 @@ def _csv(path: Path) -> Iterator[Found]:
             if None in row or None in row.values():
                 raise DataError(f"{place}: another number of cells than the header; restore the row")
             if all(row[name].strip().lower() in ("", "nan") for name in points):
-                yield place, row["image"], None  # a face that was not found
+                yield place, csv_value(row["image"]), None  # a face that was not found
                 continue
             box = _numbers(place, [row[name] for name in BOX]) if boxed else None
             flat = _numbers(place, [row[name] for name in points])
-            yield place, row["image"], PredictedFace(flat.reshape(-1, 2), box)
+            yield place, csv_value(row["image"]), PredictedFace(flat.reshape(-1, 2), box)
 
 
 def _json(path: Path) -> dict[str, Any]:

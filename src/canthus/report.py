@@ -24,10 +24,10 @@ def report(cfg: DictConfig) -> None:
     Raises:
         ConfigError: a setting that cannot work, or nothing to report on.
     """
-    from rich.console import Console
     from rich.progress import track
 
     from canthus import runtime
+    from canthus.escaping import console
     from canthus.measuring import measure_models
     from canthus.reporting.page.files import write_csv, write_markdown
     from canthus.reporting.page.page import Context, page_sections, write_page
@@ -59,14 +59,14 @@ def report(cfg: DictConfig) -> None:
     write_page(output, cfg.title, sections, context)
     write_markdown(output.with_suffix(".md"), cfg.title, sections, context)
     write_csv(output.with_suffix(".csv"), groups, measured.costs)
-    console = Console(soft_wrap=True, highlight=False)
+    screen = console(soft_wrap=True)
     for section in sections:
         group = section.group
-        console.print(f"{group.name}  {section.title}: {len(group.rows)} models, {group.faces} faces", markup=False)
+        screen.print(f"{group.name}  {section.title}: {len(group.rows)} models, {group.faces} faces")
     if context.missing:
-        console.print(f"missing or left out: {len(context.missing)}; the page says what", markup=False)
+        screen.print(f"missing or left out: {len(context.missing)}; the page says what")
     size = output.stat().st_size / 1e6
-    console.print(f"{output} ({size:.1f} MB); tables in .md and .csv beside it", markup=False)
+    screen.print(f"{output} ({size:.1f} MB); tables in .md and .csv beside it")
 
 
 def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:

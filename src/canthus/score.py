@@ -73,7 +73,8 @@ def score(cfg: DictConfig) -> float:
         metrics = write_results(output, result, data, cfg.name or source.stem, overlays=cfg.overlays, missing=missing)
         comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
         print_results(metrics, output, comparison)
-        return float(metrics["subsets"]["full"]["nme"] or "nan")
+        nme = metrics["subsets"]["full"]["nme"]
+        return float("nan") if nme is None else nme
 
 
 def _scheme(name: str | None, predictions: Predictions, wanted: Scheme) -> Scheme:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from canthus import zoo
 from canthus.config import ConfigError
+from canthus.escaping import markdown, markdown_block, markdown_code
 from canthus.exporting.training import described
 from canthus.models.base import LandmarkModel
 
@@ -60,20 +61,20 @@ def card(
     about = (type(model).__doc__ or model.name).strip().splitlines()[0]
     folder = type(model).__module__.split(".")[-2]
     data = trained.data
-    parts = ", ".join(map(str, data.get("train_parts") or [])) or "all"
+    parts = ", ".join(map(markdown, data.get("train_parts") or [])) or "all"
     facts = [
-        f"# zoo/{path.stem}",
+        f"# zoo/{markdown(path.stem)}",
         f"{about} Paper and differences: [models/{folder}](../models/{folder}/README.md).",
         f"| | |\n|---|---|\n| points | scheme `{model.scheme.name}`, {model.num_stages} stages |\n"
         f"| parameters | {parameters:,} |\n| file | {path.stat().st_size / 1e6:.2f} MB, {storage} |\n"
         f"| sha256 | `{zoo.sha256(path)}` |",
-        f"## Data\n\n`{data.name}`: {parts}; {_held_out(trained)}.\n\n{terms}",
+        f"## Data\n\n{markdown_code(data.name)}: {parts}; {_held_out(trained)}.\n\n{terms}",
         f"## Figures\n\n{_protocol(path, trained)}\n\n{_table(after)}\n\n{_stored(before, after)}",
         f"## Training\n\n{described(header['provenance'])}",
         "## Use\n\nFor experiments, comparisons, demonstrations and teaching, on faces like those above; the table "
         "says how good it is there, nothing says how good it is elsewhere. Not for identifying people or for "
         "decisions about them. It wants tight boxes, from brows to chin, as `zoo/mtcnn` gives them.",
-        f"## Config\n\n```yaml\n{str(header['config']).rstrip()}\n```",
+        f"## Config\n\n{markdown_block(header['config'], 'yaml')}",
     ]
     return "\n\n".join(facts) + "\n"
 
@@ -86,9 +87,10 @@ def _held_out(trained: DictConfig) -> str:
 def _protocol(path: Path, trained: DictConfig) -> str:
     box = trained.data.get("box", "gt")
     return (
-        f"NME in percent of `{trained.normaliser}` on the held-out faces, on which the best epoch was also chosen; "
-        f"AUC and failure rate at {float(trained.threshold):g} %; boxes: `data.box={box}`. Repeat with "
-        f"`canthus-eval run=zoo/{path.stem} data.root=DIR`."
+        f"NME in percent of {markdown_code(trained.normaliser)} on the held-out faces, on which the best epoch was "
+        f"also chosen; AUC and failure rate at {float(trained.threshold):g} %; boxes: "
+        f"{markdown_code(f'data.box={box}')}. Repeat with "
+        f"{markdown_code(f'canthus-eval run=zoo/{path.stem} data.root=DIR')}."
     )
 
 
@@ -97,7 +99,7 @@ def _table(figures: "Figures") -> str:
     for name, subset in figures.subsets.items():
         stages = " / ".join(f"{value:.2f}" for value in subset["nme_per_stage"])
         rows.append(
-            f"| {name} | {subset['faces']} | {stages} | {subset['nme']:.2f} | {subset['auc']:.2f} | "
+            f"| {markdown(name)} | {subset['faces']} | {stages} | {subset['nme']:.2f} | {subset['auc']:.2f} | "
             f"{subset['failure_rate']:.2f} |"
         )
     if pose := figures.subsets["full"].get("pose"):

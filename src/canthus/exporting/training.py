@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from canthus.escaping import markdown, markdown_block
 from canthus.reporting.page.records import trained_epochs, trained_seconds
 
 __all__ = ["described", "training_record"]
@@ -46,9 +47,10 @@ def described(record: Mapping[str, Any]) -> str:
     where = ", ".join(machine.get("gpus") or []) or machine.get("processor") or machine["system"]
     minutes = (record["seconds"] or 0) / 60
     return (
-        f"```\n{' '.join(record['command'])}\n```\n\nSeed {record['seed']}, {minutes:.0f} minutes on {where}, "
+        f"{markdown_block(' '.join(record['command']))}\n\n"
+        f"Seed {record['seed']}, {minutes:.0f} minutes on {markdown(where)}, "
         f"{machine.get('threads', 1)} thread(s); torch {record['packages']['torch']}, "
-        f"commit {str(record.get('commit'))[:12]}; chosen by {record.get('selected_on', 'nothing')}."
+        f"commit {str(record.get('commit'))[:12]}; chosen by {markdown(record.get('selected_on', 'nothing'))}."
     )
 
 

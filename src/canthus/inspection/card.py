@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from canthus.data.face import DataError
+from canthus.escaping import csv_value, figure_text, markdown
 from canthus.files import replacing
 from canthus.inspection.measures import MEASURES
 from canthus.picture_files import save_figure
@@ -66,7 +67,7 @@ class Measured:
             raise DataError(
                 f"{folder}: no report.json and measures.csv of canthus-data on labels of 68 points: {error}"
             ) from error
-        counts = Counter(word for row in rows for word in row["attributes"].split())
+        counts = Counter(word for row in rows for word in csv_value(row["attributes"]).split())
         return cls(name, len(rows), split, measures, {word: n / len(rows) for word, n in sorted(counts.items())})
 
 
@@ -92,12 +93,12 @@ def write_card(folder: Path, sets: Sequence[Measured]) -> list[Path]:
 
 def _text(named: Mapping[str, Measured]) -> str:
     first, *others = named
-    parts = [f"# Card of {first}", ""]
+    parts = [f"# Card of {markdown(first)}", ""]
     sets = [[name, str(one.faces), one.split] for name, one in named.items()]
     parts += [markdown_table(sets, ["set", "faces", "split"]).rstrip()]
     parts += ["", "Median and, in brackets, from 5 to 95 % of the faces."]
     if others:
-        parts += [f"KS: largest distance between the cumulative distributions, 0 to 1, to {first}."]
+        parts += [f"KS: largest distance between the cumulative distributions, 0 to 1, to {markdown(first)}."]
     rows = []
     for key, unit in MEASURES.items():
         mine = named[first].measures[key]
@@ -143,7 +144,7 @@ def _draw(path: Path, named: Mapping[str, Measured]) -> None:
         edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
         for (name, some), colour in zip(values.items(), COLOURS * len(values), strict=False):
             share = np.histogram(np.clip(some, edges[0], edges[-1]), edges)[0] / len(some)
-            place.stairs(100 * share, edges, color=colour, label=name, linewidth=1.6, fill=False)
+            place.stairs(100 * share, edges, color=colour, label=figure_text(name), linewidth=1.6, fill=False)
         place.set(xlabel=f"{key.replace('_', ' ')} ({unit})", ylabel="% of the faces", ylim=(0, None))
         place.grid(color="0.9", linewidth=0.8)
         place.set_axisbelow(True)
@@ -165,6 +166,6 @@ def _draw_attributes(place: Axes, named: Mapping[str, Measured]) -> None:
         middle = np.arange(len(words)) + height * ((len(named) - 1) / 2 - row)
         shares = [100 * one.attributes.get(word, 0) for word in words] if one.attributes else [0.0] * len(words)
         place.barh(middle, shares, height, color=colour)
-    place.set_yticks(range(len(words)), [word.replace("_", " ") for word in words])
+    place.set_yticks(range(len(words)), [figure_text(word.replace("_", " ")) for word in words])
     place.set(xlabel="% of the faces")
     place.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,5 @@
 """What is measured of every face, so that data sets can be compared: pose, shape of the box, eyes and mouth."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from canthus.data.face import DataError, Face
 from canthus.data.labels import reduced_face
-from canthus.files import replacing
+from canthus.escaping import writing_csv
 from canthus.geometry.generic_face import SCHEME
 from canthus.inspection.collection import Collection
 from canthus.inspection.poses import solved_poses
@@ -81,12 +80,11 @@ def write_measures(path: Path, data: Collection) -> bool:
         return False
     if all(np.isnan(values).all() for values in measures.values()):
         return False
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["face", "file", "split", "part", *measures, "attributes"])
+    with writing_csv(path) as write:
+        write(["face", "file", "split", "part", *measures, "attributes"])
         for number, (face, split, *values) in enumerate(zip(data.faces, data.splits, *measures.values(), strict=True)):
             cells = ["" if np.isnan(value) else f"{value:.5g}" for value in values]
-            writer.writerow([number, face.image, split, face.part, *cells, " ".join(sorted(face.attributes))])
+            write([number, face.image, split, face.part, *cells, " ".join(sorted(face.attributes))])
     return True
 
 

@@ -1,6 +1,5 @@
 """Pose labels for a data set: ``poses.csv``, by PnP of its landmarks with the generic face."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from canthus.data.face import DataError
 from canthus.data.labels import reduced_face
-from canthus.files import replacing
+from canthus.escaping import writing_csv
 from canthus.geometry import affine, boxes
 from canthus.geometry.camera import Camera, crop_box
 from canthus.geometry.generic_face import SCHEME, face_poses
@@ -83,10 +82,9 @@ def _crop() -> torch.Tensor:
 def write_poses(path: Path, data: Collection, poses: Sequence[FacePose]) -> None:
     """Write a row for every face, in the order of the splits and parts; angles in degrees."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+    with writing_csv(path) as write:
+        write(COLUMNS)
         for number, (face, split, pose) in enumerate(zip(data.faces, data.splits, poses, strict=True)):
             numbers = [*np.degrees(pose.angles), *pose.vector, pose.error]
             cells = [f"{value:.5g}" for value in numbers]
-            writer.writerow([number, face.image, split, face.part, *cells, int(pose.accepted)])
+            write([number, face.image, split, face.part, *cells, int(pose.accepted)])

@@ -1,6 +1,5 @@
 """The report of an inspection: ``report.json``, ``findings.csv`` and tables on the console."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from canthus.escaping import console, writing_csv
 from canthus.files import replacing
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding
@@ -42,14 +43,13 @@ def write_report(path: Path, name: str, summary: Mapping[str, Any], findings: Se
 
 def write_findings(path: Path, data: Collection, findings: Sequence[Finding]) -> None:
     """Write a row per finding: what, which face, which file, how much, and what to do about it."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+    with writing_csv(path) as write:
+        write(COLUMNS)
         for finding in findings:
             kind, face = KINDS[finding.kind], data.faces[finding.face]
             value = "" if finding.value is None else f"{finding.value:.4g}"
             other = "" if finding.other is None else data.faces[finding.other].image
-            writer.writerow(
+            write(
                 [
                     *(severity(finding), finding.kind, finding.face, face.image, data.splits[finding.face], face.part),
                     *(value, kind.value, finding.detail, other, kind.meaning),
@@ -63,14 +63,14 @@ def severity(finding: Finding) -> str:
 
 
 def print_report(
-    name: str, data: Collection, summary: Mapping[str, Any], findings: Sequence[Finding], console: Console | None = None
+    name: str, data: Collection, summary: Mapping[str, Any], findings: Sequence[Finding], screen: Console | None = None
 ) -> None:
     """Show the summary and the findings, by kind, on the console."""
-    console = console or Console()
-    console.print(_parts_table(name, summary))
-    console.print(_facts_table(summary["full"]))
+    screen = screen or console()
+    screen.print(_parts_table(name, summary))
+    screen.print(_facts_table(summary["full"]))
     if not findings:
-        console.print("[green]nothing odd found[/]")
+        screen.print("nothing odd found", style="green")
         return
     table = Table(title="findings", title_justify="left")
     for heading in ("", "kind", "number", "worst", "meaning"):
@@ -82,10 +82,9 @@ def print_report(
             shown.add(finding.kind)
             grade, kind = severity(finding), KINDS[finding.kind]
             colour = "red" if kind.damage else "yellow"
-            table.add_row(
-                f"[{colour}]{grade}[/]", finding.kind, str(counts[finding.kind]), _worst(data, finding), kind.meaning
-            )
-    console.print(table)
+            cells = [finding.kind, str(counts[finding.kind]), _worst(data, finding), kind.meaning]
+            table.add_row(Text(grade, colour), *cells)
+    screen.print(table)
 
 
 def _worst(data: Collection, finding: Finding) -> str:

@@ -1,6 +1,5 @@
 """What the alignment study leaves: study.json, alignment.csv, alignment.md, the scatter and the aligned faces."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from canthus.alignment import Measures, Pairs, resampled_accuracy, verification_link
 from canthus.callbacks.drawing import captioned, contact_sheet
 from canthus.data.corruptions import DIFFICULTIES
+from canthus.escaping import console, figure_text, markdown, markdown_code, writing_csv
 from canthus.files import replacing
 from canthus.picture_files import save_figure, save_picture
 from canthus.reporting.curves import COLOURS
@@ -53,10 +53,10 @@ def write_study(
     with replacing(folder / "study.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with replacing(folder / "alignment.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    with writing_csv(folder / "alignment.csv") as write:
+        write(columns)
+        for row in rows:
+            write(row.get(column, "") for column in columns)
     with replacing(folder / "alignment.md") as temporary:
         temporary.write_text(_page(content), encoding="utf-8")
     _scatter(content, folder / "alignment.png")
@@ -86,19 +86,20 @@ def _page(content: Mapping[str, Any]) -> str:
         for row in methods
     ]
     columns = ["aligned by", "NME % of eyes", "NME % of box", "accuracy %", "less ground truth", "ROC area %"]
-    weights = f" with the weights of {Path(content['embedder_weights']).name}" if content["embedder_weights"] else ""
+    weights = content["embedder_weights"]
+    weights = f" with the weights of {markdown(Path(weights).name)}" if weights else ""
     sections = [
-        f"# Alignment study on {content['data']}\n",
+        f"# Alignment study on {markdown(content['data'])}\n",
         f"{content['faces']} faces of {content['persons']} persons, {content['pairs']} pairs, half of them of one",
-        f"person in different clips; embedder `{content['embedder']}`{weights}, the same for all; boxes moved by "
-        f"{100 * content['box_noise']:g} % of their side.",
+        f"person in different clips; embedder {markdown_code(content['embedder'])}{weights}, the same for all; boxes",
+        f"moved by {100 * content['box_noise']:g} % of their side.",
         "Every face is aligned by a similarity from five points, and NME is of these: a method's own, or (`pose`)",
         "those of the generic 3-D face under the pose that PnP finds from its own. Brackets are 95 % bootstrap",
         "intervals: of accuracies over persons, of the others over faces or clips.\n",
         markdown_table(rows, [*columns, "jitter %", "without a pose"]),
         "`jitter`: how far the labelled points move in the aligned frame across the frames of a clip, in percent of",
         "the frame's eye distance. Faces `without a pose` are aligned by their points.\n",
-        *(f"**{line}**\n" for line in _findings(content)),
+        *(f"**{markdown(line)}**\n" for line in _findings(content)),
         "![scatter](alignment.png)\n",
         *_corrupted(content),
         "## Aligned faces\n",
@@ -118,7 +119,7 @@ def _corrupted(content: Mapping[str, Any]) -> list[str]:
         for row in content["methods"]
         if f"shift_{names[0]}" in row
     ]
-    met = [f"{run}: {', '.join(known)}" for run, known in content["met_in_training"].items() if known]
+    met = [markdown(f"{run}: {', '.join(known)}") for run, known in content["met_in_training"].items() if known]
     return [
         "## Steadiness under corruptions\n",
         f"How far the frame moves when the picture is corrupted (severity {content['severity']}), in percent of its",
@@ -183,14 +184,16 @@ def _scatter(content: Mapping[str, Any], path: Path) -> None:
             elinewidth=0.6,
             capsize=2,
             markersize=6,
-            label=f"{number}  {row['name']}",
+            label=figure_text(f"{number}  {row['name']}"),
         )
         side = ((7, 4), (-13, 4), (7, -11), (-13, -11))[number % 4]
         axes.annotate(str(number), where, xytext=side, textcoords="offset points", fontsize="small", color=colour)
     axes.set(
         xlabel="NME of the five points in % of box",
-        ylabel=f"verification accuracy in % ({content['embedder']})",
-        title=f"{content['data']}: {content['faces']} faces, {content['pairs']} pairs; hollow: by projected pose",
+        ylabel=figure_text(f"verification accuracy in % ({content['embedder']})"),
+        title=figure_text(
+            f"{content['data']}: {content['faces']} faces, {content['pairs']} pairs; hollow: by projected pose"
+        ),
     )
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small", frameon=False)
     axes.grid(color="0.9", linewidth=0.8)
@@ -201,7 +204,6 @@ def _scatter(content: Mapping[str, Any], path: Path) -> None:
 
 def print_study(content: Mapping[str, Any], folder: Path) -> None:
     """Show the table on the console."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"alignment on {content['data']}, verification by {content['embedder']}")
@@ -209,8 +211,8 @@ def print_study(content: Mapping[str, Any], folder: Path) -> None:
         table.add_column(name, justify="right" if i else "left")
     for row in content["methods"]:
         table.add_row(row["name"], f"{row['nme_box']:.2f}", _with_interval(row, "accuracy"), f"{row['jitter']:.2f}")
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     for line in _findings(content):
-        console.print(line)
-    console.print(f"tables and pictures: {folder / 'alignment.md'}", soft_wrap=True, highlight=False)
+        screen.print(line)
+    screen.print(f"tables and pictures: {folder / 'alignment.md'}", soft_wrap=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.config import ConfigError
+from canthus.escaping import markdown, markdown_code
 from canthus.files import replacing
 from canthus.reporting.tables import (
     Metrics,
@@ -106,15 +107,15 @@ def comparison_text(folder: Path) -> str:
     left_out = content["subsets"].get("full", {}).get("left_out", 0)
     about = f" {left_out} faces without a finite error in both are in wins and losses only." if left_out else ""
     return (
-        f"## Compared with {content['second']['model']}\n\n{_caption(content)}, face by face; the second is "
-        f"`{content['second']['folder']}`. Negative differences favour the first. The interval is a 95 % bootstrap "
-        "over faces; p (mean) is of random sign flips, p (rank) of Wilcoxon's signed-rank test."
+        f"## Compared with {markdown(content['second']['model'])}\n\n{markdown(_caption(content))}, face by face; the "
+        f"second is {markdown_code(content['second']['folder'])}. Negative differences favour the first. The interval "
+        "is a 95 % bootstrap over faces; p (mean) is of random sign flips, p (rank) of Wilcoxon's signed-rank test."
         f"{about}\n\n{markdown_table(rows, columns)}"
     )
 
 
 def comparison_table(content: dict[str, Any]) -> "Table":
-    """The same for the console."""
+    """The same for `canthus.escaping.console`."""
     from rich.table import Table
 
     columns, rows = _rows(content)

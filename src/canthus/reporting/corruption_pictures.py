@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from canthus.callbacks.drawing import stage_strip
 from canthus.callbacks.evaluation import Evaluation
 from canthus.data.batch import unscale_pixels
+from canthus.escaping import figure_text
 from canthus.geometry import affine
 from canthus.picture_files import save_figure
 from canthus.reporting.corruptions import severity_table
@@ -63,7 +64,7 @@ def severity_figure(content: Mapping[str, Any], path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="0.8")
     faces = content["clean"]["subsets"]["full"]["faces"]
-    figure.suptitle(f"{content['model']} on {content['data']} {content['split']}, {faces} faces")
+    figure.suptitle(figure_text(f"{content['model']} on {content['data']} {content['split']}, {faces} faces"))
     save_figure(path, figure)
     return path
 

@@ -1,12 +1,12 @@
 """What a corruption suite found: one record per severity of each difficulty, its two files and its tables."""
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from canthus.escaping import console, markdown, markdown_code, markdown_link, writing_csv
 from canthus.files import read_json, replacing
 from canthus.reporting.tables import console_table, markdown_table
 
@@ -45,7 +45,7 @@ def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> d
 
     The mean corruption error is the plain mean of the NME over severities, then over difficulties. ImageNet-C's number
     of that name is divided by the errors of a fixed network, which landmarks do not have; the yardstick here is the
-    model's own clean error: ``relative = (NME_c - NME_clean) / NME_clean``, percent.
+    model's own clean error: ``relative = (NME_c - NME_clean) / NME_clean``, percent; None where the clean error is 0.
 
     Args:
         clean: of the unchanged faces.
@@ -70,7 +70,7 @@ def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> d
     for entry in corruptions.values():
         errors = [level["subsets"]["full"]["nme"] for level in entry["severities"].values()]
         entry["mean_nme"] = sum(errors) / len(errors)
-        entry["relative"] = 100 * (entry["mean_nme"] - base) / base
+        entry["relative"] = _relative(entry["mean_nme"], base)
     worst = max(cells, key=lambda cell: cell.subsets["full"]["nme"])
     mean = sum(entry["mean_nme"] for entry in corruptions.values()) / len(corruptions)
     return {
@@ -78,13 +78,18 @@ def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> d
         "clean": {"subsets": _measures(clean)},
         "corruptions": corruptions,
         "mean_corruption_error": mean,
-        "relative_corruption_error": 100 * (mean - base) / base,
+        "relative_corruption_error": _relative(mean, base),
         "worst": {
             "corruption": worst.corruption,
             "severity": worst.severity,
             "nme": float(worst.subsets["full"]["nme"]),
         },
     }
+
+
+def _relative(error: float, base: float) -> float | None:
+    """Percent more than ``base``; None where nothing can be told, as ``base`` is a perfect 0."""
+    return 100 * (error - base) / base if base else None
 
 
 def _measures(cell: Cell) -> dict[str, dict[str, float]]:
@@ -110,11 +115,12 @@ def write_corruptions(folder: Path, content: Mapping[str, Any]) -> None:
         ) from error
     with replacing(folder / FILE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    with replacing(folder / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        columns = ["corruption", "severity", "subset", "normaliser", "threshold", *MEASURES, "relative"]
-        writer = csv.DictWriter(file, [*columns, *OF_CELL, "missing"], restval="")
-        writer.writeheader()
-        writer.writerows(_rows(content))
+    columns = ["corruption", "severity", "subset", "normaliser", "threshold", *MEASURES, "relative"]
+    columns += [*OF_CELL, "missing"]
+    with writing_csv(folder / TABLE) as write:
+        write(columns)
+        for row in _rows(content):
+            write(row.get(column, "") for column in columns)
 
 
 def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -130,7 +136,7 @@ def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             row = {"corruption": name, "severity": severity, "subset": subset}
             row |= {"normaliser": content["normaliser"], "threshold": content["threshold"]} | numbers
             if subset in clean:
-                row |= {"relative": 100 * (numbers["nme"] / clean[subset]["nme"] - 1)}
+                row |= {"relative": _relative(numbers["nme"], clean[subset]["nme"])}
             row |= {key: level[key] for key in OF_CELL if subset == "full" and key in level}
             yield {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
 
@@ -159,13 +165,13 @@ def corruptions_section(folder: Path) -> str:
     if not path.is_file():
         return ""
     content = read_json(path, "evaluate with corruptions= again")
-    worst, seen = content["worst"], content["in_training"]
+    worst, seen = content["worst"], ", ".join(map(markdown, content["in_training"]))
     parts = [
         "## Corruptions\n",
-        f"NME in % of `{content['normaliser']}`, last stage, all faces, by severity. {_headline(content)} The worst: "
-        f"{worst['corruption']} {worst['severity']} with {worst['nme']:.2f}. "
-        + (f"Training shows {', '.join(seen)}, so these are not unseen." if seen else "Training shows none of them.")
-        + "\n",
+        f"NME in % of {markdown_code(content['normaliser'])}, last stage, all faces, by severity. "
+        f"{_headline(content)} The worst: {markdown(worst['corruption'])} {worst['severity']} with "
+        f"{worst['nme']:.2f}. "
+        + (f"Training shows {seen}, so these are not unseen.\n" if seen else "Training shows none of them.\n"),
         _markdown(content, "nme"),
         *_footnotes(content),
         f"Failure rate at {content['threshold']:g} %:\n",
@@ -179,14 +185,14 @@ def corruptions_section(folder: Path) -> str:
     if covered:
         parts += ["Under occlusion, points beneath the occluder and points in view:\n"]
         parts += [markdown_table(covered, ["severity", "NME covered", "NME in view"])]
-    parts += [f"![{name}]({name})\n" for name in (CURVES, FACES) if (folder / name).is_file()]
+    parts += [f"!{markdown_link(name, name)}\n" for name in (CURVES, FACES) if (folder / name).is_file()]
     return "\n".join(parts)
 
 
 def _footnotes(content: Mapping[str, Any]) -> list[str]:
     """Which entries of the table are not over all faces, or not over changed ones only."""
     levels = [
-        (f"{name.replace('_', ' ')} {severity}", level)
+        (str(markdown(f"{name.replace('_', ' ')} {severity}")), level)
         for name, entry in content["corruptions"].items()
         for severity, level in entry["severities"].items()
     ]
@@ -212,15 +218,14 @@ def _markdown(content: Mapping[str, Any], measure: str) -> str:
 
 def print_corruptions(content: Mapping[str, Any]) -> None:
     """Show the table on the console."""
-    from rich.console import Console
-
     columns, rows = severity_table(content, "nme")
     named = [[str(name).replace("_", " "), *values] for name, *values in rows]
     title = f"NME in % of {content['normaliser']} by severity"
-    Console().print(console_table(columns, named, title=title, caption=_headline(content)))
+    console().print(console_table(columns, named, title=title, caption=_headline(content)))
 
 
 def _headline(content: Mapping[str, Any]) -> str:
     clean = content["clean"]["subsets"]["full"]["nme"]
     mean, relative = content["mean_corruption_error"], content["relative_corruption_error"]
-    return f"Mean corruption error {mean:.2f}, {relative:+.1f} % against {clean:.2f} on clean faces."
+    change = "" if relative is None else f"{relative:+.1f} % "
+    return f"Mean corruption error {mean:.2f}, {change}against {clean:.2f} on clean faces."

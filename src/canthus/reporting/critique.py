@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from canthus.escaping import console, markdown
 from canthus.files import replacing
 from canthus.picture_files import save_figure
 from canthus.reporting.curves import COLOURS
@@ -42,7 +43,7 @@ def _page(content: Mapping[str, Any]) -> str:
     floor = [list(row.values()) for row in content["noise_floor"]]
     rest = [[name.replace("_", " "), value] for name, value in content["unforeseen"].items()]
     sections = [
-        f"# What landmark errors mean on {content['data']}\n",
+        f"# What landmark errors mean on {markdown(content['data'])}\n",
         f"{content['faces']} faces; yaw by PnP of the labels, without a valid pose for {content['without_pose']}.\n",
         "## Normalisers over yaw\n",
         "The generic face in the 224 px crop, and how much more one pixel of error counts than at yaw 0:\n",
@@ -141,16 +142,14 @@ def _picture(content: Mapping[str, Any], labels: Tensor, yaw: Tensor, path: Path
 
 def print_critique(content: Mapping[str, Any], folder: Path) -> None:
     """Show what matters on the console."""
-    from rich.console import Console
-
-    console, last = Console(), content["normalisers_over_yaw"][-1]
+    screen, last = console(), content["normalisers_over_yaw"][-1]
     eyes, box = (f"{last[f'{name}_factor']:.2f}" for name in ("inter_ocular", "box"))
-    console.print(
+    screen.print(
         f"A pixel at {last['yaw']:g} degrees of yaw counts {eyes} times as much by the eyes, {box} by the box."
     )
     for row in content["noise_floor"]:
         eyes, box = (f"{row[f'nme_{name}']:.2f}" for name in ("inter_ocular", "box"))
-        console.print(
+        screen.print(
             f"Labels with {row['noise']:g} % of noise: a perfect method has NME {eyes} % of eyes, {box} % of box."
         )
-    console.print(f"tables and pictures: {folder / 'critique.md'}", soft_wrap=True, highlight=False)
+    screen.print(f"tables and pictures: {folder / 'critique.md'}", soft_wrap=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from canthus.escaping import figure_text
 from canthus.picture_files import save_figure
 
 __all__ = ["ced_figure", "ced_steps", "words"]
@@ -72,7 +73,7 @@ def ced_figure(
     axes.axvline(threshold, color="0.55", linewidth=1, linestyle=(0, (2, 2)))
     for i, (name, nme) in enumerate(curves.items()):
         auc, failures = _auc_and_failures(nme, threshold)
-        label = f"{name}   AUC {auc:.2f}   FR {failures:.2f} %"
+        label = f"{figure_text(name)}   AUC {auc:.2f}   FR {failures:.2f} %"
         # colours alone fail in grey print, so the dashes change too, at another period than the colours
         axes.step(
             *ced_steps(nme, limit),
@@ -82,7 +83,8 @@ def ced_figure(
             linestyle=DASHES[i % len(DASHES)],
             linewidth=1.8,
         )
-    axes.set(xlim=(0, limit), ylim=(0, 1.005), xlabel=f"NME in % of {words(normaliser)}", ylabel="faces", title=title)
+    axes.set(xlim=(0, limit), ylim=(0, 1.005), ylabel="faces", title=figure_text(title))
+    axes.set_xlabel(f"NME in % of {figure_text(words(normaliser))}")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_yticks(np.linspace(0, 1, 11))
     axes.grid(color="0.9", linewidth=0.8)

@@ -13,6 +13,7 @@ from torchvision.ops import box_iou
 
 from canthus.callbacks.detection import DetectionResult
 from canthus.callbacks.drawing import contact_sheet
+from canthus.escaping import console
 from canthus.files import replacing
 from canthus.metrics import DetectedFaces, FDDBCurve
 from canthus.picture_files import save_figure, save_picture
@@ -55,7 +56,6 @@ def write_detection(
 
 def print_detection(report: Mapping[str, Any]) -> None:
     """Show recall, precision and the number of boxes after every stage, and the last stage by attribute."""
-    from rich.console import Console
     from rich.table import Table
 
     title = f"{report['faces']} faces in {report['photographs']} photographs, overlap {report['iou']:g}"
@@ -65,7 +65,7 @@ def print_detection(report: Mapping[str, Any]) -> None:
     columns = zip(*(report[f"{name}_per_stage"] for name in ("recall", "ap", "boxes")), strict=True)
     for number, (recall, precision, boxes) in enumerate(columns, 1):
         table.add_row(str(number), f"{recall:.2f}", f"{precision:.2f}", f"{boxes:.1f}")
-    Console().print(table)
+    console().print(table)
     if report["subsets"]:
         table = Table(title="last stage, faces with an attribute")
         table.add_column("attribute")
@@ -73,7 +73,7 @@ def print_detection(report: Mapping[str, Any]) -> None:
             table.add_column(column, justify="right")
         for name, values in report["subsets"].items():
             table.add_row(name, str(values["faces"]), f"{values['recall']:.2f}", f"{values['ap']:.2f}")
-        Console().print(table)
+        console().print(table)
 
 
 def detection_sheet(result: DetectionResult, data: "PhotoDataModule", count: int, score: float) -> NDArray[np.uint8]:

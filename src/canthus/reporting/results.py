@@ -9,6 +9,7 @@ import numpy as np
 from canthus.callbacks.drawing import contact_sheet
 from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.overlays import face_strips
+from canthus.escaping import console
 from canthus.picture_files import save_picture
 from canthus.reporting.comparison import comparison_table
 from canthus.reporting.curves import ced_figure
@@ -135,10 +136,8 @@ def _draw(folder: Path, result: Evaluation, data: "FaceDataModule", count: int) 
 
 def print_results(metrics: Metrics, folder: Path, comparison: dict[str, Any] | None = None) -> None:
     """Show the table of subsets, what a comparison gave, and say where the rest is."""
-    from rich.console import Console
-
-    console = Console()
-    console.print(rich_table(metrics))
+    screen = console()
+    screen.print(rich_table(metrics))
     if comparison:
-        console.print(comparison_table(comparison))
-    console.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True, highlight=False)
+        screen.print(comparison_table(comparison))
+    screen.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True)

@@ -1,11 +1,11 @@
 """What a model made of renderings of the same faces: two files, and a table for people."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from canthus.escaping import console, markdown, markdown_code, markdown_link, writing_csv
 from canthus.files import read_json, replacing
 from canthus.reporting.tables import console_table, markdown_table
 
@@ -46,15 +46,14 @@ def write_styles(folder: Path, content: Mapping[str, Any]) -> None:
     stages = len(content["own"]["subsets"]["full"]["nme_per_stage"])
     columns = ["model", "trained_on", "style", "subset", "normaliser", "threshold", *MEASURES]
     columns += [f"nme_stage_{number + 1}" for number in range(stages)]
-    with replacing(folder / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
+    with writing_csv(folder / TABLE) as write:
+        write(columns)
         for style, subsets in content["styles"].items():
             for subset, numbers in subsets.items():
                 values = [*(numbers[key] for key in MEASURES), *numbers["nme_per_stage"]]
                 row = [content["model"], "+".join(content["trained_on"]), style, subset]
                 row += [content["normaliser"], content["threshold"]]
-                writer.writerow([*row, *(f"{value:.4f}" if isinstance(value, float) else value for value in values)])
+                write([*row, *(f"{value:.4f}" if isinstance(value, float) else value for value in values)])
 
 
 def _table(content: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
@@ -66,7 +65,7 @@ def _table(content: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
     rows: list[list[object]] = []
     for style, subsets in content["styles"].items():
         full = subsets["full"]
-        relative = 100 * (full["nme"] / own - 1)
+        relative = 100 * (full["nme"] / own - 1) if own else None
         rows.append([style, *full["nme_per_stage"], relative, full["auc"], full["failure_rate"]])
     return columns, rows
 
@@ -89,17 +88,15 @@ def styles_section(folder: Path) -> str:
     content = read_json(path, "evaluate with styles= again")
     columns, rows = _table(content)
     text = (
-        f"The same faces in renderings: NME in % of `{content['normaliser']}`, AUC and failure rate at "
-        f"{content['threshold']:g} %. {_about(content)}"
+        f"The same faces in renderings: NME in % of {markdown_code(content['normaliser'])}, AUC and failure rate at "
+        f"{content['threshold']:g} %. {markdown(_about(content))}"
     )
-    picture = f"\n![{FACES}]({FACES})\n" if (folder / FACES).is_file() else ""
+    picture = f"\n!{markdown_link(FACES, FACES)}\n" if (folder / FACES).is_file() else ""
     return f"## Styles\n\n{text}\n\n{markdown_table(rows, columns)}{picture}"
 
 
 def print_styles(content: Mapping[str, Any]) -> None:
     """Show the table on the console."""
-    from rich.console import Console
-
     columns, rows = _table(content)
     title = f"NME in % of {content['normaliser']} by style"
-    Console().print(console_table(columns, rows, title=title, caption=_about(content)))
+    console().print(console_table(columns, rows, title=title, caption=_about(content)))

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from canthus.escaping import Markdown, markdown, markdown_code, markdown_link
 from canthus.files import replacing
 from canthus.reporting.comparison import comparison_text
 from canthus.reporting.corruptions import corruptions_section
@@ -54,7 +54,7 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     sections = [_head(run_folder, metrics), _subsets(metrics), _more_errors(metrics), comparison_text(run_folder)]
     sections += [_poses(metrics), _regions(metrics), _published(metrics)]
     if (run_folder / ced).is_file():
-        sections.append(f"## Cumulative error\n\n![cumulative error distribution]({quote(ced)})\n")
+        sections.append(f"## Cumulative error\n\n!{markdown_link('cumulative error distribution', ced)}\n")
     sections += [corruptions_section(run_folder), styles_section(run_folder)]
     sections += [_overlays(run_folder, overlays, shown), _provenance(run_folder)]
     path = run_folder / "summary.md"
@@ -66,11 +66,11 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
 def _head(run_folder: Path, metrics: Metrics) -> str:
     """Title, one sentence and links to the records."""
     faces = next(iter(metrics["subsets"].values()))["faces"] if metrics["subsets"] else 0
-    records = [f"[{name}]({name})" for name in RECORDS if (run_folder / name).is_file()]
+    records = [markdown_link(name, name) for name in RECORDS if (run_folder / name).is_file()]
     return (
-        f"# {metrics['model']} on {data_name(metrics)}\n\n"
-        f"Model `{metrics['model']}`, evaluated on {faces} faces of `{data_name(metrics)}`. "
-        f"Errors are in percent of `{metrics['normaliser']}`, measured in original-image pixels.\n\n"
+        f"# {markdown(metrics['model'])} on {markdown(data_name(metrics))}\n\n"
+        f"Model {markdown_code(metrics['model'])}, evaluated on {faces} faces of {markdown_code(data_name(metrics))}. "
+        f"Errors are in percent of {markdown_code(metrics['normaliser'])}, measured in original-image pixels.\n\n"
         f"Records: {', '.join(records)}\n"
     )
 
@@ -78,9 +78,10 @@ def _head(run_folder: Path, metrics: Metrics) -> str:
 def _subsets(metrics: Metrics) -> str:
     """The table of subsets."""
     columns, rows = subset_table(metrics)
+    unit = markdown_code(metrics["normaliser"])
     return (
         "## Subsets\n\n"
-        f"NME in % of `{metrics['normaliser']}` after each stage; AUC (exact) and failure rate of the last stage "
+        f"NME in % of {unit} after each stage; AUC (exact) and failure rate of the last stage "
         f"at {metrics['threshold']:g} %. {_about_missing(metrics)}\n\n{markdown_table(rows, columns)}"
     )
 
@@ -134,7 +135,9 @@ def _poses(metrics: Metrics) -> str:
     truth = "the data set's labels" if next(iter(known.values()))["truth"] == "labels" else "PnP of the labelled points"
     text = f"Mean errors in degrees, against {truth}; `vectors` is the mean angle between the axes."
     if bound:
-        text += f" NME in % of `{metrics['normaliser']}`: the generic face under the true pose is the bound."
+        text += (
+            f" NME in % of {markdown_code(metrics['normaliser'])}: the generic face under the true pose is the bound."
+        )
     return f"## Head pose\n\n{text}\n\n{markdown_table(rows, columns)}"
 
 
@@ -148,7 +151,8 @@ def _regions(metrics: Metrics) -> str:
     rows = [[name, *errors] for name, errors in regions.items()]
     table = markdown_table(rows, ["region", *(f"NME {name}" for name in stages)])
     first = next(iter(metrics["subsets"]), "")
-    return f"## Regions\n\nNME in % of `{metrics['normaliser']}`, subset `{first}`.\n\n{table}"
+    unit = markdown_code(metrics["normaliser"])
+    return f"## Regions\n\nNME in % of {unit}, subset {markdown_code(first)}.\n\n{table}"
 
 
 def _published(metrics: Metrics) -> str:
@@ -186,21 +190,23 @@ def _published_under(metrics: Metrics, normaliser: str) -> str:
             methods.setdefault((row.method, row.year, row.source, row.status), {})[name] = row.value
     if not ours:
         return ""
-    rows: list[list[object]] = [[f"**{metrics['model']}**", "-", *ours.values(), "this evaluation", "-"]]
+    rows: list[list[object]] = [
+        [Markdown(f"**{markdown(metrics['model'])}**"), "-", *ours.values(), "this evaluation", "-"]
+    ]
     for (method, year, source, status), values in methods.items():
         rows.append([method, str(year), *(values.get(name) for name in ours), source, status])
     columns = ["method", "year", *ours, "source", "status"]
-    return f"### In % of {normaliser}\n\n{markdown_table(rows, columns)}"
+    return f"### In % of {markdown(normaliser)}\n\n{markdown_table(rows, columns)}"
 
 
 def _overlays(run_folder: Path, overlays: str, shown: int) -> str:
     """Pictures and links, empty without any."""
     pictures = sorted(path for path in (run_folder / overlays).rglob("*") if path.suffix.lower() in PICTURES)
-    links = [(path.stem, quote(path.relative_to(run_folder).as_posix())) for path in pictures]
+    links = [markdown_link(path.stem, path.relative_to(run_folder)) for path in pictures]
     if not links:
         return ""
-    lines = [f"![{name}]({link})\n" for name, link in links[:shown]]
-    lines += [f"- [{name}]({link})" for name, link in links[shown:]]
+    lines = [f"!{link}\n" for link in links[:shown]]
+    lines += [f"- {link}" for link in links[shown:]]
     return (
         "## Faces\n\nThe estimate of each stage (yellow) over the ground truth (blue), where there is one.\n\n"
         + "\n".join(lines)
@@ -217,7 +223,11 @@ def _provenance(run_folder: Path) -> str:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
-    lines = [f"- {name}: `{text}`" for name, text in _facts(content, "") if text and len(text) <= LONGEST]
+    lines = [
+        f"- {markdown(name)}: {markdown_code(text)}"
+        for name, text in _facts(content, "")
+        if text and len(text) <= LONGEST
+    ]
     return "## Provenance\n\n" + "\n".join(lines) + "\n"
 
 

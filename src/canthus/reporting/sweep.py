@@ -1,6 +1,5 @@
 """What a sweep leaves: ``sweep.csv``, overrides against results, and ``sweep.png``, the same as a picture."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from canthus.escaping import console, figure_text, writing_csv
 from canthus.files import replacing
 from canthus.picture_files import save_figure
 from canthus.sweeps import Job
@@ -30,27 +30,26 @@ def write_sweep(folder: Path, jobs: Sequence[Job]) -> int:
     Returns:
         Number of jobs that did not finish.
     """
-    from rich.console import Console
-
     if not jobs:
         return 0
     varied = _varied(jobs)
     rows = [_row(folder, job, varied) for job in jobs]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     columns.sort(key=lambda column: column in LAST)
-    with replacing(folder / "sweep.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    with writing_csv(folder / "sweep.csv") as write:
+        write(columns)
+        for row in rows:
+            write(row.get(column, "") for column in columns)
     _draw(folder / "sweep.png", jobs, varied)
-    console, failed = Console(), [job for job in jobs if job.status != "finished"]
-    console.print(_table(rows, columns))
+    screen, failed = console(), [job for job in jobs if job.status != "finished"]
+    screen.print(_table(rows, columns))
     for job in failed:
-        console.print(f"job {job.number} {job.status}: {job.error or ''}", style="red", soft_wrap=True, highlight=False)
+        for line in f"job {job.number} {job.status}: {job.error or ''}".split("\n"):
+            screen.print(line, style="red", soft_wrap=True)
     if failed:
-        console.print(f"{len(failed)} of {len(jobs)} jobs did not finish", style="bold red")
-        console.print(f"to run these again: canthus-train -m sweep.resume={folder}", soft_wrap=True, highlight=False)
-    console.print(f"table and picture: {folder / 'sweep.csv'}, sweep.png", soft_wrap=True, highlight=False)
+        screen.print(f"{len(failed)} of {len(jobs)} jobs did not finish", style="bold red")
+        screen.print(f"to run these again: canthus-train -m sweep.resume={folder}", soft_wrap=True)
+    screen.print(f"table and picture: {folder / 'sweep.csv'}, sweep.png", soft_wrap=True)
     return len(failed)
 
 
@@ -122,14 +121,16 @@ def _draw(path: Path, jobs: Sequence[Job], varied: Sequence[str]) -> None:
         panel.margins(x=0.15)
         panel.autoscale_view()
         if ticks:
-            panel.set_xticks(range(len(ticks)), ticks, rotation=20 if max(map(len, ticks)) > 6 else 0)
+            panel.set_xticks(
+                range(len(ticks)), [figure_text(tick) for tick in ticks], rotation=20 if max(map(len, ticks)) > 6 else 0
+            )
         elif not logarithmic:
             panel.locator_params(axis="x", nbins=4)
-        panel.set_xlabel(key)
+        panel.set_xlabel(figure_text(key))
         panel.grid(color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel(objective)
+    panels[0].set_ylabel(figure_text(objective))
     failures = len(jobs) - len(done)
     crosses = f", {failures} without a result (x)" if failures else ""
     figure.suptitle(f"{len(jobs)} jobs{crosses}; best: job {best.number}, {best.score:.4g}", fontsize="medium")

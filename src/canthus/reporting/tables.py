@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from canthus.escaping import Markdown, csv_value, markdown, writing_csv
 from canthus.files import read_json, replacing
 
 if TYPE_CHECKING:  # rich is needed by the console only
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 FACE_COLUMNS = ("index", "image", "photo", "part", "attributes", "box_x1", "box_y1", "box_x2", "box_y2")
+NOTHING = Markdown("-")
+"""What stands where there is no value."""
 REQUIRED = ("model", "data", "normaliser", "threshold", "subsets")
 REQUIRED_OF_SUBSET = ("faces", "nme", "nme_per_stage", "auc", "failure_rate")
 
@@ -152,7 +155,8 @@ def write_predictions(path: Path, rows: Iterable[Prediction]) -> Path:
     """Write ``predictions.csv``, numbers rounded to 4 decimals.
 
     The header is ``index, image, photo, part, attributes, box_x1, box_y1, box_x2, box_y2``, then ``nme_stage_1`` to
-    ``nme_stage_S`` and ``x0, y0`` to ``x(K-1), y(K-1)``. Attributes are sorted and separated by ``;``.
+    ``nme_stage_S`` and ``x0, y0`` to ``x(K-1), y(K-1)``. Attributes are sorted and separated by ``;``. Texts that a
+    spreadsheet would run begin with an apostrophe, see `canthus.escaping.csv_cell`.
 
     Args:
         path: the file; folders on the way are made.
@@ -165,8 +169,7 @@ def write_predictions(path: Path, rows: Iterable[Prediction]) -> Path:
         ValueError: no rows, rows of different lengths, or an attribute with a semicolon.
     """
     sizes: tuple[int, int] | None = None
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with writing_csv(path) as write:
         for row in rows:
             box, nme, points = (np.asarray(a, dtype=np.float64) for a in (row.box, row.nme_per_stage, row.landmarks))
             if box.shape != (4,) or nme.ndim != 1 or points.shape != (len(points), 2):
@@ -176,13 +179,13 @@ def write_predictions(path: Path, rows: Iterable[Prediction]) -> Path:
                 )
             if sizes is None:
                 sizes = (len(nme), len(points))
-                writer.writerow(_header(*sizes))
+                write(_header(*sizes))
             if sizes != (len(nme), len(points)):
                 raise ValueError(f"face {row.index} has {len(nme)} stages and {len(points)} points, not {sizes}")
             if any(";" in name for name in row.attributes):
                 raise ValueError(f"face {row.index}: an attribute of {sorted(row.attributes)} holds the separator ';'")
             texts = [row.index, row.image, row.photo, row.part, ";".join(sorted(row.attributes))]
-            writer.writerow(texts + [f"{value:.4f}" for value in (*box, *nme, *points.reshape(-1))])
+            write(texts + [f"{value:.4f}" for value in (*box, *nme, *points.reshape(-1))])
         if sizes is None:
             raise ValueError(f"{path}: no predictions to write")
     return path
@@ -205,14 +208,15 @@ def read_predictions(path: Path) -> list[Prediction]:
     for number, line in enumerate(lines, 2):
         if len(line) != len(header):
             raise ValueError(f"{path}: row {number} has {len(line)} fields and the header {len(header)}")
+        image, photo, part, attributes = map(csv_value, line[1:5])
         values = np.array(line[5:], dtype=np.float64)
         rows.append(
             Prediction(
                 index=int(line[0]),
-                image=line[1],
-                photo=line[2],
-                part=line[3],
-                attributes=frozenset(filter(None, line[4].split(";"))),
+                image=image,
+                photo=photo,
+                part=part,
+                attributes=frozenset(filter(None, attributes.split(";"))),
                 box=values[:4],
                 nme_per_stage=values[4 : 4 + stages],
                 landmarks=values[4 + stages :].reshape(-1, 2),
@@ -314,16 +318,19 @@ def corruption_name(metrics: Metrics) -> str:
 def markdown_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:
     """A Markdown table: numbers to the right with 2 decimals (whole ones as they are), ``None`` as a dash.
 
+    Texts are no markup in it, unless they are `canthus.escaping.Markdown` already.
+
     Raises:
         ValueError: a row of another length than ``columns``.
     """
     lines = list(rows)
-    cells = [[_cell(value).replace("|", r"\|") for value in line] for line in lines]
+    cells: list[list[str]] = [[markdown(_cell(value)) for value in line] for line in lines]
     for line in cells:
         if len(line) != len(columns):
             raise ValueError(f"the row {line} has {len(line)} cells for the {len(columns)} columns {list(columns)}")
     rules = ["--:" if _is_numeric(lines, i) else "---" for i in range(len(columns))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [list(columns), rules, *cells])
+    head: list[str] = [markdown(name) for name in columns]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, rules, *cells])
 
 
 def rich_table(metrics: Metrics) -> "Table":
@@ -336,7 +343,7 @@ def rich_table(metrics: Metrics) -> "Table":
 def console_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str, caption: str | None = None
 ) -> "Table":
-    """What `markdown_table` is on a page, for the console."""
+    """What `markdown_table` is on a page, for `canthus.escaping.console`."""
     from rich.table import Table
 
     table = Table(title=title, caption=caption)
@@ -387,6 +394,6 @@ def _is_numeric(rows: Sequence[Sequence[object]], column: int) -> bool:
 
 def _cell(value: object) -> str:
     """One cell of a table."""
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    if value is None or value == NOTHING:
+        return NOTHING
+    return value if isinstance(value, str) else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError
+from canthus.escaping import csv_value, writing_csv
 
 __all__ = ["choose_domains", "cluster", "read_domains", "write_clusters"]
 
@@ -75,10 +76,10 @@ def write_clusters(
         styles: that the features were taught to tell apart.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "clusters.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["face", "cluster"])
-        writer.writerows(zip(keys, labels.tolist(), strict=True))
+    with writing_csv(folder / "clusters.csv") as write:
+        write(["face", "cluster"])
+        for row in zip(keys, labels.tolist(), strict=True):
+            write(row)
     record = {
         "sizes": np.bincount(labels).tolist(),
         "domains": dict(zip("AB", domains, strict=True)),
@@ -102,8 +103,8 @@ def read_domains(run: Path, keys: Sequence[str], option: str) -> tuple[list[int]
         DataError: no clusters there, or of other faces.
     """
     try:
-        with (run / "clusters.csv").open(newline="") as file:
-            known = {row["face"]: int(row["cluster"]) for row in csv.DictReader(file)}
+        with (run / "clusters.csv").open(newline="", encoding="utf-8") as file:
+            known = {csv_value(row["face"]): int(row["cluster"]) for row in csv.DictReader(file)}
         domains = json.loads((run / "clusters.json").read_text())["domains"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{option}={run}: no clusters of style there ({error}); run model=san_classifier") from error

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from canthus.escaping import one_line
+
 __all__ = ["Axis", "Series", "line_chart", "nice_ticks", "scatter_chart"]
 
 WIDTH, HEIGHT = 460.0, 320.0
@@ -127,7 +129,8 @@ def scatter_chart(series: Sequence[Series], x: Axis, y: Axis, *, about: str) -> 
         free = [box for box in boxes if box[0] >= LEFT and box[2] <= WIDTH and not any(_overlap(box, o) for o in taken)]
         box = (free or boxes)[0]
         taken.append(box)
-        label = Markup('<text class="name" x="{:.1f}" y="{:.1f}">{}</text>').format(box[0], box[3] - 3, line.name)
+        name = Markup('<text class="name" x="{:.1f}" y="{:.1f}">{}</text>')
+        label = name.format(box[0], box[3] - 3, one_line(line.name))
         parts.append(_series(line, Markup('<circle cx="{:.1f}" cy="{:.1f}" r="5"/>').format(left, top) + label))
     return _svg(parts, about)
 
@@ -138,14 +141,14 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _svg(parts: Sequence[Markup], about: str) -> Markup:
-    head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, about)
+    head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, one_line(about))
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
 def _series(line: Series, drawn: Markup) -> Markup:
-    title = f"{line.name} {line.about}".strip()
+    title = one_line(f"{line.name} {line.about}")
     return Markup('<g class="series {}" data-series="{}"><title>{}</title>{}</g>').format(
-        line.look, line.name, title, drawn
+        line.look, one_line(line.name), title, drawn
     )
 
 
@@ -166,18 +169,22 @@ def _frame(x: Axis, y: Axis) -> Markup:
     for value, word in y.ticks:
         top = y.place(value, HEIGHT - BOTTOM, TOP)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{top:.1f}" y2="{top:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{top + 4:.1f}" text-anchor="end">{escape(word)}</text>')
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{top + 4:.1f}" text-anchor="end">{_text(word)}</text>')
     for value, word in x.ticks:
         left = x.place(value, LEFT, WIDTH - RIGHT)
         parts.append(
-            f'<text class="tick" x="{left:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{escape(word)}</text>'
+            f'<text class="tick" x="{left:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{_text(word)}</text>'
         )
     base = HEIGHT - BOTTOM
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>')
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text class="label" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
+    parts.append(f'<text class="label" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{_text(x.label)}</text>')
     parts.append(
         f'<text class="label" x="12" y="{(TOP + base) / 2}" text-anchor="middle" '
-        f'transform="rotate(-90 12 {(TOP + base) / 2})">{escape(y.label)}</text>'
+        f'transform="rotate(-90 12 {(TOP + base) / 2})">{_text(y.label)}</text>'
     )
     return Markup("".join(parts))  # every word was escaped above
+
+
+def _text(words: str) -> Markup:
+    return escape(one_line(words))

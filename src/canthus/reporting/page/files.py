@@ -1,10 +1,10 @@
 """``report.md`` and ``report.csv`` beside the page."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from canthus.escaping import markdown, writing_csv
 from canthus.files import replacing
 from canthus.reporting.claims import claims
 from canthus.reporting.page import literature, provenance
@@ -13,22 +13,19 @@ from canthus.reporting.page.page import Context, Section, overview_table
 from canthus.reporting.page.protocols import Group, Row
 from canthus.reporting.page.records import Record
 from canthus.reporting.page.results import cost_of
-from canthus.reporting.page.tables import as_markdown, harmless
+from canthus.reporting.page.tables import as_markdown
 
 __all__ = ["write_csv", "write_markdown"]
-
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet run a cell."""
 
 
 def write_markdown(path: Path, title: str, sections: Sequence[Section], context: Context) -> None:
     """Write all tables of the page; charts and faces are on the page alone."""
     models = list(dict.fromkeys(row.model for section in sections for row in section.group.rows))
-    parts = [f"# {harmless(title)}", "\n".join(f"- {term}: {harmless(text)}" for term, text in context.facts)]
+    parts = [f"# {markdown(title)}", "\n".join(f"- {term}: {markdown(text)}" for term, text in context.facts)]
     parts += ["## Protocols", as_markdown(overview_table(sections))]
     for section in sections:
-        parts.append(f"## {section.group.name}. {harmless(section.title)}")
-        parts.append("\n".join(f"- {term}: {harmless(text)}" for term, text in section.facts))
+        parts.append(f"## {section.group.name}. {markdown(section.title)}")
+        parts.append("\n".join(f"- {term}: {markdown(text)}" for term, text in section.facts))
         tables = [section.main, *(table for _, table in section.parts), *section.differences]
         tables += [table for table, *_ in section.difficulties] + section.beside
         parts += map(as_markdown, tables)
@@ -36,7 +33,7 @@ def write_markdown(path: Path, title: str, sections: Sequence[Section], context:
     elsewhere = literature.elsewhere_tables([model.lower() for model in models])
     parts += ["## Published, on other faces", *map(as_markdown, elsewhere)] if elsewhere else []
     parts += ["## Provenance", as_markdown(provenance.provenance_table([section.group for section in sections]))]
-    missing = "\n".join(f"- {harmless(one)}" for one in context.missing) or "Nothing."
+    missing = "\n".join(f"- {markdown(one)}" for one in context.missing) or "Nothing."
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join([*parts, "## What is missing", missing]) + "\n", encoding="utf-8")
 
@@ -45,10 +42,10 @@ def write_csv(path: Path, groups: Sequence[Group], costs: Costs) -> None:
     """Write a row for every subset of every evaluation, seeds one by one, numbers as metrics.json has them."""
     rows = [row for group in groups for row in _rows(group, costs)]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
+    with writing_csv(path) as write:
+        write(columns)
+        for row in rows:
+            write(row.get(column, "") for column in columns)
 
 
 def _rows(group: Group, costs: Costs) -> Iterator[dict[str, Any]]:
@@ -84,10 +81,3 @@ def _origin(row: Row, record: Record, costs: Costs) -> dict[str, Any]:
         "recipe": training.recipe if training else "",
         "evaluation": str(record.folder),
     }
-
-
-def _safe(value: Any) -> Any:
-    """A text of a stranger's folder stays a text in a spreadsheet."""
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value

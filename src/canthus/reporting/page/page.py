@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from canthus.escaping import one_line
 from canthus.files import replacing
 from canthus.reporting.claims import claims
 from canthus.reporting.page import difficulties, figures, literature, provenance, results, significance
@@ -153,6 +154,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section], context: Con
     environment = Environment(
         loader=PackageLoader("canthus.reporting.page", "."),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -177,5 +179,10 @@ def write_page(path: Path, title: str, sections: Sequence[Section], context: Con
         temporary.write_text(text, encoding="utf-8")
 
 
-def _data_url(picture: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+def _shown(value: object) -> object:
+    """What an expression of the template gives, before it is escaped."""
+    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _data_url(picture: bytes) -> Markup:
+    return Markup("data:image/jpeg;base64,{}").format(base64.b64encode(picture).decode())

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from canthus.escaping import markdown
 from canthus.reporting.page.protocols import Number
-from canthus.reporting.tables import markdown_table
+from canthus.reporting.tables import NOTHING, markdown_table
 
-__all__ = ["NOTHING", "Cell", "Column", "Table", "as_markdown", "harmless", "heated", "number_cell", "text_cell"]
-
-
-NOTHING = "-"
-"""What stands where there is no value; it sorts last."""
+__all__ = ["NOTHING", "Cell", "Column", "Table", "as_markdown", "heated", "number_cell", "text_cell"]
 
 
 @dataclass(frozen=True)
@@ -110,14 +107,7 @@ def heated(rows: Sequence[Sequence[Cell]], first: int = 1) -> list[list[Cell]]:
 
 def as_markdown(table: Table) -> str:
     """The table with its notes. What came from run folders cannot become markup."""
-    rows = [[harmless(cell.text) for cell in row] for row in table.rows]
-    text = markdown_table(rows, [harmless(column.name) for column in table.columns])
-    notes = "".join(f"\n{harmless(note)}\n" for note in table.notes)
-    return f"**{harmless(table.caption)}**\n\n{text}{notes}"
-
-
-def harmless(text: str) -> str:
-    """A text that is no markup in Markdown."""
-    for character, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\n", " "), ("\r", " "), ("](", "] (")):
-        text = text.replace(character, written)
-    return text
+    rows = [[cell.text for cell in row] for row in table.rows]
+    text = markdown_table(rows, [column.name for column in table.columns])
+    notes = "".join(f"\n{markdown(note)}\n" for note in table.notes)
+    return f"**{markdown(table.caption)}**\n\n{text}{notes}"
