@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from canthus.escaping import console, figure_text, writing_csv
-from canthus.files import replacing
 from canthus.picture_files import save_figure
 from canthus.sweeps import Job
 
