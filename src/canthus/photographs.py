@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.config import ConfigError
-from canthus.data.images import IMAGE_SUFFIXES
+from canthus.data.images import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 
 __all__ = ["Boxes", "find_photographs", "read_boxes", "whole_box"]
 
@@ -20,18 +20,23 @@ Boxes = dict[str, NDArray[np.float64]]
 
 
 def find_photographs(source: str) -> list[Path]:
-    """A photograph, the photographs of a folder and its subfolders, or the matches of a glob; sorted.
+    """An image, the images of a folder and its subfolders, or the matches of a glob; sorted.
+
+    Images of kinds that are not read, pipes and broken links are among them: whoever reads them learns why they cannot
+    be read, and says so.
 
     Raises:
         ConfigError: nothing there.
     """
     path = Path(source)
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES]
-    elif path.is_file():
+        suffixes = {*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES}
+        found = [file for file in path.rglob("*") if file.suffix.lower() in suffixes]
+    elif path.exists():
         found = [path]
     else:
-        found = [Path(match) for match in glob.glob(source, recursive=True) if Path(match).is_file()]
+        found = list(map(Path, glob.glob(source, recursive=True)))
+    found = [file for file in found if not file.is_dir()]
     if not found:
         raise ConfigError(f"source={source}: no photograph there ({', '.join(IMAGE_SUFFIXES)})")
     return sorted(found)

@@ -34,6 +34,17 @@ def test_every_kind_of_picture(model: Locator, photographs: Path) -> None:
     assert np.abs(grey.landmarks - expected.landmarks).mean() < 3  # DAN sees grey
 
 
+def test_files_and_pillow_images_are_turned_alike(model: Locator, photographs: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(photographs / "b.png") as upright:
+        box = [10, 20, 110, 120]
+        expected = model(upright, box)[0].landmarks
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(model(tmp_path / "turned.png", box)[0].landmarks, expected)
+    np.testing.assert_array_equal(model(Image.open(tmp_path / "turned.png"), box)[0].landmarks, expected)
+
+
 def test_boxes(model: Locator, photographs: Path) -> None:
     path = photographs / "b.png"
     assert len(model(path, [[0, 0, 90, 90], [10, 10, 120, 120]])) == 2

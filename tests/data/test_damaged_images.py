@@ -237,9 +237,23 @@ def test_names_of_any_bytes_are_read_and_can_be_shown(tmp_path):
         images.read_image(tmp_path / "a\0b.jpg", exif="apply")
 
 
-def test_heic_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"face\.heic: HEIC is not read; convert it"):
-        read(tmp_path / "face.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("face.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)),
+        ("face.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)),
+        ("face.nef", KINDS["tif"]),  # would be a thumbnail
+        ("face.psd", b"8BPS" + bytes(100)),
+    ],
+)
+def test_kinds_that_are_not_read_are_named(tmp_path, name, content):
+    with pytest.raises(DataError, match=rf"{name}: images of kind (HEIC|\.nef|\.psd) are not read; convert it"):
+        read(tmp_path / name, content)
+
+
+def test_the_content_tells_the_kind_and_not_the_name(tmp_path):
+    assert read(tmp_path / "face.heic", WHOLE).shape == PICTURE.shape
+    assert read(tmp_path / "face.png", KINDS["avif"]).shape == PICTURE.shape
 
 
 def test_the_decoder_says_where_it_does_not_know_a_kind():

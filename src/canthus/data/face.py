@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from canthus.data.images import Exif
+    from canthus.data.images import Exif, ImageHeader
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 """Visibility codes of a landmark: no coordinate; labelled but covered; labelled and seen."""
@@ -152,15 +152,19 @@ class Reader(ABC):
 
         1 where there is no doubt: the file has none, somebody decided (`exif`), or the stated size tells.
         """
-        from canthus.data.images import decides, read_header
+        from canthus.data.images import decides
 
-        if self.exif is not None:
-            return 1
+        header = None if self.exif is not None else self.header(image)
+        return 1 if header is None or decides(header, self.stated_size(image)) else header.orientation
+
+    def header(self, image: Path) -> "ImageHeader | None":
+        """What the file of an image says about it; None where there is no such file, or none that can be read."""
+        from canthus.data.images import read_header
+
         try:
-            header = read_header(image)
+            return read_header(image)
         except DataError:  # named where it is decoded
-            return 1
-        return 1 if decides(header, self.stated_size(image)) else header.orientation
+            return None
 
     def fingerprint(self, face: "Face | Photograph") -> str:
         """What identifies the pixels of a photograph, given itself or one of its faces: changes when they change."""

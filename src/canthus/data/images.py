@@ -56,7 +56,9 @@ IMAGE_SUFFIXES = (
     *(".tif", ".tiff", ".jp2", ".avif"),
 )
 """Of files that are taken for images that can be read."""
-OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".hif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".psd")
+RAW_SUFFIXES = (".dng", ".cr2", ".nef", ".arw", ".orf", ".rw2", ".pef")
+"""Of a camera's raw data in the guise of a TIFF, whose first image is a thumbnail."""
+OTHER_IMAGE_SUFFIXES = (*RAW_SUFFIXES, ".cr3", ".raf", ".heic", ".heif", ".hif", ".jxl", ".psd")
 """Of images that cannot be read, and that must not go unmentioned."""
 MAX_PIXELS = "CANTHUS_MAX_PIXELS"
 """Environment variable: no image of more pixels is decoded."""
@@ -274,8 +276,9 @@ def _header(path: Path, file: IO[bytes]) -> ImageHeader:
     file.seek(0)
     if kind is None:
         raise _unreadable(path, size)
-    if kind == HEIC:
-        raise DataError(f"{shown(path)}: HEIC is not read; convert it to JPEG or PNG")
+    if kind == HEIC or (kind == "TIFF" and path.suffix.lower() in RAW_SUFFIXES):
+        name = HEIC if kind == HEIC else path.suffix.lower()
+        raise DataError(f"{shown(path)}: images of kind {name} are not read; convert it to JPEG or PNG")
     try:
         header = _tiff_header(file) if kind == "TIFF" else _plugin_header(kind, file)
     except Exception as error:  # Pillow's readers raise nearly anything on damaged headers
@@ -398,6 +401,9 @@ def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def _unreadable(path: Path, size: int) -> DataError:
+    suffix = path.suffix.lower()
+    if suffix in OTHER_IMAGE_SUFFIXES:
+        return DataError(f"{shown(path)}: images of kind {suffix} are not read; convert it to JPEG or PNG")
     return DataError(f"{shown(path)}: not a readable image ({size} bytes); replace the file or remove its label")
 
 

@@ -46,6 +46,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "robust deviations",
         ),
         "upside_down": Kind(False, "stands on its head: turned by EXIF when it was labelled?", "degrees"),
+        "exif_orientation": Kind(
+            False,
+            "carries an EXIF orientation: was it labelled upright or as stored? data.exif=apply or ignore says it",
+            "orientation",
+        ),
         "points_outside": Kind(False, "points lie beyond the edge of the photograph; crops pad them", "pixels"),
         "points_off_box": Kind(False, "points lie far outside the face box: box of another face?", "box sides"),
         "box_off_points": Kind(False, "box and points are centred far apart: box of another face?", "box sides"),

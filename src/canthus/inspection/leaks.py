@@ -7,6 +7,7 @@ import numpy as np
 from canthus.inspection.collection import Collection
 from canthus.inspection.copies import FLAT, Copy, find_alike, find_identical
 from canthus.inspection.findings import Finding, Limits
+from canthus.inspection.photographs import Photograph
 
 __all__ = ["check_identities", "check_photographs"]
 
@@ -23,6 +24,11 @@ def check_photographs(data: Collection, limits: Limits) -> list[Finding]:
         Finding("flat_photograph", row, photograph.contrast)
         for row, photograph in zip(rows, photographs, strict=True)
         if photograph.contrast < FLAT
+    ]
+    found += [
+        Finding("exif_orientation", row, float(photograph.orientation), _frame(data, row, photograph))
+        for row, photograph in zip(rows, photographs, strict=True)
+        if photograph.orientation != 1
     ]
     found += _across_splits(data)
     keys = {key: number for number, key in enumerate(dict.fromkeys(face.photo for face in data.faces))}
@@ -56,6 +62,14 @@ def check_identities(data: Collection) -> list[Finding]:
             number = float(sum(len(rows) for _, rows in later))
             found.append(Finding("identity_across_splits", later[0][1][0], number, f"{person}: {counts}", earlier[0]))
     return sorted(found, key=lambda finding: -(finding.value or 0))
+
+
+def _frame(data: Collection, row: int, photograph: Photograph) -> str:
+    """In which frame an image was read, and whether the points speak for the other one."""
+    size = np.array([photograph.width, photograph.height])
+    inside = [(np.nan_to_num(data.points[row]) <= limit - 0.5).all() for limit in (size, size[::-1])]
+    doubt = "; its points fit the other frame alone" if photograph.orientation >= 5 and inside == [False, True] else ""
+    return f"read {'upright' if photograph.upright else 'as stored'}{doubt}"
 
 
 def _across_splits(data: Collection) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from canthus.data.face import DataError, Reader
+from canthus.data.images import orientation_to_follow
 
 __all__ = ["HASH_SIDE", "Photograph", "read_photographs"]
 
@@ -29,12 +30,16 @@ class Photograph:
         height: pixels.
         digest: of the decoded pixels: equal for the same picture, whatever its file is called or how it is packed.
         thumbnail: (16, 17) uint8 grey, each pixel the mean of its part of the picture.
+        orientation: of the file, as EXIF says it; 1 is upright.
+        upright: whether the image was turned as its orientation asks.
     """
 
     width: int
     height: int
     digest: bytes
     thumbnail: NDArray[np.uint8]
+    orientation: int = 1
+    upright: bool = True
 
     @property
     def contrast(self) -> float:
@@ -61,7 +66,11 @@ def read_photographs(
             pixels = reader.pixels(image)
         except DataError as error:
             return str(error)
-        return _photograph(pixels)
+        photograph, header = _photograph(pixels), reader.header(image)
+        if header is None or header.orientation == 1:
+            return photograph
+        followed = orientation_to_follow(image, header, reader.exif, reader.stated_size(image))
+        return replace(photograph, orientation=header.orientation, upright=followed != 1)
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool, Progress(transient=True) as progress:
         looked = progress.track(pool.map(look, images), len(images), description="reading photographs")
