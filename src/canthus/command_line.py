@@ -7,20 +7,29 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from logging import getLogger
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from omegaconf import DictConfig, Node
 
-from canthus import folders, processes, sweeps
-from canthus.config import ConfigError, RunError, accepted_arguments, conf_path, register_schemas, suggest
-from canthus.escaping import plain_logs, visible
+from canthus import faults, folders, interruptions, overriding, processes, sweeps
+from canthus.config import accepted_arguments, conf_path, register_schemas, suggest
+from canthus.errors import ConfigError
+from canthus.escaping import plain_logs
 
-__all__ = ["argument", "fail", "launch"]
+__all__ = ["argument", "launch", "prepared"]
 
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""The variable by which Hydra, and canthus, show tracebacks."""
+AGAIN = "what was made until then is in {output}: run the same command again for all of it"
+WHOLE = "{output} is written whole or not at all: run the same command again"
+LEFT = dict.fromkeys(("eval", "score", "study", "predict", "inspect"), AGAIN) | {"report": WHOLE, "export": WHOLE}
+"""What is left when something stops a command, by its config."""
+LESS_MEMORY = {"predict": "A smaller batch_size needs less", "eval": "A smaller data.batch_size needs less"}
 
 PRINTING = (
     "-c", "--cfg", "-i", "--info", "-h", "--help", "--hydra-help", "--version", "-sc", "--shell-completion", "-p",
@@ -37,10 +46,13 @@ def argument(key: str) -> str | None:
     return value
 
 
-def fail(error: Exception) -> NoReturn:
-    """End the command with a message and status 2."""
-    print(*map(visible, f"canthus: {error}".split("\n")), sep="\n", file=sys.stderr)
-    sys.exit(2)
+@contextmanager
+def prepared() -> Iterator[None]:
+    """Around what a command does before `launch`: its words are made readable, its errors are explained."""
+    interruptions.lasting_streams()
+    with faults.boundary():
+        sys.argv[1:] = overriding.readable(sys.argv[1:])
+        yield
 
 
 def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
@@ -53,23 +65,44 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     import hydra
     from hydra.types import RunMode
 
-    register_schemas()
-    before = sys.argv[1:]
-    with ExitStack() as stack:
-        try:
-            sys.argv[1:], cfg = preflight(before, config_name)
-            if cfg is not None:
-                folder = stack.enter_context(folders.claimed_by_command(cfg))
-                if cfg.hydra.mode == RunMode.MULTIRUN and folder is not None:
-                    sys.argv[1:] += sweeps.overrides(cfg, folder)
-                    if "sweep" in cfg:
-                        stack.enter_context(sweeps.recorded(folder, before))
-        except ConfigError as error:
-            fail(error)
-        hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(_explained(task))()
+    with prepared(), ExitStack() as stack:
+        register_schemas()
+        before = sys.argv[1:]
+        sys.argv[1:], cfg = preflight(before, config_name)
+        if cfg is not None:
+            folder = stack.enter_context(folders.claimed_by_command(cfg))
+            if cfg.hydra.mode == RunMode.MULTIRUN and folder is not None:
+                sys.argv[1:] += sweeps.overrides(cfg, folder)
+                if "sweep" in cfg:
+                    stack.enter_context(sweeps.recorded(folder, before))
+        setting = stack.enter_context(_hydra_raises())
+        run = _explained(task, config_name, setting)
+        hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(run)()
 
 
-def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+@contextmanager
+def _hydra_raises() -> Iterator[str | None]:
+    """Let Hydra hand on what happens, its own errors (an output that is a file) too, instead of printing tracebacks.
+
+    Yields:
+        What the user has set ``HYDRA_FULL_ERROR`` to.
+    """
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield before
+    finally:
+        _restore(before)
+
+
+def _restore(setting: str | None) -> None:
+    if setting is None:
+        os.environ.pop(FULL_ERROR, None)
+    else:
+        os.environ[FULL_ERROR] = setting
+
+
+def _explained(task: Callable[[DictConfig], Any], config_name: str, setting: str | None) -> Callable[[DictConfig], Any]:
     """Errors that the user can mend end a single run in one message; a job of a sweep is marked as failed."""
 
     @functools.wraps(task)
@@ -78,20 +111,21 @@ def _explained(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]
         from hydra.types import RunMode
 
         plain_logs()
+        _restore(setting)  # for this process's children, too
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return sweeps.run_job(task, cfg)
-        try:
+        with faults.boundary(getLogger("canthus").error), _going_on(config_name, cfg):
             return task(cfg)
-        except Exception as error:
-            reason = sweeps.mendable(error)
-            if reason is None:  # not a wrong setting but a fault: show where
-                raise
-            getLogger("canthus").error("%s", reason)
-            if "HYDRA_FULL_ERROR" in os.environ:
-                raise
-            sys.exit(1 if isinstance(error, RunError) else 2)
 
     return run
+
+
+def _going_on(config_name: str, cfg: DictConfig) -> AbstractContextManager[None]:
+    """What is left and what to do, for commands that do not say it themselves as a training does."""
+    words = LEFT.get(config_name)
+    if words is None:
+        return nullcontext()
+    return faults.explained(lambda: words.format(output=cfg.output), LESS_MEMORY.get(config_name, ""))
 
 
 def preflight(arguments: list[str], config_name: str) -> tuple[list[str], DictConfig | None]:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
 
 from canthus import config_schemas
 from canthus.config_schemas import TrainConfig
+from canthus.errors import ConfigError, RunError
 
 __all__ = [
     "ConfigError",
@@ -37,14 +38,6 @@ BETTER = {"auc": True, "ap": True, "recall": True, "accuracy": True} | dict.from
     ("nme", "failure", "loss", "mae", "geodesic"), False
 )
 """Kinds of metrics, the first word of their names, and whether a higher value is better."""
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot work; the message names the key, the value and the remedy."""
-
-
-class RunError(RuntimeError):
-    """A run that something outside of it has stopped; the message says how to go on."""
 
 
 def higher_is_better(metric: str) -> bool:
@@ -139,6 +132,8 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
         ConfigError: naming the key, its place and the nearest known name.
     """
     _check_keys(cfg, schema, "")
+    if schema is TrainConfig:
+        _check_epochs(cfg.get("trainer"))
     nodes = list(nodes_of(cfg))
     missing = sorted(place for place, node in nodes if node is not None and node._is_missing())
     if missing:
@@ -152,6 +147,15 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
     for place, node in nodes:
         if _is_target(node):
             _check_arguments(place, node)
+
+
+def _check_epochs(trainer: Any) -> None:
+    epochs = trainer.get("max_epochs") if isinstance(trainer, DictConfig) else None
+    if epochs is None or (isinstance(epochs, int) and epochs < 1):
+        raise ConfigError(
+            f"trainer.max_epochs={'null' if epochs is None else epochs}: a training has at least 1 epoch, which its "
+            "stages are divided over; trainer.max_steps may end it earlier"
+        )
 
 
 def _check_keys(node: DictConfig, schema: type, place: str) -> None:
@@ -201,18 +205,20 @@ def _check_arguments(place: str, node: DictConfig) -> None:
             raise ConfigError(f"{place} ({node._target_}) also needs: {', '.join(absent)}")
 
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text"}
 
 
 def _wanted_kind(node: Any, annotation: Any) -> str | None:
-    """What a plain value should be, if its parameter takes numbers or switches only and it is none."""
+    """What a plain value should be, if its parameter takes plain values only and it is none of these."""
     kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
     kinds -= {type(None)}
-    value = node._value() if isinstance(node, ValueNode) and not node._is_interpolation() else None
-    if value is None or not kinds or not kinds <= KINDS.keys():
+    if not kinds or not kinds <= KINDS.keys() or node is None or node._is_none() or node._is_interpolation():
         return None
-    if type(value) in kinds or (type(value) is int and float in kinds):
+    given = type(node._value()) if isinstance(node, ValueNode) else type(node)  # a list, a dictionary
+    if given in kinds or (given is int and float in kinds) or (given is str and Path in kinds):
         return None
+    if kinds <= {str, Path}:
+        return "text, so put it in two pairs of quotes: \"'...'\""
     return KINDS[float] if float in kinds else " or ".join(KINDS[kind] for kind in KINDS if kind in kinds)
 
 

@@ -125,23 +125,22 @@ def _register_run() -> None:
 
 def main() -> None:
     """Entry point of ``canthus-eval`` and ``python -m canthus.evaluate``."""
-    if command_line.argument("predictions") is not None:
-        if command_line.argument("run") is not None:
-            command_line.fail(config.ConfigError("give run=... or predictions=..., not both; compare=... compares two"))
-        from canthus.score import score
+    with command_line.prepared():
+        predictions, run = command_line.argument("predictions"), command_line.argument("run")
+        if predictions is not None:
+            if run is not None:
+                raise config.ConfigError("give run=... or predictions=..., not both; compare=... compares two")
+            from canthus.score import score as task
 
-        command_line.launch(score, "score")
-        return
-    if command_line.argument("study") is not None:
-        from canthus.study import study
+            name = "score"
+        elif command_line.argument("study") is not None:
+            from canthus.study import study as task  # type: ignore[assignment]
 
-        command_line.launch(study, "study")
-        return
-    try:
-        _register_run()
-    except config.ConfigError as error:
-        command_line.fail(error)
-    command_line.launch(evaluate, "eval")
+            name = "study"
+        else:
+            _register_run()
+            task, name = evaluate, "eval"
+    command_line.launch(task, name)
 
 
 if __name__ == "__main__":

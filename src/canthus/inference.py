@@ -122,12 +122,15 @@ def chosen_device(name: str) -> torch.device:
     """The device of that name; ``auto`` is an accelerator if there is one, else the CPU.
 
     Raises:
-        ConfigError: no device has this name.
+        ConfigError: no device has this name, or none is there.
     """
     if name != "auto":
         try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ConfigError(f"device={name}: {error}") from error
+            device = torch.device(name)
+            torch.empty(1, device=device).cpu()  # a name may be right where there is no such device
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device={name} is not there ({reason}); auto takes what is, cpu always works") from error
+        return device
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")

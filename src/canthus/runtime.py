@@ -20,14 +20,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from canthus import packing, zoo
 from canthus.config import ConfigError, nodes_of
 from canthus.data.face import Reader
-from canthus.faults import by_ctrl_c, exit_status
+from canthus.faults import exit_status
 from canthus.files import replacing, why_refused
+from canthus.interruptions import how_it_ended
 from canthus.models.base import LandmarkModel
 
 __all__ = [
@@ -126,7 +126,7 @@ def recorded(folder: Path, cfg: DictConfig) -> Iterator[dict[str, Any]]:
     try:
         yield record
     except BaseException as error:
-        record |= {"status": _how_it_ended(error), "exit_status": exit_status(error)}
+        record |= {"status": how_it_ended(error), "exit_status": exit_status(error)}
         raise
     else:
         record |= {"status": "finished", "exit_status": 0}
@@ -146,16 +146,6 @@ def _refresh_summary(folder: Path) -> None:
         from canthus.reporting import write_summary
 
         write_summary(folder, overlays="overlays/faces")
-
-
-def _how_it_ended(error: BaseException) -> str:
-    if isinstance(error, SIGTERMException):
-        return "terminated (SIGTERM)"
-    if by_ctrl_c(error):
-        return "interrupted"
-    if isinstance(error, SystemExit):
-        return f"failed: exit with status {error.code}"
-    return f"failed: {type(error).__name__}: {error}"
 
 
 def _earlier(folder: Path) -> list[dict[str, Any]]:

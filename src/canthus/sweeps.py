@@ -17,10 +17,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from canthus import folders, processes
-from canthus.config import ConfigError, RunError, quoted
+from canthus.config import quoted
+from canthus.errors import ConfigError, RunError
+from canthus.faults import mendable
 from canthus.files import replacing
+from canthus.interruptions import signal_of
 
-__all__ = ["Job", "JobFailed", "jobs_of", "mendable", "overrides", "recorded", "resumed_arguments", "run_job"]
+__all__ = ["Job", "JobFailed", "jobs_of", "overrides", "recorded", "resumed_arguments", "run_job"]
 
 log = getLogger("canthus.sweep")
 
@@ -28,7 +31,7 @@ CHANGEABLE = ("hydra/launcher=", "hydra.launcher.", "+hydra.launcher.", "hydra.s
 """What may differ when a sweep is resumed: where its jobs run, and how many trials a study has."""
 
 
-class JobFailed(RuntimeError):
+class JobFailed(RunError):
     """A trial failed. One line of text, so that it crosses process borders whatever the cause was."""
 
 
@@ -79,19 +82,6 @@ def jobs_of(sweep: Path) -> list[Job]:
     """Records of all jobs of a sweep, by number."""
     found = (Job.read(folder) for folder in sweep.iterdir() if folder.is_dir() and folder.name.isdigit())
     return sorted((job for job in found if job), key=lambda job: job.number)
-
-
-def mendable(error: BaseException) -> str | None:
-    """The message of an error that the user can mend, at the settings, the data or the machine; None for a fault."""
-    from hydra.errors import InstantiationException
-
-    from canthus.data import DataError
-
-    if isinstance(error, InstantiationException):
-        # Lightning's own kind, told by its name, because this module does without torch
-        wrong = isinstance(error.__cause__, ValueError) or type(error.__cause__).__name__ == "MisconfigurationException"
-        return str(error.__cause__) if wrong else None
-    return str(error) if isinstance(error, (ConfigError, DataError, RunError)) else None
 
 
 # -- one job ---------------------------------------------------------------------------------------------------------
@@ -156,7 +146,7 @@ def _run_job(task: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path) -
         job.status, job.score = "finished", score
         return score
     except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit) and error.code in (130, 143):  # Ctrl-C and SIGTERM are meant for all jobs
+        if signal_of(error) is not None:  # Ctrl-C and the like are meant for all jobs
             job.status = "interrupted"
             raise
         job.status = "failed"

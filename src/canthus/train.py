@@ -31,6 +31,7 @@ def train(cfg: DictConfig) -> float | None:
 
     from canthus import faults, runtime, steps, tracking
     from canthus.callbacks import DetectionEvaluator, Evaluator
+    from canthus.callbacks.checkpoint import CheckpointFiles
     from canthus.models.base import LandmarkModel
     from canthus.reporting import print_detection, print_results, write_detection, write_results
     from canthus.resume import checkpoint_to_continue
@@ -56,7 +57,7 @@ def train(cfg: DictConfig) -> float | None:
     if cfg.step:
         return None
     with (
-        faults.explained(folder),
+        faults.explained(lambda: faults.how_to_resume(folder), faults.LESS_MEMORY),
         runtime.recorded(folder, cfg) as record,
         runtime.one_job_of_a_sweep(cfg.resume),
         tracking.one_run(),
@@ -79,7 +80,7 @@ def train(cfg: DictConfig) -> float | None:
             if isinstance(model, LandmarkModel):
                 model.train_stages(range(model.num_stages))  # not only those that the source had reached
         trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels], logger=loggers)
-        trainer.strategy.checkpoint_io = faults.CheckpointFiles()
+        trainer.strategy.checkpoint_io = CheckpointFiles()
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
         evaluator = next((callback for callback in callbacks.values() if isinstance(callback, Evaluator)), None)
@@ -120,8 +121,8 @@ def train(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Entry point of ``canthus-train`` and ``python -m canthus.train``."""
-    run, sweep = command_line.argument("resume"), command_line.argument("sweep.resume")
-    try:
+    with command_line.prepared():
+        run, sweep = command_line.argument("resume"), command_line.argument("sweep.resume")
         if sweep not in (None, "null"):
             sys.argv[1:] = sweeps.resumed_arguments(Path(sweep), sys.argv[1:])
         if run not in (None, "null"):
@@ -131,8 +132,6 @@ def main() -> None:
             words = [word for word in sys.argv[1:] if not word.startswith("resume=")]
             folder = config.quoted(run)
             sys.argv[1:] = [*words, f"resume={folder}", f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
-    except config.ConfigError as error:
-        command_line.fail(error)
     command_line.launch(train, "train" if run in (None, "null") else "resumed")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from canthus.faults import CheckpointFiles, last_epoch
+from canthus.callbacks.checkpoint import CheckpointFiles
+from canthus.faults import last_epoch
 
 SETTINGS = [
     "data=synthetic", "trainer=cpu", "trainer.max_epochs=4", "model.width=0.05", "data.size=40", "data.resolution=128",

@@ -1,14 +1,20 @@
-"""The checkpoints of a run folder: at home wherever the folder is moved, and never ahead of metrics.csv."""
+"""The checkpoints of a run folder: at home wherever the folder is moved, never ahead of metrics.csv, never half."""
 
+import os
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import lightning
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from canthus.callbacks.metrics_file import MetricsFile
+from canthus.faults import FULL
+from canthus.files import replacing
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "CheckpointFiles"]
 
 
 class Checkpoint(ModelCheckpoint):
@@ -43,3 +49,64 @@ def _rebased(value: Any, before: Path, now: Path) -> Any:
     if isinstance(value, str) and Path(value).is_relative_to(before):
         return str(now / Path(value).relative_to(before))
     return value
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints whole or not at all, wherever they lie.
+
+    Lightning writes to the system's temporary folder first. If that is another file system, as on most clusters, it
+    then copies over the old checkpoint, and a process killed or a disk full at that moment leaves neither.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write beside the old file, then take its place.
+
+        Raises:
+            OSError: ENOSPC, if the disk is full; the message says how much it lacks.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        path, sink = Path(path), _Counting()
+        try:
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                sink.file = file
+                torch.save(checkpoint, cast(BinaryIO, sink))
+                if sink.error is not None:
+                    raise sink.error
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            free = shutil.disk_usage(path.parent).free
+            lacking = max(sink.needed - free, 0)
+            raise OSError(
+                error.errno,
+                f"the disk is full: the file needs {sink.needed / 1e6:.1f} MB beside the one before it, "
+                f"{free / 1e6:.1f} MB are free, {lacking / 1e6:.1f} MB too little",
+                str(path),
+            ) from error
+
+
+class _Counting:
+    """A file for `torch.save`, which hides the reason when writing fails; counts on, to know the whole size."""
+
+    file: BinaryIO
+
+    def __init__(self) -> None:
+        self.needed = 0
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        size = memoryview(data).nbytes
+        self.needed += size
+        if self.error is None:
+            try:
+                self.file.write(data)
+            except OSError as error:
+                self.error = error
+        return size
+
+    def flush(self) -> None:
+        """Done by the owner of the file."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import lightning
 
+from canthus.errors import ConfigError
 from canthus.models.base import LandmarkModel
 
 __all__ = ["StageSchedule"]
@@ -38,7 +39,7 @@ class StageSchedule(lightning.Callback):
             Lengths are epochs if they add up to ``trainer.max_epochs``; otherwise they are scaled to it.
 
     Raises:
-        ValueError: a phase with unknown keys, without stages or with a length below 1.
+        ConfigError: a phase with unknown keys, without stages or with a length below 1.
     """
 
     def __init__(self, phases: Sequence[Mapping[str, Any]] | None = None) -> None:
@@ -52,7 +53,7 @@ class StageSchedule(lightning.Callback):
         if stage != "fit":
             return
         if not trainer.max_epochs or trainer.max_epochs < 1:
-            raise ValueError(f"a stage schedule needs trainer.max_epochs, which is {trainer.max_epochs}")
+            raise ConfigError(f"trainer.max_epochs={trainer.max_epochs}: a stage schedule needs a number of epochs")
         self.phases = _default(pl_module) if self._given is None else self._given
         total = sum(phase.length for phase in self.phases)
         passed = 0.0
@@ -71,7 +72,7 @@ class StageSchedule(lightning.Callback):
         if state is None or not self.ends or trainer.state.fn != "fit":
             return
         if len(state["ends"]) != len(self.phases):
-            raise ValueError(
+            raise ConfigError(
                 f"the checkpoint was trained in {len(state['ends'])} phases, this configuration has {len(self.phases)}"
             )
         assert trainer.max_epochs is not None
@@ -117,7 +118,7 @@ def _default(model: lightning.LightningModule) -> list[Phase]:
 def _checked(phase: Mapping[str, Any]) -> Phase:
     unknown = set(phase) - {"stages", "length", "pretrain"}
     if unknown or not phase.get("stages") or phase.get("length", 1) < 1:
-        raise ValueError(
+        raise ConfigError(
             f"stage schedule phase {dict(phase)}: needs `stages`, a list of numbers from 0, and `length`, at least 1; "
             "it may have `pretrain`, true or false"
         )

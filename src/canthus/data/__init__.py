@@ -89,6 +89,11 @@ def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
     from hydra.utils import get_class
 
     of_reader, _ = data_options(reader)
-    made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
+    try:
+        made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:  # such as a scheme that there is none of
+        raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error
     assert isinstance(made, Reader)
     return made

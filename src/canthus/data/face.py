@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from canthus.errors import DataError
+
 if TYPE_CHECKING:
     from canthus.data.images import Exif, ImageHeader
 
+__all__ = ["OCCLUDED", "UNLABELLED", "VISIBLE", "DataError", "Face", "Photograph", "Reader"]
+
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 """Visibility codes of a landmark: no coordinate; labelled but covered; labelled and seen."""
-
-
-class DataError(ValueError):
-    """A data set or file that cannot be used as it is; the message names the file, the place and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)

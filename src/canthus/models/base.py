@@ -12,8 +12,10 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from canthus.data.batch import Batch, InputSpec
+from canthus.errors import ConfigError
 from canthus.models.estimates import Estimates
 from canthus.models.mirrored import average_with_mirrored, mirror_batch
+from canthus.models.plateau import is_plateau, on_plateau
 from canthus.schemes import Scheme, load_scheme
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class LandmarkModel(lightning.LightningModule, ABC):
         optimizer: takes parameters, returns an optimiser (a Hydra ``_partial_``).
         scheduler: takes an optimiser, returns a learning-rate scheduler. If it has a horizon (an argument called
             ``total_steps``, ``T_max`` or ``total_iters``) that is left open, it gets the number of steps of the
-            current phase and is stepped every batch; otherwise it is stepped every epoch.
+            current phase and is stepped every batch; otherwise it is stepped every epoch, a ``ReduceLROnPlateau`` (see
+            `canthus.models.plateau.Plateau`) after every validation.
 
     Raises:
         ValueError: the scheme is not one that the method is defined for.
@@ -134,15 +137,15 @@ class LandmarkModel(lightning.LightningModule, ABC):
             pretrain: pretrain them, if the method does such a thing.
 
         Raises:
-            ValueError: a stage that the model does not have, or pretraining where there is none.
+            ConfigError: a stage that the model does not have, or pretraining where there is none.
         """
         wrong = [stage for stage in stages if not 0 <= stage < self.num_stages]
         if wrong or not stages:
-            raise ValueError(
+            raise ConfigError(
                 f"cannot train stages {list(stages)}: {type(self).__name__} has {self.num_stages}, counted from 0"
             )
         if pretrain and not self.pretrains:
-            raise ValueError(f"{type(self).__name__} has no pretraining; remove `pretrain` from the stage schedule")
+            raise ConfigError(f"{type(self).__name__} has no pretraining; remove `pretrain` from the stage schedule")
         self.trained_stages, self.pretraining = sorted(stages), pretrain
         self.phase_begin, self.phase_epochs = begin, epochs
         self.active_stages.fill_(max(stages) + 1)
@@ -207,22 +210,41 @@ class LandmarkModel(lightning.LightningModule, ABC):
         return self.final_estimates(batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimise the stages that train now; called again whenever the stage schedule moves on."""
-        optimizer = self._optimizer(self.parameter_groups())
+        """Optimise the stages that train now; called again whenever the stage schedule moves on.
+
+        Raises:
+            ConfigError: the optimiser or the scheduler refuses its settings.
+        """
+        optimizer = _made("optimizer", self._optimizer, self.parameter_groups())
         for group in optimizer.param_groups:  # before a scheduler takes the rates for its own
             group["lr"] *= group.pop("rate", 1.0)
         if self._scheduler is None or self.pretraining:  # a schedule's horizon is that of the training proper
             return optimizer
+        if is_plateau(self._scheduler):
+            monitored = _made("scheduler", on_plateau, self._scheduler, optimizer, self.trainer)
+            return {"optimizer": optimizer, "lr_scheduler": monitored}
         accepted = inspect.signature(getattr(self._scheduler, "func", self._scheduler)).parameters
         given = getattr(self._scheduler, "keywords", {})
         horizon = [name for name in HORIZON_NAMES if name in accepted and given.get(name) is None]
         if not horizon:
-            return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
-        scheduler = self._scheduler(optimizer, **{horizon[0]: self._phase_steps()})
+            return {"optimizer": optimizer, "lr_scheduler": _made("scheduler", self._scheduler, optimizer)}
+        scheduler = _made("scheduler", self._scheduler, optimizer, **{horizon[0]: self._phase_steps()})
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _phase_steps(self) -> int:
         epochs = self.phase_epochs or self.trainer.max_epochs
         if not epochs or epochs < 0:
-            raise ValueError("a learning-rate schedule with a horizon needs trainer.max_epochs")
+            raise ConfigError(
+                f"trainer.max_epochs={epochs}: a learning-rate schedule with a horizon needs a number of epochs"
+            )
         return epochs * self.trainer.datamodule.steps_per_epoch  # type: ignore[attr-defined, no-any-return]
+
+
+def _made(setting: str, make: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    try:
+        return make(*arguments, **more)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        name = getattr(getattr(make, "func", make), "__name__", "it")
+        raise ConfigError(f"model.{setting}: {name} refuses its settings: {error}") from error

@@ -12,6 +12,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from canthus.errors import ConfigError
 from canthus.schemes.parsing import parse_scheme, same_points_as
 from canthus.schemes.scheme import Scheme
 
@@ -25,7 +26,8 @@ def load_scheme(name: str | int) -> Scheme:
         name: for example ``"68"`` or ``68``.
 
     Raises:
-        ValueError: there is no such scheme, or its file is inconsistent.
+        ConfigError: there is no such scheme.
+        ValueError: its file is inconsistent.
     """
     return _load(str(name))
 
@@ -100,7 +102,7 @@ def _load(name: str) -> Scheme:
     available = _available()
     if name not in available:
         near = difflib.get_close_matches(name, available, n=1, cutoff=0.0)
-        raise ValueError(
+        raise ConfigError(
             f"there is no landmark scheme {name!r}; nearest: {near[0]!r}; available: {', '.join(available)}"
         )
     scheme = _read(name)
