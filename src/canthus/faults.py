@@ -30,6 +30,7 @@ __all__ = [
     "exit_status",
     "explained",
     "how_to_resume",
+    "is_out_of_memory",
     "last_epoch",
     "mendable",
     "reason_of",
@@ -132,9 +133,14 @@ def _while_building(error: Exception) -> Reason | None:
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy, OpenCV, torch or the system found no memory."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY)
+
+
 def _machine(error: BaseException) -> Reason | None:
     text = str(error)
-    if isinstance(error, MemoryError) or any(words in text for words in MEMORY):
+    if is_out_of_memory(error):
         sentences = text.splitlines()[0].split(". ") if text else [type(error).__name__]
         short = next((sentence for sentence in sentences if any(words in sentence for words in MEMORY)), sentences[0])
         return Reason(f"out of memory ({short})", outside=True, memory=True)
@@ -150,7 +156,10 @@ def _machine(error: BaseException) -> Reason | None:
 def _about_file(error: OSError) -> str:
     what = error.strerror or type(error).__name__
     path = error.filename if error.filename is not None else error.filename2
-    if path is not None:
+    if path is None:  # some errors of writing do not say where
+        output = next((word for word in sys.argv[1:] if word.startswith(("output=", "hydra.run.dir="))), None)
+        what = f"{output}: {what}" if output else what
+    else:
         place = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else str(path)
         setting = _setting_of(place)
         what = f"{setting + ': ' if setting else ''}{place}: {what}"

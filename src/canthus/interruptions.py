@@ -114,7 +114,7 @@ def lasting_streams() -> None:
 class _Lasting(io.FileIO):
     """A stream whose writes go nowhere once nobody reads it."""
 
-    def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined, override]
+    def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined]
         try:
             return super().write(data)
         except OSError as error:

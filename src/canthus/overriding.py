@@ -20,7 +20,7 @@ TEXTS = ("paths.log_dir", "paths.cache", "data.root", "data.cache", "hydra.run.d
 """Keys that take text, besides those that the schemas say so of."""
 SWITCHES = ("-m", "--multirun", "-r", "--run")
 """Options after which an override may stand; after others, a word without = belongs to them."""
-HOME = re.compile(r"""(?<=[\[,'"])~(?=/)""")
+HOME = re.compile(r"(?<=[\[,])~(?=/)")
 """Someone's home inside a list, where the shell leaves it."""
 
 

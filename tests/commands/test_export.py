@@ -28,7 +28,7 @@ def landmarks(folder: Path) -> dict[str, np.ndarray]:
 def test_torchscript(trained: Path, run_command, tmp_path: Path, capsys) -> None:
     path = tmp_path / "deep" / "dan.pt"
     assert run_command("export", f"run={trained}", "format=torchscript", f"output={path}") == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "outputs differ from the model's by at most" in said
     assert "batch 1:" in said
     assert "(PyTorch " in said

@@ -215,7 +215,7 @@ class LandmarkModel(lightning.LightningModule, ABC):
         Raises:
             ConfigError: the optimiser or the scheduler refuses its settings.
         """
-        optimizer = _made("optimizer", self._optimizer, self.parameter_groups())
+        optimizer: torch.optim.Optimizer = _made("optimizer", self._optimizer, self.parameter_groups())
         for group in optimizer.param_groups:  # before a scheduler takes the rates for its own
             group["lr"] *= group.pop("rate", 1.0)
         if self._scheduler is None or self.pretraining:  # a schedule's horizon is that of the training proper
