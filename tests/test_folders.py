@@ -1,4 +1,4 @@
-"""Folders that commands write: one process at a time, whatever became of the one before; new names if none was given."""
+"""Folders that commands write: one process at a time, whatever became of the one before; new names by default."""
 
 import errno
 import json

@@ -78,7 +78,7 @@ def test_what_cannot_be_read_is_explained(typed: str, words: str) -> None:
 @settings(deadline=None, max_examples=200)
 @given(st.text(min_size=1).filter(lambda text: text[0] not in "[{'\"~" and text.strip() == text and text != "null"))
 def test_any_name_of_a_file_arrives(name: str) -> None:
-    """Whatever a shell can hand over, a key of text has it letter by letter, except what Hydra's grammar means by it."""
+    """A key of text has what a shell hands over letter by letter, except what Hydra's grammar gives a meaning."""
     try:
         [word] = readable([f"output={name}"])
     except ConfigError:
