@@ -55,12 +55,16 @@ def prepared() -> Iterator[None]:
         yield
 
 
-def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
+def launch(
+    task: Callable[[DictConfig], Any], config_name: str, *, check: Callable[[DictConfig], None] | None = None
+) -> None:
     """Run a command: compose, explain what is wrong in one line, or hand over to Hydra.
 
     Args:
         task: takes the composed config.
         config_name: of the primary config.
+        check: raises ConfigError where nothing may be written, not even Hydra's records. Not of a sweep, whose jobs
+            look for themselves.
     """
     import hydra
     from hydra.types import RunMode
@@ -70,6 +74,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
         before = sys.argv[1:]
         sys.argv[1:], cfg = preflight(before, config_name)
         if cfg is not None:
+            if check is not None and cfg.hydra.mode != RunMode.MULTIRUN:
+                check(cfg)
             folder = stack.enter_context(folders.claimed_by_command(cfg))
             if cfg.hydra.mode == RunMode.MULTIRUN and folder is not None:
                 sys.argv[1:] += sweeps.overrides(cfg, folder)

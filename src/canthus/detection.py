@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from canthus import runtime, zoo
 from canthus.config import ConfigError
 from canthus.data import DataError
+from canthus.data.store import box_fault
 from canthus.geometry.windows import decode
 from canthus.models.mtcnn import MTCNN
 from canthus.models.mtcnn.detect import Detector
@@ -107,6 +108,8 @@ class FaceFinder:
     def __call__(self, pixels: NDArray[np.uint8]) -> list[FoundFace]:
         """Find the faces of a photograph, (H, W, 3) uint8 RGB, the surest first.
 
+        Faces of which only the edge of the detector's box is in the photograph are left out.
+
         Raises:
             ValueError: an array that is no such photograph.
         """
@@ -114,4 +117,5 @@ class FaceFinder:
         assert found.points is not None
         tight = decode(found.boxes.cpu(), self.tight)
         values = (values.cpu().double().numpy() for values in (tight, found.boxes, found.scores, found.points))
-        return [FoundFace(box, own, float(score), points) for box, own, score, points in zip(*values, strict=True)]
+        faces = [FoundFace(box, own, float(score), points) for box, own, score, points in zip(*values, strict=True)]
+        return [face for face in faces if box_fault(face.box, pixels.shape) is None]

@@ -15,6 +15,7 @@ from canthus.data import DataError, make_reader
 from canthus.data.face import Face, Reader
 from canthus.data.images import read_image
 from canthus.data.labels import reduced_face
+from canthus.data.store import box_fault
 from canthus.inference import LocatedFace, Predictor
 from canthus.picture_files import encoded
 from canthus.reporting.comparison import BOX_TOLERANCE
@@ -115,6 +116,8 @@ def draw_face_stages(
         pixels = photographs.pixels(row, config, split)
     except (DataError, KeyError, OSError, ValueError) as error:
         return DrawnFace(name, notes=[f"the photograph is not at hand ({error})"])
+    if fault := box_fault(np.asarray(row.box, dtype=np.float64), pixels.shape):
+        return DrawnFace(name, notes=[f"cannot be drawn: {fault}"])
     face = photographs.label(row, config, split)
     try:
         truth = None if face is None else reduced_face(face, scheme)

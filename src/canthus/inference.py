@@ -11,7 +11,8 @@ from torch import Tensor
 from canthus.config import ConfigError
 from canthus.data.augment import input_to_store
 from canthus.data.batch import Batch, scale_pixels
-from canthus.data.store import StoreSpec, crop
+from canthus.data.face import DataError
+from canthus.data.store import StoreSpec, box_fault, crop
 from canthus.geometry import affine
 from canthus.geometry.warp import warp
 from canthus.models.base import LandmarkModel
@@ -45,6 +46,11 @@ class LocatedFace:
         last: NDArray[np.float64] = self.stages[-1]
         return last
 
+    @property
+    def found(self) -> bool:
+        """Whether every point of the last stage is a finite number."""
+        return bool(np.isfinite(self.landmarks).all())
+
 
 class Predictor:
     """Runs a model on boxes of photographs, along the same path as evaluation: store crop, then one warp.
@@ -70,7 +76,12 @@ class Predictor:
         Args:
             pixels: (H, W, 3) uint8 RGB.
             boxes: (N, 4) ``xyxy``.
+
+        Raises:
+            DataError: a box by which nothing can be cut out, see `canthus.data.store.box_fault`.
         """
+        if fault := next(filter(None, (box_fault(box, pixels.shape) for box in boxes)), None):
+            raise DataError(f"{fault}; give boxes of faces in this image")
         return list(self._faces(pixels, boxes))
 
     @torch.inference_mode()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from canthus import command_line, config, config_schemas, zoo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from omegaconf import DictConfig
 
     from canthus.detection import FaceFinder, FoundFace
     from canthus.inference import LocatedFace, Predictor
+    from canthus.landmark_files import LandmarkFile
+    from canthus.photographs import Boxes
+
+LARGEST_PICTURE = 4096
+"""Pixels: longer side of a picture that is drawn; larger photographs are drawn smaller."""
 
 
 def predict(cfg: DictConfig) -> None:
@@ -38,7 +46,46 @@ def predict(cfg: DictConfig) -> None:
         )
     if not 0 <= cfg.box_margin < 0.5:
         raise config.ConfigError(f"box_margin={cfg.box_margin}: a share of the photograph in [0, 0.5)")
+    check_places(cfg)
     (_video if is_video(cfg.source) else _photographs)(cfg)
+
+
+def check_places(cfg: DictConfig) -> None:
+    """Refuse an output that would be written over an input, or be taken for one by the next run.
+
+    Raises:
+        ConfigError: naming both; or there is no such source.
+    """
+    from canthus import outputs, photographs
+    from canthus.live import is_video
+    from canthus.live.video import check_source
+
+    output, source = Path(cfg.output), Path(cfg.source)
+    if is_video(cfg.source):
+        from canthus.live.loop import check_video_output
+
+        check_source(cfg.source)
+        written = check_video_output(output, cfg.source, draw=cfg.overlays)
+        sources = [] if not source.is_file() else [source]
+    else:
+        sources = photographs.find_photographs(cfg.source)
+        pictures = output / "overlays"
+        for place in (output, pictures) if cfg.overlays and source.is_dir() else ():
+            if outputs.is_inside(place, source):
+                raise config.ConfigError(
+                    f"output={output}: its pictures would lie inside source={source}, and the next run would take them "
+                    "for photographs; name a folder elsewhere, or overlays=false"
+                )
+        if pictures.is_dir() and (own := next((one for one in sources if outputs.is_inside(one, pictures)), None)):
+            raise config.ConfigError(
+                f"source={source}: {own} is a picture that canthus-predict drew in output={output}; name another source"
+            )
+        written = [output / "landmarks.json"]
+        if cfg.overlays and pictures.is_dir():
+            common = _common_folder(sources)
+            written += [_picture_of(path, common, output) for path in sources]
+    outputs.check_files(written, {"source": sources, "boxes": [Path(cfg.boxes)] if cfg.boxes else []})
+    outputs.check_folder(output, {"run": [Path(cfg.run)]})
 
 
 def _model(cfg: DictConfig) -> Predictor:
@@ -70,65 +117,182 @@ def _finder(cfg: DictConfig, predictor: Predictor) -> FaceFinder | None:
 
 
 def _photographs(cfg: DictConfig) -> None:
-    import json
-    import os
-    from logging import getLogger
-
-    import numpy as np
     from rich.progress import track
 
     from canthus import photographs
-    from canthus.data import DataError
-    from canthus.data.images import read_image
-    from canthus.files import replacing
+    from canthus.landmark_files import LandmarkFile
 
-    log = getLogger("canthus.predict")
     sources = photographs.find_photographs(cfg.source)
     boxes = photographs.read_boxes(Path(cfg.boxes)) if cfg.boxes else None
-    predictor = _model(cfg)
-    find, output, model = _finder(cfg, predictor), Path(cfg.output), predictor.model
-    common = Path(os.path.commonpath([path.parent for path in sources]))  # equal names in other folders do not collide
-    located: dict[str, Any] = {}
-    skipped: dict[str, str] = {}
-    for path in track(sources, description="photographs", transient=True):
-        try:
-            pixels = read_image(path, exif="apply")
-        except DataError as error:
-            skipped[str(path)] = str(error)
-            continue
-        found: list[FoundFace] | None = None
-        given: NDArray[np.float64] | None
-        if find is not None:
-            found = find(pixels)
-            given = np.array([face.box for face in found]).reshape(-1, 4)
-        elif boxes is None:
-            given = photographs.whole_box(pixels, cfg.box_margin)
-        else:
-            given = photographs.boxes_for(path, boxes)
-        if given is None:
-            skipped[str(path)] = f"{path}: {cfg.boxes} has no box for it"
-            continue
-        faces = predictor(pixels, given)
-        entries = [_entry(face) for face in faces]
-        for entry, detection in zip(entries, found or [], strict=False):
-            entry["detection"] = _detection(detection)
-        located[str(path)] = {"faces": entries}
-        if cfg.overlays:
-            _draw(output / "overlays" / path.relative_to(common), pixels, faces, model.scheme)
+    predictor, output = _model(cfg), Path(cfg.output)
+    header = {"model": predictor.model.name, "run": str(cfg.run), "scheme": predictor.model.scheme.name}
+    finder, common = _finder(cfg, predictor), _common_folder(sources)
+    with LandmarkFile(output / "landmarks.json", header) as file:
+        work = _Photographs(cfg, predictor, finder, boxes, file)
+        for path in track(sources, description="photographs", transient=True):
+            try:
+                pixels, faces = work.locate(path)
+            except Exception as error:
+                if (reason := _why_skipped(path, error)) is None:
+                    raise
+                file.skip(path, reason)
+                continue
+            if cfg.overlays:
+                work.draw(path, _picture_of(path, common, output), pixels, faces)
     if boxes is not None:
         names = {name for path in sources for name in (str(path), path.name)}
-        for name in sorted(set(boxes) - names):
-            log.warning("%s has boxes for %s, which is not among the photographs", cfg.boxes, name)
-    for reason in skipped.values():
-        log.warning("skipped: %s", reason)
-    output.mkdir(parents=True, exist_ok=True)
-    content = {"model": model.name, "run": str(cfg.run), "scheme": model.scheme.name, "photographs": located}
-    with replacing(output / "landmarks.json") as temporary:
-        temporary.write_text(json.dumps({**content, "skipped": skipped}, indent=1))
-    total = sum(len(entry["faces"]) for entry in located.values())
-    log.info("%d faces on %d photographs, %d skipped: %s", total, len(located), len(skipped), output)
-    if not located:
-        raise config.ConfigError(f"none of the {len(sources)} photographs could be used; the reasons are above")
+        work.notes += [
+            f"{cfg.boxes} has boxes for {name}, which is not among the photographs"
+            for name in sorted(set(boxes) - names)
+        ]
+    _sum_up(file, work.notes, len(sources), output)
+
+
+@dataclass
+class _Photographs:
+    """What happens to each photograph.
+
+    Attributes:
+        cfg: of the command.
+        predictor: of the model.
+        find: seeks faces, if there is a detector.
+        boxes: of the file that was given, if one was.
+        file: of the points.
+        notes: what the user should know in the end.
+    """
+
+    cfg: DictConfig
+    predictor: Predictor
+    find: FaceFinder | None
+    boxes: Boxes | None
+    file: LandmarkFile
+    notes: list[str] = field(default_factory=list)
+
+    def locate(self, path: Path) -> tuple[NDArray[np.uint8], list[LocatedFace]]:
+        """Write the faces of a photograph, and why others have no points; returns its pixels, and faces to draw.
+
+        Raises:
+            DataError: a file that is no photograph, or one of which no face can be located though there are boxes.
+        """
+        from canthus.data import DataError
+        from canthus.data.images import read_image
+        from canthus.data.store import box_fault
+        from canthus.landmark_files import detection_entry, face_entry
+
+        pixels = read_image(path, exif="apply")
+        boxes, found = self._boxes(path, pixels)
+        faults = {row: fault for row, box in enumerate(boxes) if (fault := box_fault(box, pixels.shape))}
+        usable = [row for row in range(len(boxes)) if row not in faults]
+        faces, entries = [], []
+        for row, face in zip(usable, self.predictor(pixels, boxes[usable]), strict=True):
+            if not face.found:
+                faults[row] = f"the points in box {_in_words(boxes[row])} are not finite numbers; check the model"
+                continue
+            faces.append(face)
+            entries.append(face_entry(face) | ({"detection": detection_entry(found[row])} if found else {}))
+        if faults and not faces:
+            self.file.faces_skipped += len(faults)
+            raise DataError("; ".join(f"{path}: {fault}" for fault in dict.fromkeys(faults.values())))
+        self.file.add(path, entries, [{"box": boxes[row].tolist(), "reason": faults[row]} for row in sorted(faults)])
+        self.notes += [f"a face is skipped: {path}: {faults[row]}" for row in sorted(faults)]
+        return pixels, faces
+
+    def _boxes(self, path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], Sequence[FoundFace] | None]:
+        """(N, 4) boxes of a photograph's faces, and what the detector says of each, if there is one."""
+        import numpy as np
+
+        from canthus import photographs
+        from canthus.data import DataError
+
+        if self.find is not None:
+            found = self.find(pixels)
+            return np.array([face.box for face in found]).reshape(-1, 4), found
+        if self.boxes is None:
+            return photographs.whole_box(pixels, self.cfg.box_margin), None
+        given = photographs.boxes_for(path, self.boxes)
+        if given is None:
+            raise DataError(f"{path}: {self.cfg.boxes} has no box for it")
+        return given, None
+
+    def draw(self, path: Path, target: Path, pixels: NDArray[np.uint8], faces: Sequence[LocatedFace]) -> None:
+        """Draw a photograph; one that cannot be drawn, or named, goes without a picture: its points are written."""
+        from canthus.callbacks.drawing import draw_prediction
+        from canthus.picture_files import save_picture
+
+        boxes, points = [face.box for face in faces], [face.landmarks for face in faces]
+        scheme = self.predictor.model.scheme
+        try:
+            save_picture(target, draw_prediction(pixels, boxes, points, scheme, largest=LARGEST_PICTURE))
+        except Exception as error:
+            if (reason := _why_not_drawn(path, error)) is None:
+                raise
+            self.file.skip_picture(path, reason)
+
+
+def _why_skipped(path: Path, error: Exception) -> str | None:
+    """Why one photograph cannot be used while others can; None for what would end every other one too."""
+    import cv2
+
+    from canthus.data import DataError
+    from canthus.faults import is_out_of_memory
+
+    short = (str(error).splitlines() or [""])[0] or type(error).__name__
+    if isinstance(error, DataError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"{path}: too little memory for it ({short}); make it smaller"
+    return f"{path}: OpenCV cannot work on it ({short})" if isinstance(error, cv2.error) else None
+
+
+def _why_not_drawn(path: Path, error: Exception) -> str | None:
+    """The same of its picture."""
+    import errno
+
+    from canthus.picture_files import PictureError
+
+    of_the_name = isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+    if of_the_name or isinstance(error, PictureError):
+        return f"{path}: {error}"
+    return _why_skipped(path, error)
+
+
+def _sum_up(file: LandmarkFile, notes: Sequence[str], count: int, output: Path) -> None:
+    """Say what was done and what was not.
+
+    Raises:
+        ConfigError: nothing was done.
+    """
+    from logging import getLogger
+
+    log = getLogger("canthus.predict")
+    reasons = [f"skipped: {reason}" for reason in file.skipped.values()]
+    pictures = [f"no picture: {reason}" for reason in file.without_picture.values()]
+    for note in (*notes, *reasons, *pictures):
+        log.warning("%s", note)
+    more = f", {file.faces_skipped} faces without points" if file.faces_skipped else ""
+    more += f", {len(pictures)} without a picture" if pictures else ""
+    log.info("%d faces on %d photographs, %d skipped%s: %s", file.faces, file.located, len(reasons), more, output)
+    if not file.located:
+        raise config.ConfigError(f"none of the {count} photographs could be used; the reasons are above")
+
+
+def _in_words(box: NDArray[np.float64]) -> str:
+    return f"({', '.join(f'{value:.1f}' for value in box)})"
+
+
+def _common_folder(sources: Sequence[Path]) -> Path:
+    """Below which the names of photographs differ."""
+    import os
+
+    return Path(os.path.commonpath([os.path.abspath(path.parent) for path in sources]))
+
+
+def _picture_of(path: Path, common: Path, output: Path) -> Path:
+    """Where a photograph is drawn: in the subfolders that it has below the common one, under its whole name."""
+    import os
+
+    inside = Path(os.path.abspath(path)).relative_to(common)
+    return output / "overlays" / inside.with_name(inside.name + ".jpg")
 
 
 def _video(cfg: DictConfig) -> None:
@@ -137,6 +301,7 @@ def _video(cfg: DictConfig) -> None:
     import numpy as np
 
     from canthus import photographs
+    from canthus.data.store import box_fault
     from canthus.live import FrameSource
     from canthus.live.loop import VideoOptions, locate_in_video
 
@@ -155,49 +320,24 @@ def _video(cfg: DictConfig) -> None:
         predictor = _model(cfg)
         find = _finder(cfg, predictor)
 
+        for box in () if given is None else given:
+            if fault := box_fault(box, source.size[::-1]):
+                raise config.ConfigError(f"boxes={cfg.boxes}: {fault}: give those of the video's first frame")
+
         def boxes(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
             if find is not None:
                 return np.array([face.box for face in find(frame)]).reshape(-1, 4)
             return photographs.whole_box(frame, cfg.box_margin) if given is None else given
 
         output = Path(cfg.output)
-        summary = locate_in_video(source, predictor, boxes, output, options, entry=_entry, draw=cfg.overlays)
+        summary = locate_in_video(source, predictor, boxes, output, options, draw=cfg.overlays)
     log = getLogger("canthus.predict")
     log.info("%d faces in %d frames: %s", summary["faces"], summary["frames"], output)
 
 
-def _entry(face: LocatedFace) -> dict[str, Any]:
-    import numpy as np
-
-    entry: dict[str, Any] = {"box": face.box.round(3).tolist(), "landmarks": face.landmarks.round(3).tolist()}
-    if face.scores is not None:
-        entry["scores"] = face.scores.round(4).tolist()
-    if face.pose is not None:
-        degrees = np.degrees(face.pose).round(2).tolist()
-        entry["pose_degrees"] = dict(zip(("yaw", "pitch", "roll"), degrees, strict=True))
-    return entry
-
-
-def _detection(face: FoundFace) -> dict[str, Any]:
-    return {
-        "box": face.detected.round(3).tolist(),
-        "score": round(face.score, 4),
-        "points": face.points.round(3).tolist(),
-    }
-
-
-def _draw(path: Path, pixels: Any, faces: list[LocatedFace], scheme: Any) -> None:
-    """One picture per photograph, in the same subfolders as the sources."""
-    from canthus.callbacks.drawing import draw_prediction
-    from canthus.picture_files import save_picture
-
-    picture = draw_prediction(pixels, [face.box for face in faces], [face.landmarks for face in faces], scheme)
-    save_picture(path.with_suffix(path.suffix + ".jpg"), picture)
-
-
 def main() -> None:
     """Entry point of ``canthus-predict`` and ``python -m canthus.predict``."""
-    command_line.launch(predict, "predict")
+    command_line.launch(predict, "predict", check=check_places)
 
 
 if __name__ == "__main__":

@@ -73,13 +73,16 @@ class Tracker:
         return np.array([track.next_box() for track in self._tracks]).reshape(-1, 4)
 
     def update(self, faces: Sequence[LocatedFace], time: float, *, detected: bool) -> list[TrackedFace]:
-        """Take the faces of a frame.
+        """Take the faces of a frame; one whose points are not finite is lost.
 
         Args:
             faces: of detected boxes, or those of `boxes`, in order.
             time: of the frame, seconds.
             detected: which of both.
         """
+        if not detected:
+            self._tracks = [track for track, face in zip(self._tracks, faces, strict=True) if face.found]
+        faces = [face for face in faces if face.found]
         if detected:
             self._tracks = self._matched(faces)
         shown = []
