@@ -59,6 +59,7 @@ class TrainConfig:
     step: str | None = None
     init_from: str | None = None
     resume: str | None = None
+    allow_changed_data: bool = False
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
 
@@ -81,6 +82,7 @@ class EvalConfig:
     corruptions: Any = None
     styles: Any = None
     flip_average: bool | None = None
+    allow_trained_on: bool = False
     trust: bool = False
     seed: int = 0
 

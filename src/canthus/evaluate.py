@@ -27,7 +27,7 @@ def evaluate(cfg: DictConfig) -> float:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf, open_dict
 
-    from canthus import runtime
+    from canthus import run_faces, runtime
     from canthus.callbacks import DetectionEvaluator, Evaluator
     from canthus.data.corruptions import in_training
     from canthus.renderings import chosen_styles, evaluate_styles, forget_styles
@@ -77,7 +77,8 @@ def evaluate(cfg: DictConfig) -> float:
         assert isinstance(settings, dict)
         settings |= {"logger": False, "enable_checkpointing": False, "default_root_dir": str(output)}
         detection = DetectionEvaluator()
-        trainer = instantiate(settings, callbacks=[evaluator, detection])
+        seen = run_faces.of_evaluation(cfg, trained, data, own=own_data)
+        trainer = instantiate(settings, callbacks=[evaluator, detection, *([seen] if seen else [])])
         run_split = trainer.validate if split == "val" else trainer.test
         run_split(model, data, verbose=False)
         if evaluator.result is None:
@@ -85,11 +86,13 @@ def evaluate(cfg: DictConfig) -> float:
         if trainer.is_global_zero:
             forget_corruptions(output)
             forget_styles(output)
-            metrics = write_results(output, evaluator.result, data, model.name, overlays=cfg.overlays)
+            counts = seen.counts if seen else {}
+            count = {"overlays": cfg.overlays, "trained_on": counts.get("faces")}
+            metrics = write_results(output, evaluator.result, data, model.name, **count)
             comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
             print_results(metrics, output, comparison)
             if detection.result is not None:
-                print_detection(write_detection(output, detection.result, data))
+                print_detection(write_detection(output, detection.result, data, trained_on=counts.get("images")))
         clean = evaluator.result
         if (difficulties or styles) and trainer.progress_bar_callback:
             trainer.progress_bar_callback.disable()  # one bar for all passes instead of one each

@@ -48,6 +48,7 @@ def inspect_data(cfg: DictConfig) -> None:
         settings["test_parts"],
         validation=settings["validation"],
         validation_seed=settings["validation_seed"],
+        validation_rule=settings["validation_rule"],
     )
     poses = inspection.pose_labels(data) if cfg.poses else []
     summary = inspection.summarise(data)

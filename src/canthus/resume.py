@@ -35,6 +35,7 @@ MAY_CHANGE = {
 
 WITHOUT_EFFECT = (
     "resume",
+    "allow_changed_data",
     "sweep.",
     "paths.",
     "tags",
@@ -68,6 +69,7 @@ def register_run(run: Path) -> None:
     text = re.sub(rf"{re.escape(before)}(?=[/'\"\s])", lambda _: now, OmegaConf.to_yaml(saved))
     content = OmegaConf.to_container(OmegaConf.create(text))
     assert isinstance(content, dict)
+    content.pop("allow_changed_data", None)  # it was for that time
     node = {"defaults": ["root_schema", "_self_", {"hydra": "default"}], **content}
     ConfigStore.instance().store(name="resumed", node=node)
 

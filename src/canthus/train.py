@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.types import RunMode
     from hydra.utils import instantiate
 
-    from canthus import faults, runtime, steps, tracking
+    from canthus import faults, run_faces, runtime, steps, tracking
     from canthus.callbacks import DetectionEvaluator, Evaluator
     from canthus.callbacks.checkpoint import CheckpointFiles
     from canthus.models.base import LandmarkModel
@@ -79,7 +79,8 @@ def train(cfg: DictConfig) -> float | None:
             runtime.warm_start(model, path)
             if isinstance(model, LandmarkModel):
                 model.train_stages(range(model.num_stages))  # not only those that the source had reached
-        trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels], logger=loggers)
+        faces = run_faces.of_training(folder, cfg, data, resumed=last is not None)
+        trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels, faces], logger=loggers)
         trainer.strategy.checkpoint_io = CheckpointFiles()
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
@@ -99,23 +100,26 @@ def train(cfg: DictConfig) -> float | None:
             chosen = {"ckpt_path": best.best_model_path, "weights_only": True}
             record["selected_on"] = f"{best.monitor} of held-out photographs"
             trainer.validate(model, data, **chosen, verbose=False)
+            trained_on = faces.trained_on(data, "val")
             if trainer.is_global_zero and evaluator.result:
-                metrics = write_results(folder, evaluator.result, data, model.name)
+                metrics = write_results(folder, evaluator.result, data, model.name, trained_on=trained_on["faces"])
                 tracking.show_results(loggers, panels, folder, metrics, trainer.global_step - 1)
                 print_results(metrics, folder)
             if trainer.is_global_zero and detection and detection.result:
-                print_detection(write_detection(folder, detection.result, data))
+                print_detection(write_detection(folder, detection.result, data, trained_on=trained_on.get("images")))
         else:
             record["selected_on"] = "nothing: the last epoch"
             log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")
         if cfg.test:
             trainer.test(model, data, **chosen, verbose=False)
+            trained_on = faces.trained_on(data, "test")
             if trainer.is_global_zero and evaluator.result:
                 tested = folder / "evaluation" / f"{data.name}-test"
-                print_results(write_results(tested, evaluator.result, data, model.name), tested)
+                metrics = write_results(tested, evaluator.result, data, model.name, trained_on=trained_on["faces"])
+                print_results(metrics, tested)
             if trainer.is_global_zero and detection and detection.result:
                 tested = folder / "evaluation" / f"{data.name}-test"
-                print_detection(write_detection(tested, detection.result, data))
+                print_detection(write_detection(tested, detection.result, data, trained_on=trained_on.get("images")))
         return score
 
 

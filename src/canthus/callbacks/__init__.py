@@ -6,6 +6,7 @@ from canthus.callbacks.detection import DetectionEvaluator, DetectionResult
 from canthus.callbacks.ema import EMA
 from canthus.callbacks.evaluation import Evaluation
 from canthus.callbacks.evaluator import Evaluator
+from canthus.callbacks.faces import EvaluatedFaces, TrainingFaces
 from canthus.callbacks.metrics_file import MetricsFile
 from canthus.callbacks.overlays import Overlays
 from canthus.callbacks.seeding import EpochSeed
@@ -19,6 +20,7 @@ __all__ = [
     "DetectionEvaluator",
     "DetectionResult",
     "EpochSeed",
+    "EvaluatedFaces",
     "Evaluation",
     "Evaluator",
     "MetricsFile",
@@ -26,4 +28,5 @@ __all__ = [
     "StageSchedule",
     "StyleClusters",
     "StylePreviews",
+    "TrainingFaces",
 ]

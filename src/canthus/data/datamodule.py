@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
 from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
 from canthus.data.corruptions import Corruption, face_keys
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import DataError, Face, Photograph, Reader
 from canthus.data.labels import StoredLandmarks
+from canthus.data.remembered import Remembered
 from canthus.data.sampling import EpochSampler, as_it_is, mix
-from canthus.data.split import first_of, hold_out
+from canthus.data.split import RULES, first_of, hold_out
 from canthus.data.store import Store, StoreSpec
 from canthus.data.styles import Styles
 from canthus.geometry import affine, boxes
@@ -48,6 +49,7 @@ class FaceDataModule(lightning.LightningDataModule):
         scheme: landmark scheme of the batches; the reader's own, or one that it reduces to.
         validation: share of the photographs of each training part that is held out.
         validation_seed: which photographs those are. Kept apart from the run's seed, so that runs are comparable.
+        validation_rule: how they are chosen, ``draw`` or ``hash``, see `canthus.data.split.hold_out`.
         train_faces: train on so many faces only; fewer are part of more, and validation is the same. All by default.
         subsets: name -> parts, for tables (``common: [helen/testset, lfpw/testset]``).
         batch_size: faces per optimiser step, over all devices and accumulated batches.
@@ -81,6 +83,7 @@ class FaceDataModule(lightning.LightningDataModule):
         scheme: str | int = "68",
         validation: float = 0.1,
         validation_seed: int = 0,
+        validation_rule: str = "draw",
         train_faces: int | None = None,
         subsets: Mapping[str, Sequence[str]] | None = None,
         batch_size: int = 64,
@@ -101,6 +104,8 @@ class FaceDataModule(lightning.LightningDataModule):
             raise DataError(f"data.batch_size is {batch_size}; it counts faces, at least 1")
         if not 0 <= validation < 1:
             raise DataError(f"data.validation is {validation}; the share held out lies in [0, 1)")
+        if validation_rule not in RULES:
+            raise DataError(f"data.validation_rule is {validation_rule!r}; one of {', '.join(RULES)}")
         self.input, self.name, self.scheme = input, name, load_scheme(scheme)
         self.reader = reader if isinstance(reader, Reader) else reader()
         self.train_parts, self.test_parts = list(train_parts), list(test_parts)
@@ -108,6 +113,9 @@ class FaceDataModule(lightning.LightningDataModule):
             log.warning("data.include_test: TEST PHOTOGRAPHS (%s) ARE TRAINED ON", ", ".join(test_parts))
             self.train_parts = list(dict.fromkeys([*train_parts, *test_parts]))
         self.validation, self.validation_seed, self.train_faces = validation, validation_seed, train_faces
+        self.validation_rule = validation_rule
+        self.remembered: Remembered | None = None  # of a run, whose split this then is
+        self.period: int | None = None  # images of an epoch, if each has others
         self.subsets = {key: tuple(parts) for key, parts in (subsets or {}).items()}
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.augmentation, self.styles = augmentation, Styles(styles) if styles else None
@@ -145,8 +153,9 @@ class FaceDataModule(lightning.LightningDataModule):
             log.info("%s: %d faces to train on, %d held out", self.name, len(rows), held_out.sum())
 
     def _held_out(self, faces: Sequence[Face]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """(N,) mask of the faces to validate on."""
-        return hold_out(faces, self.validation, self.validation_seed)
+        """(N,) mask of the faces to validate on: those that a run remembers; new ones are none of them."""
+        known = self.remembered.held_out([face.photo for face in faces]) if self.remembered else None
+        return hold_out(faces, self.validation, self.validation_seed, self.validation_rule) if known is None else known
 
     def _stage(self) -> str:
         return self.trainer.state.fn.value if self.trainer and self.trainer.state.fn else "fit"
@@ -173,6 +182,10 @@ class FaceDataModule(lightning.LightningDataModule):
         """The faces of a split (``train``, ``val`` or ``test``), in the order of the batches' ``index``."""
         view = self._views[split]
         return [view.store.faces[row] for row in view.rows]
+
+    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | Photograph], Reader]]:
+        """What a run remembers of a split: ``faces`` (of an endless training those of epoch 0) and their reader."""
+        yield "faces", self.faces(split), self.reader
 
     def subset_members(self, split: str) -> dict[str, Tensor]:
         """Which faces each table row is about: (N,) bool per part, per named subset and per attribute."""

@@ -166,6 +166,10 @@ class Reader(ABC):
         except DataError:  # named where it is decoded
             return None
 
+    def made_from(self, face: "Face | Photograph") -> str | None:
+        """What a rendered image was made from, so that it is known again; None for an image that was taken."""
+        return None
+
     def fingerprint(self, face: "Face | Photograph") -> str:
         """What identifies the pixels of a photograph, given itself or one of its faces: changes when they change."""
         try:

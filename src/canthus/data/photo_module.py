@@ -18,8 +18,8 @@ from canthus.data.face import DataError, Face, Photograph, Reader
 from canthus.data.photo_store import PhotoStore
 from canthus.data.pyramids import Pyramids
 from canthus.data.sampling import EpochSampler, as_it_is, mix
-from canthus.data.split import hold_out
-from canthus.data.synthetic.collage import Collages
+from canthus.data.split import hold_out, hold_out_names
+from canthus.data.synthetic.collage import SCENES, Collages
 
 __all__ = ["PhotoBatch", "PhotoDataModule"]
 
@@ -144,11 +144,14 @@ class PhotoDataModule(FaceDataModule):
     def _held_photographs(self) -> set[str]:
         """Names of the photographs to validate on, with faces or without."""
         photographs = self._listed("train")
+        if self.remembered is not None:
+            known = self.remembered.held_out([photograph.photo for photograph in photographs], "images")
+            if known is not None:
+                return {photograph.photo for photograph, out in zip(photographs, known, strict=True) if out}
         faces = [face for photograph in photographs for face in photograph.faces]
-        held = hold_out(faces, self.validation, self.validation_seed)
-        empty = sorted(photograph.photo for photograph in photographs if not photograph.faces)
-        order = np.random.default_rng(self.validation_seed).permutation(len(empty))
-        chosen = {empty[i] for i in order[: round(self.validation * len(empty))]}
+        settings = self.validation, self.validation_seed, self.validation_rule
+        held = hold_out(faces, *settings)
+        chosen = hold_out_names([photograph.photo for photograph in photographs if not photograph.faces], *settings)
         return chosen | {face.photo for face, out in zip(faces, held, strict=True) if out}
 
     def _listed(self, split: str) -> list[Photograph]:
@@ -170,6 +173,12 @@ class PhotoDataModule(FaceDataModule):
 
     def _photo_view(self, store: PhotoStore, rows: np.ndarray[Any, np.dtype[np.int64]]) -> "PhotoView":
         return PhotoView(store, rows, self.incomplete_parts, self.smallest_face)
+
+    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | Photograph], Reader]]:
+        """Faces, then, as ``images``, the photographs themselves; scenes are made of these."""
+        yield from super().lists(split)
+        own = [photograph for photograph in self.photographs(split) if photograph.part != SCENES]
+        yield "images", own, self.photo_reader
 
     def photographs(self, split: str) -> list[Photograph]:
         """The photographs of a split, in the order of the batches' ``index``."""

@@ -1,16 +1,22 @@
 """Dividing faces by photograph."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError, Face
 
-__all__ = ["first_of", "hold_out"]
+__all__ = ["RULES", "first_of", "hold_out", "hold_out_names"]
+
+RULES = ("draw", "hash")
+"""How photographs are chosen for validation, see `hold_out`."""
+TRIED = 100
+"""Seeds that are tried for a message."""
 
 
-def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_]:
+def hold_out(faces: Sequence[Face], share: float, seed: int, rule: str = "draw") -> NDArray[np.bool_]:
     """Choose the faces to validate on: whole photographs, the same share of each part.
 
     A face, not a file, is the sample, and several faces share one photograph: dividing by face would leak.
@@ -19,26 +25,63 @@ def hold_out(faces: Sequence[Face], share: float, seed: int) -> NDArray[np.bool_
         faces: all faces of the training parts.
         share: of the photographs of each part, in [0, 1).
         seed: another seed, other photographs.
+        rule: ``draw``: exactly the share of each part, drawn from the list of its photographs; a list with one more is
+            drawn anew. ``hash``: each photograph by its own name, about the share of them; adding some moves no other.
 
     Returns:
         (N,) mask of the held-out faces.
 
     Raises:
-        DataError: a part with so few photographs that the share holds out none.
+        DataError: so few photographs that the share holds out none, or all; an unknown rule.
     """
-    chosen: set[str] = set()  # by photograph alone: a part may hold the mirror images of another part's
-    if share:
-        for part in sorted({face.part for face in faces}):
-            photographs = sorted({face.photo for face in faces if face.part == part})
-            count = round(share * len(photographs))
-            if not 0 < count < len(photographs):
-                raise DataError(
-                    f"{part or 'the data'}: a validation share of {share} of {len(photographs)} photographs holds out "
-                    f"{count}; change data.validation, or set it to 0 to train without model selection"
-                )
-            order = np.random.default_rng(seed).permutation(len(photographs))
-            chosen.update(photographs[i] for i in order[:count])
+    if rule not in RULES:
+        raise DataError(f"data.validation_rule is {rule!r}; one of {', '.join(RULES)}")
+    if not share:
+        return np.zeros(len(faces), dtype=np.bool_)
+    chosen = _hashed(faces, share, seed) if rule == "hash" else _drawn(faces, share, seed)
     return np.array([face.photo in chosen for face in faces], dtype=np.bool_)
+
+
+def hold_out_names(names: Collection[str], share: float, seed: int, rule: str) -> set[str]:
+    """Likewise, of names of photographs alone; where they are few, it may be none of them."""
+    if rule == "hash":
+        return {name for name in names if _place(name, seed) < share}
+    order = np.random.default_rng(seed).permutation(len(names))
+    ordered = sorted(names)
+    return {ordered[i] for i in order[: round(share * len(names))]}
+
+
+def _drawn(faces: Sequence[Face], share: float, seed: int) -> set[str]:
+    chosen: set[str] = set()  # by photograph alone: a part may hold the mirror images of another part's
+    for part in sorted({face.part for face in faces}):
+        photographs = {face.photo for face in faces if face.part == part}
+        count = round(share * len(photographs))
+        if not 0 < count < len(photographs):
+            raise DataError(
+                f"{part or 'the data'}: a validation share of {share} of {len(photographs)} photographs holds out "
+                f"{count}; change data.validation, or set it to 0 to train without model selection"
+            )
+        chosen |= hold_out_names(photographs, share, seed, "draw")
+    return chosen
+
+
+def _hashed(faces: Sequence[Face], share: float, seed: int) -> set[str]:
+    photographs = {face.photo for face in faces}
+    chosen = hold_out_names(photographs, share, seed, "hash")
+    if not 0 < len(chosen) < len(photographs):
+        counts = ((other, len(hold_out_names(photographs, share, other, "hash"))) for other in range(TRIED))
+        better = next((f"data.validation_seed={s} holds out {n}; " for s, n in counts if 0 < n < len(photographs)), "")
+        raise DataError(
+            f"a validation share of {share} of {len(photographs)} photographs, each chosen by its name, holds out "
+            f"{len(chosen)}; {better}or change data.validation, or set it to 0 to train without model selection"
+        )
+    return chosen
+
+
+def _place(name: str, seed: int) -> float:
+    """A number in [0, 1) for a photograph, evenly spread over names and the same everywhere."""
+    digest = blake2b(f"{seed}\n{name}".encode("utf-8", "surrogateescape"), digest_size=8, person=b"canthus-split")
+    return float(int.from_bytes(digest.digest(), "big") / 2**64)
 
 
 def first_of(rows: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:

@@ -81,6 +81,8 @@ def card(
 
 def _held_out(trained: DictConfig) -> str:
     share, seed = 100 * float(trained.data.get("validation", 0)), trained.data.get("validation_seed", 0)
+    if trained.data.get("validation_rule") == "hash":
+        return f"about {share:g} % of the photographs are held out, each by its name (`data.validation_seed={seed}`)"
     return f"{share:g} % of each part's photographs are held out (`data.validation_seed={seed}`)"
 
 

@@ -9,7 +9,7 @@ import lightning
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from canthus import __version__, packing, runtime, zoo
+from canthus import __version__, packing, run_faces, runtime, zoo
 from canthus.callbacks import DetectionEvaluator, Evaluator
 from canthus.config import ConfigError, RunError
 from canthus.exporting.card import card, known_terms
@@ -89,6 +89,8 @@ def write_entry(
         "provenance": training_record(run),
         "canthus": __version__,
     }
+    if (known := run_faces.remembered(run)) is not None:
+        header[run_faces.HEADER] = known.header()
     in_zoo = path.resolve().parent == zoo.FOLDER.resolve()
     with replacing(path) as temporary:
         packing.write_weights(temporary, tensors, header)
@@ -118,6 +120,7 @@ def _figures(model: LandmarkModel, trained: DictConfig, run: Path, *, trust: boo
     """Evaluate on the run's held-out faces, as canthus-eval does."""
     runtime.check_trust(OmegaConf.create({"data": trained.data}), run, trust=trust)
     data = instantiate(trained.data, _partial_=True, _convert_="all")(input=model.input)
+    run_faces.give_split(data, trained.data, trained.data, run_faces.remembered(run))
     faces, detection = Evaluator(trained.normaliser, trained.threshold), DetectionEvaluator()
     trainer = lightning.Trainer(
         accelerator="auto", devices=1, logger=False, enable_checkpointing=False, callbacks=[faces, detection]

@@ -55,6 +55,7 @@ class Collection:
         *,
         validation: float = 0.0,
         validation_seed: int = 0,
+        validation_rule: str = "draw",
     ) -> "Collection":
         """Parse the parts, divide them as a training run would, and read every photograph.
 
@@ -64,6 +65,7 @@ class Collection:
             test_parts: parts to test on.
             validation: share of the photographs of each training part that is held out.
             validation_seed: which ones.
+            validation_rule: see `canthus.data.split.hold_out`.
 
         Raises:
             DataError: of the reader; no parts, or parts without faces.
@@ -74,7 +76,7 @@ class Collection:
             parts = [*train_parts, *test_parts]
             raise DataError(f"no faces in the parts {parts}; name parts in data.train_parts and data.test_parts")
         try:
-            held_out = hold_out(training, validation, validation_seed)
+            held_out = hold_out(training, validation, validation_seed, validation_rule)
         except DataError as error:  # training would stop here; looking at the faces need not
             log.warning("%s. All of them count as train here", error)
             held_out = np.zeros(len(training), dtype=np.bool_)

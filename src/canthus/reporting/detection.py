@@ -30,7 +30,13 @@ SIDE = 320
 
 
 def write_detection(
-    folder: Path, result: DetectionResult, data: "PhotoDataModule", *, photographs: int = 24, score: float = 0.7
+    folder: Path,
+    result: DetectionResult,
+    data: "PhotoDataModule",
+    *,
+    photographs: int = 24,
+    score: float = 0.7,
+    trained_on: int | None = None,
 ) -> dict[str, Any]:
     """Add ``detection`` to metrics.json, and draw ``roc.png`` and ``detections.png``.
 
@@ -40,11 +46,14 @@ def write_detection(
         data: whose photographs were searched.
         photographs: on the sheet, evenly spread.
         score: of the boxes that are drawn, at least.
+        trained_on: how many of the photographs the model was trained on; None where nobody knows.
 
     Returns:
         The numbers.
     """
-    path, report = folder / "metrics.json", result.report()
+    path, report = folder / "metrics.json", dict(result.report())
+    if trained_on is not None:
+        report["trained_on"] = trained_on
     folder.mkdir(parents=True, exist_ok=True)
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"data": data.name}
     with replacing(path) as temporary:

@@ -21,6 +21,7 @@ from canthus.reporting.tables import (
     data_name,
     read_metrics_json,
     rich_table,
+    trained_on_text,
     write_metrics_json,
     write_predictions,
 )
@@ -39,6 +40,7 @@ def write_results(
     *,
     overlays: int = 24,
     missing: MissingFaces | None = None,
+    trained_on: int | None = None,
 ) -> Metrics:
     """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md.
 
@@ -50,6 +52,7 @@ def write_results(
         overlays: pictures of single faces, from the best to the worst, evenly by rank.
         missing: faces without an estimate, and what was done about them; by default those on which the model diverged,
             counted as failures.
+        trained_on: how many of the faces the model was trained on; None where nobody knows.
 
     Returns:
         What metrics.json says.
@@ -74,6 +77,7 @@ def write_results(
         subsets=result.report(),
         regions=regions,
         missing=missing or _lost(result, data),
+        trained_on=trained_on,
     )
     metrics = read_metrics_json(folder / "metrics.json")
     write_predictions(folder / "predictions.csv", _rows(result, data))
@@ -138,6 +142,8 @@ def print_results(metrics: Metrics, folder: Path, comparison: dict[str, Any] | N
     """Show the table of subsets, what a comparison gave, and say where the rest is."""
     screen = console()
     screen.print(rich_table(metrics))
+    if warning := trained_on_text(metrics):
+        screen.print(warning, soft_wrap=True)
     if comparison:
         screen.print(comparison_table(comparison))
     screen.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True)

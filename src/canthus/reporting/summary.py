@@ -11,7 +11,14 @@ from canthus.reporting.comparison import comparison_text
 from canthus.reporting.corruptions import corruptions_section
 from canthus.reporting.published import published_beside
 from canthus.reporting.styles import styles_section
-from canthus.reporting.tables import Metrics, data_name, markdown_table, read_metrics_json, subset_table
+from canthus.reporting.tables import (
+    Metrics,
+    data_name,
+    markdown_table,
+    read_metrics_json,
+    subset_table,
+    trained_on_text,
+)
 
 __all__ = ["write_summary"]
 
@@ -71,8 +78,15 @@ def _head(run_folder: Path, metrics: Metrics) -> str:
         f"# {markdown(metrics['model'])} on {markdown(data_name(metrics))}\n\n"
         f"Model {markdown_code(metrics['model'])}, evaluated on {faces} faces of {markdown_code(data_name(metrics))}. "
         f"Errors are in percent of {markdown_code(metrics['normaliser'])}, measured in original-image pixels.\n\n"
+        f"{_warning(metrics)}"
         f"Records: {', '.join(records)}\n"
     )
+
+
+def _warning(metrics: Metrics) -> str:
+    """A paragraph about faces that were trained on, empty without any."""
+    text = trained_on_text(metrics)
+    return f"**{markdown(text)}**\n\n" if text else ""
 
 
 def _subsets(metrics: Metrics) -> str:

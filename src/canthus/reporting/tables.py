@@ -32,6 +32,7 @@ __all__ = [
     "read_predictions",
     "rich_table",
     "subset_table",
+    "trained_on_text",
     "write_metrics_json",
     "write_predictions",
 ]
@@ -134,7 +135,8 @@ class Metrics(TypedDict):
 
     ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``corruption`` and ``severity`` are there where
     the faces were not shown as they are, see `canthus.data.corruptions`; ``regions`` maps a landmark region to its NME
-    per stage over the first subset; ``stages`` names the stages.
+    per stage over the first subset; ``stages`` names the stages. ``trained_on`` counts the faces on images that the model
+    was trained on; it is absent where nobody knows.
     """
 
     model: str
@@ -147,6 +149,7 @@ class Metrics(TypedDict):
     corruption: NotRequired[str]
     severity: NotRequired[int]
     missing: NotRequired[MissingFaces]
+    trained_on: NotRequired[int]
     regions: NotRequired[dict[str, list[float]]]
     stages: NotRequired[list[str]]
 
@@ -306,6 +309,14 @@ def data_name(metrics: Metrics) -> str:
     """Data set and, where known, split; and what was done to its faces: ``w300 test under blur 3``."""
     name = f"{metrics['data']} {metrics.get('split', '')}".strip()
     return f"{name} under {corruption_name(metrics)}" if metrics.get("corruption") else name
+
+
+def trained_on_text(metrics: Metrics) -> str:
+    """A warning about faces that the model was trained on; empty where there are none, or nobody knows."""
+    count, faces = metrics.get("trained_on"), next(iter(metrics["subsets"].values()), {"faces": 0})["faces"]
+    if not count:
+        return ""
+    return f"{count} of the {faces} evaluated faces were trained on: these figures say nothing about unseen faces."
 
 
 def corruption_name(metrics: Metrics) -> str:

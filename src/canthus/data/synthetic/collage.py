@@ -22,6 +22,8 @@ FORMAT = "collage-2"
 _NAME = re.compile(r"collages/(\d{6,})\.png")
 SIZES = (24.0, 150.0)
 """Sides of the pasted face boxes, pixels."""
+SCENES = "collages"
+"""The part that scenes form."""
 SPACING = 0.8
 """Of the sides of two faces, between their centres: heads may touch, faces do not."""
 
@@ -59,8 +61,8 @@ class Collages(Reader):
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
         """Those of the source and, as part ``collages``, those of the scenes."""
-        own = [face for scene in self.scenes() for face in scene.faces] if "collages" in parts else []
-        return [*self.source.faces([part for part in parts if part != "collages"]), *own]
+        own = [face for scene in self.scenes() for face in scene.faces] if SCENES in parts else []
+        return [*self.source.faces([part for part in parts if part != SCENES]), *own]
 
     def scenes(self) -> list[Photograph]:
         """Label the scenes; nothing is painted."""
@@ -110,11 +112,11 @@ class Collages(Reader):
                 if all(_apart(box, other.box) for other in faces):
                     landmarks = (donor.landmarks - (donor.box[:2] + donor.box[2:]) / 2) * scale + centre
                     faces.append(
-                        Face(image, landmarks, donor.visibility, box, donor.scheme, photo, "collages", donor.attributes)
+                        Face(image, landmarks, donor.visibility, box, donor.scheme, photo, SCENES, donor.attributes)
                     )
                     pasted.append(donor)
                     break
-        return Photograph(image, photo, "collages", tuple(faces), np.zeros(len(faces), dtype=np.bool_)), pasted
+        return Photograph(image, photo, SCENES, tuple(faces), np.zeros(len(faces), dtype=np.bool_)), pasted
 
     def _donor(self, random: np.random.Generator) -> Face:
         faces = self.donors[int(random.integers(len(self.donors)))].faces

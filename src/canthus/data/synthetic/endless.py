@@ -75,6 +75,7 @@ class EndlessDataModule(FaceDataModule):
     def _divided(self) -> tuple[list[Face], NDArray[np.bool_]]:
         """The faces of epoch 0, and which of them are held out."""
         faces = self.reader.faces(self.train_parts)
+        self.period = len(faces)
         return faces, self._held_out(faces)
 
     def _stored_faces(self, split: str) -> list[Face]:

@@ -93,6 +93,10 @@ class SyntheticScenes(Reader):
         part, index = numbered(image, "scenes", self.size)
         return paint(self.crowd(part, index), partial(stream, self.render_seed, part, index), self.resolution)
 
+    def made_from(self, face: Face | Photograph) -> str:
+        """The fingerprint: it holds everything that the picture is made from."""
+        return self.fingerprint(face)
+
     def fingerprint(self, face: Face | Photograph) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same photographs."""
         of = (FORMAT, RENDERER, self.render_seed, self.difficulty, self.resolution, self.most, self.empty)

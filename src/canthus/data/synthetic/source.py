@@ -101,6 +101,10 @@ class Synthetic(Reader):
         streams = [self.stream(part, index, "render") for index in indices]
         return render(scenes, streams, self.resolution, device, self.without)
 
+    def made_from(self, face: Face | Photograph) -> str:
+        """The fingerprint: it holds everything that the picture is made from."""
+        return self.fingerprint(face)
+
     def fingerprint(self, face: Face | Photograph) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same faces."""
         of = (

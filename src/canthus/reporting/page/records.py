@@ -110,6 +110,8 @@ class Record:
             words.append(f"checkpoint {Path(str(which)).name}")
         if self.config.get("flip_average"):
             words.append("flip average")
+        if count := self.metrics.get("trained_on"):
+            words.append(f"{count} faces trained on")
         return tuple(words)
 
 

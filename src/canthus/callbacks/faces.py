@@ -1,0 +1,131 @@
+"""What a run remembers of its faces, and whether those that are evaluated are among them."""
+
+from collections.abc import Iterator
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning
+import numpy as np
+from numpy.typing import NDArray
+
+from canthus.config import ConfigError
+from canthus.data.remembered import FaceList, Remembered, changes, some
+
+if TYPE_CHECKING:
+    from canthus.data.datamodule import FaceDataModule
+
+__all__ = ["EvaluatedFaces", "TrainingFaces"]
+
+log = getLogger(__name__)
+
+
+class TrainingFaces(lightning.Callback):
+    """Keeps the faces of a training in a file, and refuses to go on with others.
+
+    Args:
+        path: of the file.
+        before: what it holds of the run that goes on; None for a new run.
+        earlier: what the run was trained on whose weights a new run starts from.
+        allow_changes: go on with other faces. Those that were held out and are still there stay held out, new ones
+            are trained on, and what was trained on before counts as such.
+    """
+
+    def __init__(
+        self, path: Path, before: FaceList | None, earlier: Remembered | None, *, allow_changes: bool = False
+    ) -> None:
+        self.path, self.before, self.allow_changes = path, before, allow_changes
+        self.earlier = before.earlier if before else earlier
+        self._known: Remembered | None = None
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Compare, then write.
+
+        Raises:
+            ConfigError: a run that goes on, and whose faces have changed.
+        """
+        if stage != "fit":
+            return
+        data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        faces = FaceList.of(data, self.earlier)
+        found = changes(self.before, faces) if self.before else []
+        if self.before and found:
+            self._check(found)
+            faces = FaceList.of(data, self.before.remembered())
+        self._known = faces.remembered()
+        self._warn(data)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            faces.write(self.path)
+
+    def trained_on(self, data: "FaceDataModule", split: str) -> dict[str, int]:
+        """How much of a split this run, or the one that it starts from, was trained on: ``faces``, ``images``."""
+        assert self._known is not None
+        return {kind: int(seen.sum()) for kind, seen, _ in _trained_on(self._known, data, split)}
+
+    def _check(self, found: list[str]) -> None:
+        text = f"the data of {self.path.parent} have changed since it began: {'; '.join(found)}"
+        if not self.allow_changes:
+            raise ConfigError(
+                f"{text}. Put them back, or start another run from its weights, init_from={self.path.parent}; "
+                "allow_changed_data=true goes on all the same"
+            )
+        log.warning("%s. It goes on, as allow_changed_data says: figures of its epochs do not compare", text)
+
+    def _warn(self, data: "FaceDataModule") -> None:
+        """Held-out faces on which the weights to start from were trained choose no epoch well."""
+        assert self._known is not None
+        for kind, seen, names in _trained_on(self._known, data, "val"):
+            if seen.any():
+                log.warning(
+                    "%d of the %d %s to validate on (%s) were trained on by the run that this one starts from: errors "
+                    "on them are too low; hold out those that it held out (data.validation, data.validation_seed)",
+                    *(seen.sum(), len(seen), kind, names),
+                )
+
+
+class EvaluatedFaces(lightning.Callback):
+    """Counts the evaluated faces that a run was trained on, and refuses to take them for held-out ones.
+
+    Args:
+        known: what the run remembers.
+        own: whether the data are those of the run, so that their split ``val`` should hold none.
+        allow: evaluate them all the same.
+
+    Attributes:
+        counts: ``faces``, and for methods that detect ``images``, that the run was trained on; empty at first.
+    """
+
+    def __init__(self, known: Remembered, *, own: bool, allow: bool) -> None:
+        self.known, self.own, self.allow = known, own, allow
+        self.counts: dict[str, int] = {}
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Count.
+
+        Raises:
+            ConfigError: faces that were trained on in the split that should hold none.
+        """
+        if self.counts:
+            return
+        data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        split = "val" if stage == "validate" else "test"
+        own = {kind: seen.any() for kind, seen, _ in _trained_on(self.known, data, split, before=False)}
+        for kind, seen, names in _trained_on(self.known, data, split):
+            self.counts[kind] = int(seen.sum())
+            text = f"{self.counts[kind]} of the {len(seen)} {kind} to evaluate ({names}) were trained on"
+            if own[kind] and self.own and split == "val" and not self.allow:
+                raise ConfigError(
+                    f"{text}: leave out what divides the data anew (data.validation, data.validation_seed, ...), so "
+                    "that they are those that the run held out, or add allow_trained_on=true to measure these"
+                )
+            if self.counts[kind]:
+                log.warning("%s: figures on them say nothing about unseen faces", text)
+
+
+def _trained_on(
+    known: Remembered, data: "FaceDataModule", split: str, *, before: bool = True
+) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
+    """Per list of a split: its name, which of it was trained on, and some names of those."""
+    for kind, faces, reader in data.lists(split):
+        seen = known.trained_on(faces, reader, str(data.name), before=before)
+        yield kind, seen, some(face.image.name for face, one in zip(faces, seen, strict=True) if one)
