@@ -1,8 +1,10 @@
+import random
+
 import numpy as np
 import pytest
 
 from canthus.data.face import DataError, Face
-from canthus.data.split import first_of, hold_out
+from canthus.data.split import first_of, hold_out, hold_out_names
 
 
 def face(part, photo):
@@ -96,3 +98,57 @@ def test_few_faces_are_part_of_more():
     for count in (0, 51):
         with pytest.raises(DataError, match=f"train_faces is {count}, but there are 50"):
             first_of(rows, count)
+
+
+def test_the_drawn_choice_is_that_of_runs_so_far():
+    """Computed before there was another rule."""
+    names = [f"{i:04d}" for i in range(40)]
+    expected = {names[i] for i in (4, 11, 24, 27)}
+    assert hold_out_names(names, 0.1, 0, "draw") == expected
+    faces = [face("one", name) for name in names]
+    assert photographs(faces, hold_out(faces, 0.1, 0)) == expected
+
+
+def test_a_hashed_choice_is_the_same_on_every_machine():
+    names = [f"{i:04d}" for i in range(40)]
+    assert hold_out_names(names, 0.1, 0, "hash") == {"0001", "0005", "0015", "0018", "0021", "0026"}
+    assert hold_out_names(names, 0.1, 1, "hash") != hold_out_names(names, 0.1, 0, "hash")
+    assert len(hold_out_names([f"{i}" for i in range(20000)], 0.1, 0, "hash")) == pytest.approx(
+        2000, abs=130
+    )  # 3 sigma
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_adding_photographs_moves_none_of_a_hashed_choice(number):
+    """Random sets that grow at random places, several faces on a photograph, in several parts."""
+    draw = random.Random(number)
+    names = [f"{draw.choice('abcXY_')}{draw.getrandbits(40)}.{draw.choice(('jpg', 'png'))}" for _ in range(300)]
+    part = {name: draw.choice(("one", "two", "")) for name in names}
+    share, seed = draw.choice((0.1, 0.25, 0.5)), draw.randrange(5)
+    grown, before = [], None
+    for size in sorted(draw.sample(range(60, 300), 4)):
+        faces = [face(part[name], name) for name in names[:size] for _ in range(draw.randint(1, 3))]
+        draw.shuffle(faces)
+        mask = hold_out(faces, share, seed, "hash")
+        held, trained = photographs(faces, mask), photographs(faces, ~mask)
+        assert not held & trained
+        if before:
+            assert before[0] <= held
+            assert before[1] <= trained
+        before = (held, trained)
+        grown.append(len(held))
+    assert grown == sorted(grown)
+
+
+def test_a_set_too_small_for_its_share_names_a_seed_that_works():
+    faces = [face("", f"{i}") for i in range(4)]
+    with pytest.raises(DataError, match=r"of 4 photographs, each chosen by its name, holds out 0; data") as error:
+        hold_out(faces, 0.1, 3, "hash")
+    seed = int(str(error.value).partition("validation_seed=")[2].partition(" ")[0])
+    assert 0 < hold_out(faces, 0.1, seed, "hash").sum() < 4
+    assert not hold_out(faces, 0.0, 0, "hash").any()
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(DataError, match="validation_rule is 'hashed'; one of draw, hash"):
+        hold_out(two_parts(), 0.1, 0, "hashed")

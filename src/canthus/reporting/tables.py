@@ -135,8 +135,8 @@ class Metrics(TypedDict):
 
     ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``corruption`` and ``severity`` are there where
     the faces were not shown as they are, see `canthus.data.corruptions`; ``regions`` maps a landmark region to its NME
-    per stage over the first subset; ``stages`` names the stages. ``trained_on`` counts the faces on images that the model
-    was trained on; it is absent where nobody knows.
+    per stage over the first subset; ``stages`` names the stages. ``trained_on`` counts the faces on images that the
+    model was trained on; it is absent where nobody knows.
     """
 
     model: str
