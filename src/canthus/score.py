@@ -43,6 +43,7 @@ def score(cfg: DictConfig) -> float:
     from canthus import runtime
     from canthus.data.batch import InputSpec
     from canthus.data.labels import reduced_face
+    from canthus.data.orientations import warn_of_other_frame
     from canthus.geometry.boxes import centred_box
     from canthus.matching import place_predictions
     from canthus.predictions import read_predicted
@@ -68,6 +69,7 @@ def score(cfg: DictConfig) -> float:
         faces = [reduced_face(face, data.scheme.name) for face in data.faces(cfg.split)]
         root = cfg.data.get("root")
         points = place_predictions(faces, predictions, scheme, Path(root) if root else None)
+        warn_of_other_frame(data.reader, faces, points)
         missing = _check_missing(faces, points, cfg.missing)
         result = _measure(data, cfg, faces, points)
         metrics = write_results(output, result, data, cfg.name or source.stem, overlays=cfg.overlays, missing=missing)

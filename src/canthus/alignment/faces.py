@@ -24,7 +24,7 @@ class StudyFaces(Reader):
 
     def __init__(self, source: Reader, persons: int | None, box_noise: float, seed: int) -> None:
         self.source, self.persons, self.box_noise, self.seed = source, persons, box_noise, seed
-        self.scheme = source.scheme
+        self.scheme, self.exif = source.scheme, source.exif
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
         """Parse, choose, and move the boxes."""
@@ -39,6 +39,10 @@ class StudyFaces(Reader):
     def pixels(self, image: Path) -> NDArray[np.uint8]:
         """As the source."""
         return self.source.pixels(image)
+
+    def stated_size(self, image: Path) -> tuple[int, int] | None:
+        """As the source."""
+        return self.source.stated_size(image)
 
     def fingerprint(self, face: Face | Photograph) -> str:
         """As the source."""

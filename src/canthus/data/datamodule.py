@@ -17,6 +17,7 @@ from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
 from canthus.data.corruptions import Corruption, face_keys
 from canthus.data.face import DataError, Face, Photograph, Reader
 from canthus.data.labels import StoredLandmarks
+from canthus.data.orientations import warn_of_doubts
 from canthus.data.remembered import Remembered
 from canthus.data.sampling import EpochSampler, as_it_is, mix
 from canthus.data.split import RULES, first_of, hold_out
@@ -167,6 +168,7 @@ class FaceDataModule(lightning.LightningDataModule):
 
     def _prepare(self, split: str) -> Store:
         faces, label = self._stored_faces(split), f"{self.name} {split}"
+        warn_of_doubts(self.reader, (face.image for face in faces), label)
         return Store.prepare(self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=label)
 
     def _stored_faces(self, split: str) -> list[Face]:
