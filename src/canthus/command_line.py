@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, Node
 
 from canthus import faults, folders, interruptions, overriding, processes, sweeps
-from canthus.config import accepted_arguments, conf_path, register_schemas, suggest
+from canthus.config import accepted_arguments, conf_path, register_schemas, suggest, unquoted
 from canthus.errors import ConfigError
 from canthus.escaping import plain_logs
 
@@ -41,9 +41,7 @@ PRINTING = (
 def argument(key: str) -> str | None:
     """Value of ``key=value`` on the command line, before Hydra reads it; quotes of Hydra's grammar are taken off."""
     value = next((word.split("=", 1)[1] for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
-    if value and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1].replace(f"\\{value[0]}", value[0])
-    return value
+    return value and unquoted(value)
 
 
 @contextmanager

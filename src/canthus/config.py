@@ -31,6 +31,7 @@ __all__ = [
     "quoted",
     "register_schemas",
     "suggest",
+    "unquoted",
 ]
 
 
@@ -119,6 +120,13 @@ def quoted(text: str) -> str:
     """A text, such as a path, as a string of the grammar of Hydra's overrides."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def unquoted(word: str) -> str:
+    """What `quoted` made a string of; any other word is left as it is."""
+    if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"":
+        return word[1:-1].replace(f"\\{word[0]}", word[0]).replace("\\\\", "\\")
+    return word
 
 
 def check(cfg: DictConfig, schema: type = TrainConfig) -> None:

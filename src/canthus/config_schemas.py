@@ -84,7 +84,7 @@ class EvalConfig:
     flip_average: bool | None = None
     allow_trained_on: bool = False
     trust: bool = False
-    seed: int = 0
+    seed: int | None = None
 
 
 @dataclass

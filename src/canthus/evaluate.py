@@ -54,8 +54,10 @@ def evaluate(cfg: DictConfig) -> float:
     with open_dict(cfg):
         cfg.normaliser = cfg.normaliser or trained.normaliser
         cfg.normalisers = trained.get("normalisers") if cfg.normalisers is None else cfg.normalisers
-        cfg.threshold = cfg.threshold or trained.threshold
-        cfg.seed = trained.seed
+        cfg.threshold = trained.threshold if cfg.threshold is None else cfg.threshold
+        cfg.seed = trained.seed if cfg.seed is None else cfg.seed
+    if cfg.threshold <= 0:
+        raise config.ConfigError(f"threshold={cfg.threshold}: of failure rate and AUC, percent, above 0")
     difficulties = chosen_difficulties(cfg.corruptions)
     if difficulties and cfg.data.get("corruption"):
         raise config.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")

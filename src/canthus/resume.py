@@ -2,21 +2,31 @@
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from logging import getLogger
 from pathlib import Path
+from typing import Any, cast
 
+import torch
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus import processes, zoo
-from canthus.config import ConfigError, nodes_of
+from canthus.config import ConfigError, nodes_of, quoted, unquoted
 from canthus.faults import last_epoch
+from canthus.relocation import relocated
 from canthus.runtime import load_config, load_weights
 
-__all__ = ["MAY_CHANGE", "changed_settings", "checkpoint_to_continue", "register_run", "status"]
+__all__ = [
+    "MAY_CHANGE",
+    "changed_settings",
+    "checkpoint_to_continue",
+    "is_trained",
+    "register_run",
+    "resumed_arguments",
+    "status",
+]
 
 log = getLogger(__name__)
 
@@ -64,14 +74,33 @@ def register_run(run: Path) -> None:
             f"canthus-train {words} hydra.run.dir={run}"
         )
     saved = load_config(run)
-    before, now = str(saved.paths.output_dir), os.path.abspath(run)
-    # the folder may have been moved
-    text = re.sub(rf"{re.escape(before)}(?=[/'\"\s])", lambda _: now, OmegaConf.to_yaml(saved))
-    content = OmegaConf.to_container(OmegaConf.create(text))
-    assert isinstance(content, dict)
+    content = relocated(plain(saved), run)
     content.pop("allow_changed_data", None)  # it was for that time
     node = {"defaults": ["root_schema", "_self_", {"hydra": "default"}], **content}
     ConfigStore.instance().store(name="resumed", node=node)
+
+
+def resumed_arguments(run: str, words: list[str]) -> list[str]:
+    """The command line that goes on with a run.
+
+    Args:
+        run: what ``resume=`` says.
+        words: of the command line.
+
+    Raises:
+        ConfigError: words that have no place beside ``resume=``.
+    """
+    place = os.path.abspath(run)
+    for word in words if processes.first() else ():  # Lightning adds words for the processes that it starts
+        key, _, value = word.partition("=")
+        if key in ("-m", "--multirun"):
+            raise ConfigError("resume= goes on with one run; -m sweep.resume=FOLDER goes on with a sweep")
+        if key == "resume" and os.path.abspath(unquoted(value)) != place:
+            raise ConfigError(f"resume={unquoted(value)}: one run at a time, and resume={run} is given, too")
+        if key.lstrip("+") == "hydra.run.dir" and os.path.abspath(unquoted(value)) != place:
+            raise ConfigError(f"{word}: a run goes on in its own folder, {run}; copy that, and resume the copy")
+    kept = [word for word in words if not word.startswith("resume=")]
+    return [*kept, f"resume={quoted(run)}", f"hydra.run.dir={quoted(run)}", "hydra.output_subdir=null"]
 
 
 def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
@@ -105,13 +134,44 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
     epoch = last_epoch(path)
     assert epoch is not None
     done, planned = epoch + 1, int(cfg.trainer.max_epochs)
-    if done < planned:
-        log.info("continuing %s after epoch %d", run, epoch)
-    elif done == planned and status(run) != "finished":
+    before = int(load_config(run).trainer.max_epochs)
+    finished = status(run) == "finished"
+    if done > planned or (finished and planned <= max(done, before)):
+        early = f" of {before}, and was stopped early" if done < before else ""
+        raise ConfigError(
+            f"{run} has finished its {done} epochs{early}; to go on, add trainer.max_epochs=N with N > "
+            f"{max(done, before)}"
+        )
+    if done == planned or is_trained(run, cfg):
         log.info("continuing %s: its %d epochs are done, what is missing is their evaluation", run, done)
     else:
-        raise ConfigError(f"{run} has finished its {done} epochs; to go on, add trainer.max_epochs=N with N > {done}")
+        log.info("continuing %s after epoch %d", run, epoch)
     return path
+
+
+def is_trained(run: Path, cfg: DictConfig) -> bool:
+    """Whether an early stopping ended the training at the very epoch of its last checkpoint.
+
+    Args:
+        run: run folder with a checkpoint.
+        cfg: config of the run, with what the command line changed; a longer training goes on.
+    """
+    if int(cfg.trainer.max_epochs) > int(load_config(run).trainer.max_epochs):
+        return False
+    content = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True, mmap=True)
+    epoch, states = content["epoch"], content.get("callbacks", {})
+    return any(
+        state["stopped_epoch"] == epoch and (epoch > 0 or state["wait_count"] >= state["patience"])
+        for name, state in states.items()
+        if str(name).startswith("EarlyStopping")
+    )
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A config as a container, resolved."""
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    return cast(dict[str, Any], content)
 
 
 def status(run: Path) -> str | None:
@@ -144,15 +204,15 @@ def _refuse_changes(run: Path, cfg: DictConfig) -> None:
 
 def changed_settings(run: Path, cfg: DictConfig) -> Iterator[tuple[str, object, object]]:
     """Settings with which a run was made and that are different now, except those without effect: place, old, new."""
-    saved, here = load_config(run), os.path.abspath(run)
-    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]  # as the saved one is
+    saved = load_config(run)
     before, now = (
-        {place: node._value() for place, node in nodes_of(config) if isinstance(node, ValueNode)}
-        for config in (saved, cfg)
+        {place: node._value() for place, node in nodes_of(OmegaConf.create(config)) if isinstance(node, ValueNode)}
+        for config in (relocated(plain(saved), run), relocated(plain(cfg), run))
     )
     for place in sorted(before | now):
         old, new = before.get(place), now.get(place)
-        if old == new or place.startswith(WITHOUT_EFFECT) or f"{new}/".startswith(f"{here}/"):
+        both_nan = old != old and new != new
+        if old == new or both_nan or place.startswith(WITHOUT_EFFECT):
             continue
         if place.split(".")[0] in saved:  # else a key that canthus did not have then
             yield place, old, new

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +27,14 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from hydra.utils import instantiate
+    from lightning.pytorch.callbacks import LambdaCallback
 
     from canthus import faults, run_faces, runtime, steps, tracking
-    from canthus.callbacks import DetectionEvaluator, Evaluator
-    from canthus.callbacks.checkpoint import CheckpointFiles
+    from canthus.callbacks import DetectionEvaluator, Evaluator, Finite
+    from canthus.callbacks.checkpoint import CheckpointFiles, kept
     from canthus.models.base import LandmarkModel
     from canthus.reporting import print_detection, print_results, write_detection, write_results
-    from canthus.resume import checkpoint_to_continue
+    from canthus.resume import checkpoint_to_continue, is_trained
 
     log = getLogger("canthus.train")
     config.check(cfg)
@@ -43,6 +43,9 @@ def train(cfg: DictConfig) -> float | None:
             f"data.corruption={cfg.data.corruption} is for canthus-eval; here the best epoch would be chosen on such "
             "faces. data.augmentation changes those to train on"
         )
+    for key in ("callbacks", "logger"):
+        if cfg.trainer.get(key) is not None:
+            raise config.ConfigError(f"trainer.{key}={cfg.trainer[key]}: name them in the group {key}, not for trainer")
     folder = Path(cfg.paths.output_dir)
     if not cfg.resume and list((folder / "checkpoints").glob("*.ckpt")):
         if not processes.requeued():
@@ -51,6 +54,7 @@ def train(cfg: DictConfig) -> float | None:
             )
         cfg.resume = str(folder)
     last = checkpoint_to_continue(folder, cfg) if cfg.resume else None
+    trained = last is not None and is_trained(folder, cfg)
     runtime.hush()
     if cfg.steps and not cfg.resume:  # a run that has begun had its steps
         steps.prepare(cfg, train)
@@ -80,8 +84,10 @@ def train(cfg: DictConfig) -> float | None:
             if isinstance(model, LandmarkModel):
                 model.train_stages(range(model.num_stages))  # not only those that the source had reached
         faces = run_faces.of_training(folder, cfg, data, resumed=last is not None)
-        trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), panels, faces], logger=loggers)
+        trainer = instantiate(cfg.trainer, callbacks=[*callbacks.values(), Finite(), panels, faces], logger=loggers)
         trainer.strategy.checkpoint_io = CheckpointFiles()
+        if trained:  # an early stopping has ended it; Lightning would train one epoch more
+            trainer.callbacks.append(LambdaCallback(on_fit_start=lambda *_: setattr(trainer, "should_stop", True)))
         trainer.fit(model, data, ckpt_path=last, weights_only=True)
         best = callbacks.get("best")
         evaluator = next((callback for callback in callbacks.values() if isinstance(callback, Evaluator)), None)
@@ -95,8 +101,11 @@ def train(cfg: DictConfig) -> float | None:
         score = None
         if best is not None and best.best_model_path:
             score = float(best.best_model_score)
-            if not math.isfinite(score):
-                raise config.RunError(f"{best.monitor} is {score}: the training diverged; lower model.optimizer.lr")
+            holds = kept(best.best_model_path)
+            record["best_epoch"], note = holds.epoch, holds.compared(model)
+            if note:
+                record["notes"] = [note]
+                log.warning("%s", note)
             chosen = {"ckpt_path": best.best_model_path, "weights_only": True}
             record["selected_on"] = f"{best.monitor} of held-out photographs"
             trainer.validate(model, data, **chosen, verbose=False)
@@ -107,6 +116,10 @@ def train(cfg: DictConfig) -> float | None:
                 print_results(metrics, folder)
             if trainer.is_global_zero and detection and detection.result:
                 print_detection(write_detection(folder, detection.result, data, trained_on=trained_on.get("images")))
+        elif best is not None and best.monitor in trainer.callback_metrics:
+            raise config.RunError(
+                f"{best.monitor} was finite in no epoch: the training has diverged; lower model.optimizer.lr"
+            )
         else:
             record["selected_on"] = "nothing: the last epoch"
             log.warning("nothing was held out or kept, so no epoch could be chosen: the last one stands")
@@ -130,12 +143,10 @@ def main() -> None:
         if sweep not in (None, "null"):
             sys.argv[1:] = sweeps.resumed_arguments(Path(sweep), sys.argv[1:])
         if run not in (None, "null"):
-            from canthus.resume import register_run
+            from canthus.resume import register_run, resumed_arguments
 
             register_run(Path(run))
-            words = [word for word in sys.argv[1:] if not word.startswith("resume=")]
-            folder = config.quoted(run)
-            sys.argv[1:] = [*words, f"resume={folder}", f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
+            sys.argv[1:] = resumed_arguments(run, sys.argv[1:])
     command_line.launch(train, "train" if run in (None, "null") else "resumed")
 
 

@@ -64,6 +64,18 @@ class Fault(lightning.Callback):
         time.sleep(5)
 
 
+class Spoil(lightning.Callback):
+    """Sets the weights of the last stage that trains to a value, from an epoch on, on one process or all."""
+
+    def __init__(self, epoch: int, value: float, rank: int | None = None) -> None:
+        self.epoch, self.value, self.rank = epoch, float(value), rank
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.current_epoch >= self.epoch and self.rank in (None, trainer.global_rank):
+            for weight in pl_module.stage_parameters(pl_module.depth - 1):
+                weight.data.fill_(self.value)
+
+
 def fill(folder: str) -> None:
     """Leave no byte on a small disk."""
     with open(f"{folder}/filler", "wb", buffering=0) as file, contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 
 def test_reproduces_the_validation_figures(trained: Path, run_command, tmp_path: Path) -> None:
@@ -32,6 +33,17 @@ def test_other_data_and_another_normaliser(trained: Path, run_command, small_300
 def test_single_keys_of_the_runs_data(trained: Path, run_command, tmp_path: Path) -> None:
     assert run_command("evaluate", f"run={trained}", "split=test", "data.size=30", f"output={tmp_path}") == 0
     assert json.loads((tmp_path / "metrics.json").read_text())["subsets"]["full"]["faces"] == 6
+
+
+def test_what_is_given_is_not_overwritten(trained: Path, run_command, tmp_path: Path) -> None:
+    """The run's seed and threshold are for those who name none."""
+    words = [f"run={trained}", f"output={tmp_path}", "overlays=0"]
+    assert run_command("evaluate", *words, "seed=7", "threshold=5.5") == 0
+    cfg = OmegaConf.load(tmp_path / "config.yaml")
+    assert (cfg.seed, cfg.threshold) == (7, 5.5)
+    assert json.loads((tmp_path / "provenance.json").read_text())["seed"] == 7
+    assert run_command("evaluate", *words, "threshold=0") == 2
+    assert "threshold=0.0: of failure rate" in next(tmp_path.glob("*.log")).read_text()
 
 
 def test_not_a_run(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
+
+from canthus.relocation import relocated
 
 SETTINGS = [
     "data=synthetic", "trainer=cpu", "trainer.max_epochs=6", "model.width=0.05", "data.size=60",
@@ -203,6 +206,63 @@ def test_a_damaged_checkpoint_names_the_newest_intact_one(whole: Path, run_comma
     assert "last.ckpt cannot be loaded safely" in text
     assert "newest intact checkpoint is" in text
     assert "best.ckpt" in text
+
+
+LONG = "a folder with blanks, 'quotes' and a name that YAML breaks into several lines " + "because it is so long " * 4
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_copy_goes_on_in_its_own_folder(whole: Path, run_command, tmp_path: Path) -> None:
+    """And so does a run whose folder was moved; the original is not touched."""
+    original = shutil.copytree(whole, tmp_path / LONG / "run")
+    saved = OmegaConf.to_container(OmegaConf.load(whole / "config.yaml"))
+    OmegaConf.save(OmegaConf.create(relocated(saved, original)), original / "config.yaml")  # as if trained there
+    copy = shutil.copytree(original, tmp_path / "copies" / f"copy of {LONG}")
+    before = content(original)
+    assert run_command("train", f"resume={copy}", "trainer.max_epochs=7") == 0
+    assert content(original) == before
+    assert last_epoch(copy) == 6
+    assert (copy / "metrics.csv").read_text().count("\n") == 8
+    assert str(original) not in json.dumps(OmegaConf.to_container(OmegaConf.load(copy / "config.yaml")))
+    moved = original.rename(tmp_path / "moved")
+    assert run_command("train", f"resume={moved}", "trainer.max_epochs=7") == 0
+    assert (last_epoch(moved), original.exists()) == (6, False)
+
+
+def test_words_that_have_no_place_beside_resume(whole: Path, run_command, tmp_path: Path, capsys) -> None:
+    for word, message in (
+        ("-m", "resume= goes on with one run"),
+        (f"hydra.run.dir={tmp_path}", "a run goes on in its own folder"),
+        (f"resume={tmp_path}", "one run at a time"),
+    ):
+        assert run_command("train", f"resume={whole}", word, "trainer.max_epochs=9") == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_run_that_stopped_early_is_finished(run_command, cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    stopping = "lightning.pytorch.callbacks.EarlyStopping,monitor:val/nme_inter_ocular,mode:min,patience:1"
+    words = [*SETTINGS, f"+callbacks.stopping={{_target_:{stopping},min_delta:1000}}", f"paths.cache={cache}"]
+    assert run_command("train", *words, f"hydra.run.dir={folder}") == 0
+    rows = (folder / "metrics.csv").read_text()
+    assert (last_epoch(folder), record(folder)["status"]) == (1, "finished")
+    assert run_command("train", f"resume={folder}") == 2
+    said = (folder / "train.log").read_text()
+    assert (
+        "has finished its 2 epochs of 6, and was stopped early; to go on, add trainer.max_epochs=N with N > 6" in said
+    )
+    # killed while it evaluated: nothing is trained, the rest is made
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").unlink()
+    (folder / "provenance.json").write_text(json.dumps(record(folder) | {"status": "running"}))
+    assert run_command("train", f"resume={folder}") == 0
+    assert (last_epoch(folder), (folder / "metrics.csv").read_text()) == (1, rows)
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert run_command("train", f"resume={folder}", "trainer.max_epochs=7") == 0
+    assert last_epoch(folder) == 2
 
 
 def test_only_the_length_may_change(whole: Path, run_command, tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import lightning
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from canthus.callbacks.metrics_file import MetricsFile
 from canthus.faults import FULL
 from canthus.files import replacing
+from canthus.models.base import LandmarkModel
 
-__all__ = ["Checkpoint", "CheckpointFiles"]
+__all__ = ["Checkpoint", "CheckpointFiles", "Kept", "kept"]
 
 
 class Checkpoint(ModelCheckpoint):
@@ -31,6 +33,11 @@ class Checkpoint(ModelCheckpoint):
                 logger.log_metrics(values | {"epoch": trainer.current_epoch}, step)
         super().on_train_epoch_end(trainer, pl_module)
 
+    def check_monitor_top_k(self, trainer: lightning.Trainer, current: Tensor | None = None) -> bool:
+        """Whether to keep an epoch as one of the best: never one whose metric is not finite."""
+        finite = current is not None and bool(torch.isfinite(current))
+        return finite and super().check_monitor_top_k(trainer, current)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore best score and paths, as paths of the folder where the run is now.
 
@@ -40,6 +47,41 @@ class Checkpoint(ModelCheckpoint):
         if before and self.dirpath:
             state_dict = _rebased(state_dict, Path(before), Path(self.dirpath))
         super().load_state_dict(state_dict)
+
+
+class Kept(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        epoch: at whose end it was written, from 0.
+        stages: how many stages of the cascade it runs.
+    """
+
+    epoch: int
+    stages: int
+
+    def compared(self, model: LandmarkModel) -> str | None:
+        """What has to be said of the best checkpoint beside the model as it was trained in the end; None for nothing.
+
+        Args:
+            model: of the last epoch.
+        """
+        holds = f"best.ckpt is of epoch {self.epoch} and holds {_stages(1, self.stages)} of {model.num_stages}"
+        if self.stages < model.depth:
+            return f"{_stages(self.stages + 1, model.depth)} never improved on stage {self.stages}: {holds}"
+        if model.depth < model.num_stages:
+            return f"the training ended before {_stages(model.depth + 1, model.num_stages)}: {holds}"
+        return None
+
+
+def kept(path: str | Path) -> Kept:
+    """What a checkpoint of a `LandmarkModel` holds."""
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return Kept(int(content["epoch"]), int(content["state_dict"]["active_stages"]))
+
+
+def _stages(first: int, last: int) -> str:
+    return f"stage {first}" if first == last else f"stages {first} to {last}"
 
 
 def _rebased(value: Any, before: Path, now: Path) -> Any:

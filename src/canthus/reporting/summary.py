@@ -58,7 +58,13 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     if not source.is_file():
         raise FileNotFoundError(f"{source} does not exist; evaluate the run first: canthus-eval run={run_folder}")
     metrics = read_metrics_json(source)
-    sections = [_head(run_folder, metrics), _subsets(metrics), _more_errors(metrics), comparison_text(run_folder)]
+    sections = [
+        _head(run_folder, metrics),
+        _notes(run_folder),
+        _subsets(metrics),
+        _more_errors(metrics),
+        comparison_text(run_folder),
+    ]
     sections += [_poses(metrics), _regions(metrics), _published(metrics)]
     if (run_folder / ced).is_file():
         sections.append(f"## Cumulative error\n\n!{markdown_link('cumulative error distribution', ced)}\n")
@@ -87,6 +93,15 @@ def _warning(metrics: Metrics) -> str:
     """A paragraph about faces that were trained on, empty without any."""
     text = trained_on_text(metrics)
     return f"**{markdown(text)}**\n\n" if text else ""
+
+
+def _notes(run_folder: Path) -> str:
+    """What the training itself has to say about its result; empty for nothing."""
+    try:
+        notes = json.loads((run_folder / "provenance.json").read_text(encoding="utf-8")).get("notes", [])
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return "".join(f"**Note:** {note}.\n" for note in notes)
 
 
 def _subsets(metrics: Metrics) -> str:
