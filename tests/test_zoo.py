@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from canthus import packing, runtime, zoo
+from canthus import packing, run_faces, runtime, zoo
 from canthus.config import ConfigError
+from canthus.data.readers import W300
+from canthus.data.split import hold_out
 from canthus.exporting.entry import LARGEST, LARGEST_ZOO
 
 NAMES = zoo.names()
@@ -99,3 +101,25 @@ def test_importing_canthus_is_light() -> None:
     code = "import sys, canthus; assert 'torch' not in sys.modules; canthus.nothing"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "module 'canthus' has no attribute 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_knows_its_faces(name: str) -> None:
+    """The 1086 that it was trained on and the 121 held-out ones, whatever its data has grown to."""
+    known = run_faces.remembered(Path("zoo", name))
+    assert known is not None
+    assert known.data == "w300"
+    assert len(known.trained) == 1086
+
+
+def test_the_zoos_held_out_faces_are_those_of_its_figures(real_data: Path) -> None:
+    reader = W300(real_data / "300w", allow_partial=True)
+    faces = reader.faces(["afw", "helen/trainset"])
+    known = run_faces.remembered(Path("zoo/dan"))
+    assert known is not None
+    held = known.held_out([face.photo for face in faces])
+    assert held is not None
+    assert held.sum() == 121
+    assert held.tolist() == hold_out(faces, 0.1, 0).tolist()
+    assert known.trained_on(faces, reader, "w300").tolist() == (~held).tolist()
+    assert not known.trained_on(reader.faces(["helen/testset"]), reader, "w300").any()

@@ -1,5 +1,6 @@
 """The faces that a run remembers: kept beside its checkpoints, or in the header of its file of weights."""
 
+import json
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ HEADER = "faces"
 """Key in the header of a file of weights."""
 SPLIT = {"validation": 0.1, "validation_seed": 0, "validation_rule": "draw"}
 """Settings of the data that divide them, and what a config means that does not have them."""
+
+
+def _of_zoo(stored: Path) -> Any:
+    """What a file of the zoo was trained on; None for other files."""
+    path = zoo.FOLDER / zoo.FACES
+    if stored.resolve().parent != zoo.FOLDER.resolve() or not path.is_file():
+        return None
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return next((entry[HEADER] for entry in entries if stored.stem in entry["models"]), None)
 
 
 def of_training(folder: Path, cfg: DictConfig, data: FaceDataModule, *, resumed: bool) -> TrainingFaces:
@@ -90,9 +100,9 @@ def remembered(run: Path) -> Remembered | None:
         ConfigError: a damaged file.
     """
     if stored := zoo.stored_file(run):
-        header = packing.read_header(stored)
+        content = packing.read_header(stored).get(HEADER) or _of_zoo(stored)
         try:
-            return Remembered.from_header(header[HEADER]) if HEADER in header else None
+            return Remembered.from_header(content) if content else None
         except ValueError as error:
             raise ConfigError(f"{stored}: {error}; export the run again") from error
     if run.suffix == ".ckpt":

@@ -216,3 +216,15 @@ def test_weights_that_were_trained_on_held_out_faces(run: Path, data: Path, run_
     assert metrics(other)["trained_on"] == 4
     assert evaluate(run_command, other, tmp_path / "out") == 0  # its own held-out faces, and yet
     assert metrics(tmp_path / "out")["trained_on"] == 4
+
+
+def test_exported_weights_know_their_faces(run: Path, data: Path, run_command, cache, tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    words = [f"run={run}", "format=safetensors", f"output={path}", "tolerance=0.5", "terms=mine"]
+    assert run_command("export", *words) == 0
+    words = [f"data.root={data}", f"paths.cache={cache}"]
+    assert evaluate(run_command, path, tmp_path / "same", *words) == 0
+    assert metrics(tmp_path / "same")["trained_on"] == 0
+    assert evaluated(tmp_path / "same") == names(run, "val")
+    assert evaluate(run_command, path, tmp_path / "out", *words, "data.validation=0.5") == 2
+    assert "6 of the 12 faces" in told(tmp_path / "out")

@@ -10,12 +10,14 @@ from pathlib import Path
 from canthus.config import ConfigError, suggest
 from canthus.files import replacing
 
-__all__ = ["FOLDER", "MTCNN", "SUFFIX", "files", "names", "record", "results_folder", "sha256", "stored_file"]
+__all__ = ["FACES", "FOLDER", "MTCNN", "SUFFIX", "files", "names", "record", "results_folder", "sha256", "stored_file"]
 
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
 SUMS = "SHA256SUMS"
 """File of hashes, as ``sha256sum`` writes and checks it."""
+FACES = "faces.json"
+"""What the files without a list of their own were trained on, as hashes; scripts/zoo_faces.py writes it."""
 MTCNN = "zoo/mtcnn"
 """The model that finds the faces where a command needs boxes and is told of no other detector."""
 
