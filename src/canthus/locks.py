@@ -51,6 +51,7 @@ def take(path: Path) -> int | None:
         except BlockingIOError:
             return None
         except OSError as error:
+            path.unlink(missing_ok=True)
             raise NoLocks(error.errno, error.strerror) from error
         if not _is_at(path, descriptor):  # the one before has just removed it
             return take(path)

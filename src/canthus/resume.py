@@ -40,6 +40,7 @@ MAY_CHANGE = {
     "trainer.strategy": "",
     "data.num_workers": "",
     "data.root": "",
+    "data.verify_store": "",
 }
 """What may differ after a resume, and what that means: the length, and where and how the same batches run."""
 

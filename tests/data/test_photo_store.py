@@ -66,6 +66,6 @@ def test_a_photograph_without_faces_is_kept(dot_reader, tmp_path):
 
 def test_nothing_is_left_of_a_build_that_fails(dot_reader, tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(DataError, match=r"no store can be written to .* \(full\)"):
         prepare(dot_reader({"a": 2}), tmp_path)
     assert list(tmp_path.iterdir()) == []

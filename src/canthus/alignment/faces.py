@@ -44,6 +44,10 @@ class StudyFaces(Reader):
         """As the source."""
         return self.source.stated_size(image)
 
+    def file(self, image: Path) -> Path:
+        """As the source."""
+        return self.source.file(image)
+
     def fingerprint(self, face: Face | Photograph) -> str:
         """As the source."""
         return self.source.fingerprint(face)

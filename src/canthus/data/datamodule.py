@@ -65,6 +65,7 @@ class FaceDataModule(lightning.LightningDataModule):
         oversample: stored pixels per input pixel.
         cache: folder of the stores.
         max_broken: share of photographs that may be unreadable.
+        verify_store: read all of a store before it is used, to see whether it is damaged; samples of it otherwise.
         num_workers: loader processes; none on a CPU, where the loader does next to nothing, 4 elsewhere.
         seed: of shuffling and augmentation.
 
@@ -97,6 +98,7 @@ class FaceDataModule(lightning.LightningDataModule):
         oversample: float = 1.5,
         cache: str | Path = ".cache/canthus",
         max_broken: float = 0.01,
+        verify_store: bool = False,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -126,7 +128,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self.corruption_seed = corruption_seed
         self.corruption = None if corruption is None else Corruption(corruption, severity, corruption_seed)  # type: ignore[arg-type]  # it checks
         self.store_spec = StoreSpec.for_input(input, extent=extent, oversample=oversample)
-        self.cache, self.max_broken = Path(cache).expanduser(), max_broken
+        self.cache, self.max_broken, self.verify_store = Path(cache).expanduser(), max_broken, verify_store
         self._stores: dict[str, Store] = {}
         self._views: dict[str, FaceView] = {}
         self._random = torch.Generator()
@@ -169,7 +171,8 @@ class FaceDataModule(lightning.LightningDataModule):
     def _prepare(self, split: str) -> Store:
         faces, label = self._stored_faces(split), f"{self.name} {split}"
         warn_of_doubts(self.reader, (face.image for face in faces), label)
-        return Store.prepare(self.reader, faces, self.store_spec, self.cache, max_broken=self.max_broken, label=label)
+        options = {"max_broken": self.max_broken, "verify": self.verify_store, "label": label}
+        return Store.prepare(self.reader, faces, self.store_spec, self.cache, **options)  # type: ignore[arg-type]
 
     def _stored_faces(self, split: str) -> list[Face]:
         parts = self.test_parts if split == "test" else self.train_parts

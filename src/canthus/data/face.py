@@ -170,6 +170,10 @@ class Reader(ABC):
         """What a rendered image was made from, so that it is known again; None for an image that was taken."""
         return None
 
+    def file(self, image: Path) -> Path:
+        """The file that holds the pixels of an image; a name of no file where they are made otherwise."""
+        return image
+
     def fingerprint(self, face: "Face | Photograph") -> str:
         """What identifies the pixels of a photograph, given itself or one of its faces: changes when they change."""
         try:

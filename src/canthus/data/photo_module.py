@@ -167,7 +167,7 @@ class PhotoDataModule(FaceDataModule):
                 reader = collages = Collages(reader, donors, self.scenes)
                 photographs = [*photographs, *collages.scenes()]
             label = f"{self.name} {split} photographs"
-            options = {"max_broken": self.max_broken, "label": label}
+            options = {"max_broken": self.max_broken, "verify": self.verify_store, "label": label}
             self._photo_stores[split] = PhotoStore.prepare(reader, photographs, self.photo_side, self.cache, **options)  # type: ignore[arg-type]
         return self._photo_stores[split]
 

@@ -5,12 +5,12 @@ Why: decoding is half the cost of the loaders that the field uses, and rotating 
 """
 
 import hashlib
+import io
 import json
+import math
 import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from logging import getLogger
 from pathlib import Path
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from canthus.data.batch import InputSpec
+from canthus.data.cache import Sources, Work, prepared, still_whole
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.parallel import side_by_side
 from canthus.geometry import boxes
 
-__all__ = ["Store", "StoreSpec", "box_fault", "building", "check_box", "report_broken"]
+__all__ = ["Store", "StoreSpec", "box_fault", "check_box", "report_broken"]
 
 log = getLogger(__name__)
 FORMAT = 1
@@ -82,14 +83,23 @@ class Store:
 
     def __init__(self, folder: Path, faces: Sequence[Face]) -> None:
         self.folder = folder
-        self.broken: dict[str, str] = json.loads((folder / "broken.json").read_text())
+        self.broken: dict[str, str] = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
         kept = np.load(folder / "rows.npy")
         self.faces = [faces[i] for i in kept]
-        self.crops: NDArray[np.uint8] = np.load(folder / "crops.npy", mmap_mode="r")
+        self._crops: NDArray[np.uint8] = np.load(folder / "crops.npy", mmap_mode="r")
         self.to_original: NDArray[np.float64] = np.load(folder / "to_original.npy")
 
     def __len__(self) -> int:
         return len(self.faces)
+
+    @property
+    def crops(self) -> NDArray[np.uint8]:
+        """See above.
+
+        Raises:
+            DataError: the file was cut while it was in use.
+        """
+        return still_whole(self._crops, self.folder / "crops.npy")
 
     @classmethod
     def prepare(
@@ -101,9 +111,10 @@ class Store:
         *,
         max_broken: float = 0.01,
         workers: int | None = None,
+        verify: bool = False,
         label: str = "faces",
     ) -> "Store":
-        """Open the store of these faces, building it first if no run has built it before.
+        """Open the store of these faces, building it first if no run has built it before, or if it is damaged.
 
         Args:
             reader: decodes the photographs.
@@ -112,17 +123,28 @@ class Store:
             cache: folder of all stores. A store's name is a hash of its sources and parameters.
             max_broken: share of photographs that may be unreadable before this stops.
             workers: threads or, where the reader wants them, processes; as many as processors by default.
+            verify: read all of a store that is there, not samples, to see whether it is whole.
             label: what the progress bar calls the faces.
 
         Raises:
-            DataError: no faces, or more unreadable photographs than allowed, each named.
+            DataError: no faces, or more unreadable photographs than allowed, each named; or the cache has no room, or
+                cannot be written.
         """
         if not faces:
             raise DataError(f"{label}: no faces to store; check the parts named in the data config")
         folder = cache / _key(reader, faces, spec)
-        if not (folder / "rows.npy").exists():
-            _build(folder, reader, faces, spec, workers or os.cpu_count() or 1, label)
-        store = cls(folder, faces)
+        photographs: dict[Path, list[int]] = {}
+        for row, face in enumerate(faces):
+            photographs.setdefault(face.image, []).append(row)
+        sources = Sources(reader, list(photographs))
+
+        def build(work: Work) -> dict[str, int]:
+            maps = np.stack([spec.to_original(face.box) for face in faces])
+            storing = _Storing(reader, sources, list(photographs.items()), faces, maps, spec, work.folder / "crops.npy")
+            return _build(work, storing, workers or os.cpu_count() or 1)
+
+        facts = {"format": FORMAT, **asdict(spec)}
+        store = cls(prepared(folder, facts, sources, build, verify=verify, label=label), faces)
         report_broken(store.broken, photographs=len({face.image for face in faces}), allowed=max_broken, label=label)
         return store
 
@@ -159,106 +181,125 @@ def report_broken(broken: Mapping[str, str], photographs: int, allowed: float, l
     log.warning("%s\nThey are left out; the allowed share is %.2f %%.", message, 100 * allowed)
 
 
-@contextmanager
-def building(folder: Path, last: str) -> Iterator[Path]:
-    """A temporary folder to fill, renamed to ``folder`` at the end, so that a store is either whole or not there.
-
-    Args:
-        folder: of the store.
-        last: a file in it, by which another process's store is known to be whole.
-    """
-    # not the process number: containers and machines that share a cache repeat it, and a killed run leaves its folder
-    temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        try:
-            temporary.rename(folder)
-        except OSError:  # another process finished the same store first
-            if not (folder / last).exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 @dataclass(frozen=True, eq=False)
 class _Storing:
     """Stores the faces of photographs by number.
 
     Attributes:
         reader: decodes the photographs.
+        sources: their files.
         photographs: each with the rows of its faces.
         faces: see `Store`.
         maps: (N, 2, 3) from crop to photograph pixels.
         spec: of the crops.
-        file: (N, P, P, C) that crops are written to. Opened by each process for itself.
+        file: (N, P, P, C) that crops are written to, as bytes: a memory map of a full disk ends the process.
     """
 
     reader: Reader
+    sources: Sources
     photographs: Sequence[tuple[Path, list[int]]]
     faces: Sequence[Face]
     maps: NDArray[np.float64]
     spec: StoreSpec
     file: Path
 
-    def __call__(self, number: int) -> dict[int, str]:
-        """Store the faces of a photograph; returns those that cannot be stored, and why."""
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the file."""
+        return (len(self.faces), self.spec.pixels, self.spec.pixels, self.spec.channels)
+
+    def __call__(self, number: int) -> "_Stored":
+        """Store the faces of a photograph."""
         image, rows = self.photographs[number]
+        witness = self.sources.witness(number)
         bad: dict[int, str] = {}
         try:
             pixels = self.reader.pixels(image)
         except DataError as error:
-            return dict.fromkeys(rows, str(error))
-        crops = np.load(self.file, mmap_mode="r+")
+            return _Stored(witness, dict.fromkeys(rows, str(error)))
+        crops: dict[int, bytes] = {}
         for row in rows:
             try:
                 check_box(self.faces[row], pixels)
             except DataError as error:
                 bad[row] = str(error)
             else:
-                crops[row] = crop(pixels, self.maps[row], self.spec)
-        return bad
+                crops[row] = crop(pixels, self.maps[row], self.spec).tobytes()
+        try:
+            self._write(crops)
+        except OSError as error:  # not raised here: what another process raises loses its number on the way
+            return _Stored(witness, bad, error)
+        return _Stored(witness, bad)
+
+    def _write(self, crops: Mapping[int, bytes]) -> None:
+        with self.file.open("r+b") as file:
+            begin = len(_head(self.shape))
+            for row, content in crops.items():
+                file.seek(begin + row * len(content))
+                file.write(content)
 
 
-def _build(folder: Path, reader: Reader, faces: Sequence[Face], spec: StoreSpec, workers: int, label: str) -> None:
-    photographs: dict[Path, list[int]] = {}
-    for row, face in enumerate(faces):
-        photographs.setdefault(face.image, []).append(row)
-    with building(folder, "rows.npy") as temporary:
-        shape = (len(faces), spec.pixels, spec.pixels, spec.channels)
-        crops = np.lib.format.open_memmap(temporary / "all.npy", mode="w+", dtype=np.uint8, shape=shape)
-        maps = np.stack([spec.to_original(face.box) for face in faces])
-        storing = _Storing(reader, list(photographs.items()), faces, maps, spec, temporary / "all.npy")
-        results = side_by_side(storing, len(photographs), workers, processes=reader.processes)
-        with Progress(transient=True) as progress, closing(results):
-            tracked = progress.track(results, len(photographs), description=f"storing {label}")
-            bad = {row: why for some in tracked for row, why in some.items()}
-        rows = np.array([row for row in range(len(faces)) if row not in bad], dtype=np.int64)
-        _write(temporary, crops, maps, rows, {str(faces[row].image): why for row, why in bad.items()}, spec)
+@dataclass(frozen=True)
+class _Stored:
+    """What became of a photograph.
+
+    Attributes:
+        witness: see `Sources`.
+        bad: row of a face that cannot be stored -> why.
+        error: why the file could not be written.
+    """
+
+    witness: tuple[int, int]
+    bad: dict[int, str]
+    error: OSError | None = None
 
 
-def _write(
-    folder: Path,
-    crops: NDArray[np.uint8],
-    maps: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    broken: dict[str, str],
-    spec: StoreSpec,
-) -> None:
-    if broken:  # rows and crops must line up
-        kept = np.lib.format.open_memmap(
-            folder / "crops.npy", mode="w+", dtype=np.uint8, shape=(len(rows), *crops.shape[1:])
-        )
+def _head(shape: tuple[int, ...]) -> bytes:
+    """What a file of crops begins with; as long for every number of crops."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+def _build(work: Work, storing: _Storing, workers: int) -> dict[str, int]:
+    head, faces = _head(storing.shape), storing.faces
+    size = len(head) + math.prod(storing.shape)
+    work.expect(size, f"{len(faces)} crops")
+    work.reserve(storing.file.name, head, size)
+    results = side_by_side(storing, len(storing.photographs), workers, processes=storing.reader.processes)
+    bad: dict[int, str] = {}
+    with Progress(transient=True) as progress, closing(results):
+        for stored in progress.track(results, len(storing.photographs), description=f"storing {work.label}"):
+            if stored.error is not None:
+                raise stored.error
+            bad |= stored.bad
+            work.witnesses.append(stored.witness)
+            work.alive()
+    rows = np.array([row for row in range(len(faces)) if row not in bad], dtype=np.int64)
+    if bad:  # rows and crops must line up
+        _close_gaps(storing.file, storing.shape, rows.tolist())
+    np.save(work.folder / "to_original.npy", storing.maps[rows])
+    broken = {str(faces[row].image): why for row, why in bad.items()}
+    (work.folder / "broken.json").write_text(json.dumps(broken, indent=1), encoding="utf-8")
+    np.save(work.folder / "rows.npy", rows)
+    return {"faces": len(rows)}
+
+
+def _close_gaps(path: Path, shape: tuple[int, ...], rows: Sequence[int]) -> None:
+    """Move the chosen crops of a file together, in place."""
+    kept = _head((len(rows), *shape[1:]))
+    begin, size = len(kept), math.prod(shape[1:])
+    assert begin == len(_head(shape))
+    with path.open("r+b") as file:
         for new, old in enumerate(rows):
-            kept[new] = crops[old]
-        kept.flush()
-        (folder / "all.npy").unlink()
-    else:
-        (folder / "all.npy").rename(folder / "crops.npy")
-    np.save(folder / "to_original.npy", maps[rows])
-    (folder / "broken.json").write_text(json.dumps(broken, indent=1))
-    (folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(spec), "faces": len(rows)}))
-    np.save(folder / "rows.npy", rows)
+            if new != old:
+                file.seek(begin + old * size)
+                content = file.read(size)
+                file.seek(begin + new * size)
+                file.write(content)
+        file.truncate(begin + len(rows) * size)
+        file.seek(0)
+        file.write(kept)
 
 
 LARGEST_BOX = 100

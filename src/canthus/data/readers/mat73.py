@@ -103,9 +103,13 @@ class CellPhotographs(Reader):
         upright = np.atleast_3d(array.T)
         return np.ascontiguousarray(np.broadcast_to(upright, (*upright.shape[:2], 3)))
 
+    def file(self, image: Path) -> Path:
+        """The MATLAB file."""
+        return image.parent.parent
+
     def fingerprint(self, face: Face | Photograph) -> str:
         """What identifies the pixels of a face: the state of the file that holds its photograph, and the cell."""
-        path = face.image.parent.parent
+        path = self.file(face.image)
         try:
             status = path.stat()
         except OSError:

@@ -81,6 +81,10 @@ class Collages(Reader):
             _paste(picture, self.source.pixels(donor.image), donor.box, face.box)
         return picture
 
+    def file(self, image: Path) -> Path:
+        """As the source. A scene has none; the files that it is made of are those of photographs, too."""
+        return image if _NAME.fullmatch(image.as_posix()) else self.source.file(image)
+
     def fingerprint(self, face: Face | Photograph) -> str:
         """Of a scene: its number and seed, and the files that it is made of."""
         match = _NAME.fullmatch(face.image.as_posix())

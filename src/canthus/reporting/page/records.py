@@ -29,7 +29,7 @@ SKIPPED = {"checkpoints", "overlays", "wandb", ".hydra", ".git"}
 """Folders that hold no evaluation and may hold many files."""
 
 PLACES = {
-    "data": ("root", "cache", "seed", "num_workers", "max_broken"),
+    "data": ("root", "cache", "seed", "num_workers", "max_broken", "verify_store"),
     "trainer": ("default_root_dir", "devices", "accelerator", "enable_progress_bar"),
 }
 """Keys of a config that say where and with which seed a run was made, and not how."""
