@@ -86,9 +86,30 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("zoo/dan").mkdir(parents=True)
     assert zoo.stored_file(Path("zoo/dan")) is not None
-    Path("zoo/dan/config.yaml").touch()  # now somebody's own run
-    assert zoo.stored_file(Path("zoo/dan")) is None
-    assert zoo.results_folder("zoo/dan") == "zoo/dan"
+    Path("zoo/mine").mkdir()
+    Path("zoo/mine/config.yaml").touch()
+    assert zoo.stored_file(Path("zoo/mine")) is None  # somebody's own run, whose name nothing else has
+    assert zoo.results_folder("zoo/mine") == "zoo/mine"
+
+
+def test_a_folder_does_not_take_the_place_of_a_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("zoo/dan").mkdir(parents=True)
+    Path("zoo/dan/config.yaml").touch()
+    zoo._warn_of_namesake.cache_clear()
+    for _ in range(2):
+        assert zoo.stored_file(zoo.run_path("zoo/dan")) == zoo.FOLDER / "dan.safetensors"
+    assert zoo.results_folder("zoo/dan") == "logs/zoo/dan"
+    (said,) = caplog.messages  # once
+    assert said == "zoo/dan is the model that canthus ships, not the run folder of that name here, which is ./zoo/dan"
+    assert zoo.run_path("./zoo/dan") == tmp_path / "zoo/dan"
+    assert zoo.stored_file(zoo.run_path("./zoo/dan")) is None
+    assert zoo.results_folder("./zoo/dan") == "./zoo/dan"
+    with pytest.raises(ConfigError, match=r"zoo/dan/config.yaml is empty"):
+        runtime.load_config(zoo.run_path("./zoo/dan"))
+    assert runtime.load_config(zoo.run_path("zoo/dan")).model._target_.endswith("DANModule")
 
 
 def test_only_the_best_weights_are_there() -> None:

@@ -90,7 +90,7 @@ def load(
         ConfigError: no such run, or one that cannot be loaded safely.
     """
     predictor = load_predictor(
-        Path(run), checkpoint, device=device, batch_size=batch_size, flip_average=flip_average, trust=trust
+        zoo.run_path(run), checkpoint, device=device, batch_size=batch_size, flip_average=flip_average, trust=trust
     )
     finder = None if detector is None else FaceFinder(run=str(detector), device=predictor.device)
     return Locator(predictor, finder)
@@ -104,13 +104,8 @@ def load_predictor(
     model = runtime.load_model(run, trained, checkpoint, trust=trust)
     if flip_average is not None:
         model.flip_average = flip_average
-    return Predictor(
-        model,
-        extent=trained.data.extent,
-        oversample=trained.data.oversample,
-        device=chosen_device(device),
-        batch_size=batch_size,
-    )
+    extent, oversample = runtime.crop_settings(trained, run)
+    return Predictor(model, extent=extent, oversample=oversample, device=chosen_device(device), batch_size=batch_size)
 
 
 def _pixels(image: "str | PathLike[str] | Image | NDArray[np.uint8]") -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from canthus.config import accepted_arguments, conf_path, register_schemas, sugg
 from canthus.errors import ConfigError
 from canthus.escaping import plain_logs
 
-__all__ = ["argument", "launch", "prepared"]
+__all__ = ["argument", "launch", "prepared", "trusted"]
 
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -42,6 +42,11 @@ def argument(key: str) -> str | None:
     """Value of ``key=value`` on the command line, before Hydra reads it; quotes of Hydra's grammar are taken off."""
     value = next((word.split("=", 1)[1] for word in sys.argv[1:] if word.startswith(f"{key}=")), None)
     return value and unquoted(value)
+
+
+def trusted() -> bool:
+    """Whether the command line says ``trust=true``."""
+    return (argument("trust") or "").lower() == "true"
 
 
 @contextmanager

@@ -60,6 +60,7 @@ class TrainConfig:
     init_from: str | None = None
     resume: str | None = None
     allow_changed_data: bool = False
+    trust: bool = False
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
 
@@ -208,4 +209,5 @@ class ReportConfig:
     threads: int | None = None
     device: str = "cpu"
     faces: bool = True
+    images: Any = None
     trust: bool = False

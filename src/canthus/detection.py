@@ -100,7 +100,7 @@ class FaceFinder:
         try:
             if run is None:
                 return load_weights(Path(str(weights)), layout)
-            path = runtime.checkpoint_of(Path(run), checkpoint)
+            path = runtime.checkpoint_of(zoo.run_path(run), checkpoint)
             return from_state(path, runtime.load_weights(path))
         except (DataError, ValueError) as error:
             raise ConfigError(f"detector.{'weights' if run is None else 'run'}: {error}") from error

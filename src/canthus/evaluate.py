@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from canthus import command_line, config, config_schemas
+from canthus import command_line, config, config_schemas, zoo
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,8 +24,7 @@ def evaluate(cfg: DictConfig) -> float:
     """
     import lightning
     from hydra.core.hydra_config import HydraConfig
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf, open_dict
+    from omegaconf import open_dict
 
     from canthus import run_faces, runtime
     from canthus.callbacks import DetectionEvaluator, Evaluator
@@ -41,10 +40,8 @@ def evaluate(cfg: DictConfig) -> float:
     )
     from canthus.robustness import chosen_difficulties, evaluate_corrupted, forget_corruptions
 
-    run = Path(cfg.run)
-    for group in ("data", "trainer"):  # before anything that imports what they name
-        if HydraConfig.get().runtime.choices[group] == "of_run":
-            runtime.check_trust(OmegaConf.create({group: cfg[group]}), run, trust=cfg.trust)
+    run = zoo.run_path(cfg.run)
+    _checked_settings(cfg)  # before anything that imports what it names
     config.check(cfg, config_schemas.EvalConfig)
     trained = runtime.load_config(run)
     own_data = HydraConfig.get().runtime.choices["data"] == "of_run"
@@ -73,14 +70,14 @@ def evaluate(cfg: DictConfig) -> float:
         model = runtime.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
         if cfg.flip_average is not None:
             model.flip_average = cfg.flip_average
-        data = instantiate(cfg.data, _partial_=True, _convert_="all")(input=model.input)
+        settings = _checked_settings(cfg)
+        data = runtime.built(settings["data"], "data", input=model.input)
         evaluator = Evaluator(cfg.normaliser, cfg.threshold, cfg.normalisers or ())
-        settings = OmegaConf.to_container(cfg.trainer, resolve=True)
-        assert isinstance(settings, dict)
-        settings |= {"logger": False, "enable_checkpointing": False, "default_root_dir": str(output)}
         detection = DetectionEvaluator()
         seen = run_faces.of_evaluation(cfg, trained, data, own=own_data)
-        trainer = instantiate(settings, callbacks=[evaluator, detection, *([seen] if seen else [])])
+        quiet = {"logger": False, "enable_checkpointing": False, "default_root_dir": str(output)}
+        watching = [evaluator, detection, *([seen] if seen else [])]
+        trainer = runtime.built(settings["trainer"] | quiet, "trainer", callbacks=watching)
         run_split = trainer.validate if split == "val" else trainer.test
         run_split(model, data, verbose=False)
         if evaluator.result is None:
@@ -114,17 +111,43 @@ def evaluate(cfg: DictConfig) -> float:
         return float("inf") if nme is None else float(nme)
 
 
+def _checked_settings(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """Data and trainer as plain containers, in which nothing is left to resolve: what is checked is what is built.
+
+    Raises:
+        ConfigError: they are the run's own and name code from outside canthus, without ``trust``.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from canthus.trust import check_trust
+
+    settings: dict[str, Any] = {
+        group: OmegaConf.to_container(cfg[group], resolve=True) for group in ("data", "trainer")
+    }
+    choices = HydraConfig.get().runtime.choices
+    own = {group: node for group, node in settings.items() if choices[group] == "of_run"}
+    check_trust(own, zoo.run_path(cfg.run), trust=cfg.trust)
+    return settings
+
+
 def _register_run() -> None:
     """Make the run's own data and trainer the groups' choice ``of_run``, so that single keys can be overridden."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import MISSING, OmegaConf
 
     from canthus.runtime import load_config
+    from canthus.trust import as_reader, own_cache
 
     run = command_line.argument("run")
-    trained = load_config(Path(run)) if run else OmegaConf.create({"data": {"name": MISSING}, "trainer": {}})
-    for group in ("data", "trainer"):
-        node = OmegaConf.create(OmegaConf.to_container(trained[group], resolve=True))
+    nodes: dict[str, Any] = {"data": {"name": MISSING}, "trainer": {}}
+    if run:
+        path = zoo.run_path(run)
+        trained = as_reader(load_config(path), path, trust=command_line.trusted())
+        nodes = {group: OmegaConf.to_container(trained[group]) for group in nodes}
+        if nodes["data"].get("cache") == own_cache():
+            nodes["data"]["cache"] = "${paths.cache}"  # of this command, which may name another
+    for group, node in nodes.items():
         ConfigStore.instance().store(group=group, name="of_run", node=node)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canthus import command_line, config, config_schemas
+from canthus import command_line, config, config_schemas, zoo
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,7 +33,7 @@ def export(cfg: DictConfig) -> None:
     for key, known in (("format", kinds), ("storage", STORAGES)):
         if cfg[key] not in known:
             raise config.ConfigError(f"{key}={cfg[key]}: {config.suggest(cfg[key], known)}")
-    run, output = Path(cfg.run), Path(cfg.output)
+    run, output = zoo.run_path(cfg.run), Path(cfg.output)
     predictor = load_predictor(
         run, cfg.checkpoint, device=cfg.device, batch_size=32, flip_average=cfg.flip_average, trust=cfg.trust
     )

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 
 from canthus.callbacks.drawing import stage_tiles
-from canthus.config import ConfigError
 from canthus.data import DataError, make_reader
 from canthus.data.face import Face, Reader
 from canthus.data.images import read_image
@@ -21,13 +20,17 @@ from canthus.picture_files import encoded
 from canthus.reporting.comparison import BOX_TOLERANCE
 from canthus.reporting.page.measured import DrawnFace
 from canthus.reporting.tables import Prediction
-from canthus.runtime import check_trust
 from canthus.schemes import load_scheme, reduce_points
+from canthus.trust import Bounds, check_trust
 
 __all__ = ["Photographs", "draw_face_stages"]
 
+log = getLogger(__name__)
+
 SIDE = 208
 """Pixels of a tile."""
+MOST_RENDERED = 100_000
+"""Rendered faces whose labels are made for the few that are drawn; a stranger's config may ask for any number."""
 QUALITY = 82
 """Of the JPEGs."""
 CLOSE = 0.01
@@ -39,11 +42,12 @@ class Photographs:
     """Pixels and labels of evaluated faces, from the data that the evaluation's config names.
 
     Args:
-        trust: use a reader from outside canthus.
+        bounds: folders from which images are opened; with its ``trust`` from anywhere, also by readers from outside
+            canthus.
     """
 
-    def __init__(self, *, trust: bool = False) -> None:
-        self.trust = trust
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
         self._readers: dict[str, Reader | None] = {}
         self._labels: dict[tuple[str, str], dict[str, list[Face]]] = {}
 
@@ -51,9 +55,11 @@ class Photographs:
         """(H, W, 3) uint8 RGB.
 
         Raises:
-            DataError: the photograph is not at hand.
+            DataError: the photograph is not at hand, or lies where nobody has allowed to look.
         """
         reader = self._reader(config)
+        if (reader is None or not reader.renders) and Path(row.image) not in self.bounds:
+            raise DataError(f"{row.image} lies outside of the named folders: images=DIR names its own")
         if reader is None:
             return read_image(Path(row.image), exif="ignore")
         self.label(row, config, split)  # what labels state about an image may decide which way up it is
@@ -65,13 +71,15 @@ class Photographs:
         if reader is None:
             return None
         key = (_key(config), split)
+        if reader.renders and getattr(reader, "size", 0) > MOST_RENDERED:
+            return None
         if key not in self._labels:
             parts = config["data"].get("test_parts" if split == "test" else "train_parts") or []
             faces: dict[str, list[Face]] = {}
             try:
                 for face in reader.faces(list(parts)):
                     faces.setdefault(str(face.image), []).append(face)
-            except DataError:
+            except (DataError, TypeError, ValueError, LookupError, OSError):  # of a stranger's settings
                 faces = {}
             self._labels[key] = faces
         box = np.asarray(row.box)
@@ -85,10 +93,10 @@ class Photographs:
             self._readers[key] = None
             if isinstance(data, Mapping) and "reader" in data:
                 try:
-                    check_trust(OmegaConf.create({"data": dict(data)}), Path(), trust=self.trust)
+                    check_trust({"data": dict(data)}, Path(), trust=self.bounds.trust)
                     self._readers[key] = make_reader(str(data["reader"]), dict(data))
-                except (ConfigError, DataError, TypeError, ValueError):
-                    pass  # the photographs may still be where predictions.csv says
+                except Exception as error:  # a stranger's values; the images may still be where predictions.csv says
+                    log.debug("no reader for %s: %s", data.get("name"), error)
         return self._readers[key]
 
 
@@ -171,4 +179,4 @@ def _moved(located: NDArray[np.float64], row: Prediction) -> float:
 
 
 def _key(config: Mapping[str, Any]) -> str:
-    return json.dumps(config.get("data"), sort_keys=True, default=str)
+    return json.dumps(config.get("data"), sort_keys=False, default=str)

@@ -15,6 +15,7 @@ from canthus.gallery import Photographs, draw_face_stages
 from canthus.inference import Predictor
 from canthus.reporting.page.measured import Measured, Picture
 from canthus.reporting.page.protocols import Group, Row
+from canthus.trust import Bounds
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,11 +31,12 @@ OWN, COMMON = ("best", "median", "worst"), ("easy", "middling", "hard")
 Subject = tuple[Group, Row]
 
 
-def measure_models(groups: Sequence[Group], cfg: "DictConfig") -> Measured:
+def measure_models(groups: Sequence[Group], cfg: "DictConfig", bounds: Bounds) -> Measured:
     """Count, time and draw.
 
     Args:
         groups: of the page.
+        bounds: folders from which images may be shown.
         cfg: ``measure``, ``latency``, ``threads``, ``device``, ``faces``, ``trust`` of report.yaml.
 
     Raises:
@@ -47,7 +49,7 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig") -> Measured:
         device = torch.device(cfg.device)
     except RuntimeError as error:
         raise ConfigError(f"device={cfg.device}: {error}") from error
-    photographs, before = Photographs(trust=cfg.trust), torch.get_num_threads()
+    photographs, before = Photographs(bounds), torch.get_num_threads()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     try:
@@ -84,7 +86,8 @@ def _predictor(record: "Record", device: torch.device, measured: Measured, *, tr
         flip = record.config.get("flip_average")
         if flip is not None:
             model.flip_average = bool(flip)
-        return Predictor(model, extent=trained.data.extent, oversample=trained.data.oversample, device=device)
+        extent, oversample = runtime.crop_settings(trained, training.folder)
+        return Predictor(model, extent=extent, oversample=oversample, device=device)
     except Exception as error:  # a stranger's config leads anywhere; the page goes on without this model
         log.debug("%s", training.folder, exc_info=True)
         measured.missing.append(f"{training.folder}: its model cannot be loaded ({str(error).splitlines()[0]})")

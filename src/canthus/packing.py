@@ -11,20 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from canthus.config import ConfigError
+from canthus.data.face import DataError
+from canthus.errors import ConfigError
 from canthus.files import replacing
+from canthus.models.pretrained import checked_state
+from canthus.trust import config_of, plain_yaml, regular_file
 
-__all__ = ["STORAGES", "packed", "read_header", "read_weights", "unpacked", "write_weights"]
+__all__ = ["STORAGES", "packed", "read_config", "read_header", "read_weights", "unpacked", "write_weights"]
 
 STORAGES = ("half", "int8")
 HEADER = "canthus"
 """Key of the header's entry; one, because their order in the file is random."""
 SCALE = ":scale"
 LEVELS = 127
+LONGEST_HEADER = 64_000_000
+"""Characters; the hashes of 200,000 faces have about 10 million."""
 
 
 def packed(model: nn.Module, storage: str = "half") -> dict[str, Tensor]:
@@ -85,24 +91,44 @@ def read_header(path: Path) -> dict[str, Any]:
         ConfigError: no such file, a damaged one, or one of another program.
     """
     try:
-        with safe_open(path, "pt") as file:
-            content = json.loads((file.metadata() or {})[HEADER])
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        with safe_open(regular_file(path), "pt") as file:
+            text = (file.metadata() or {})[HEADER]
+        if len(text) > LONGEST_HEADER:
+            raise ConfigError(f"{path}: its header has {len(text):,} characters; up to {LONGEST_HEADER:,} are read")
+        content = json.loads(text)
+    except ConfigError:
+        raise
+    except (OSError, SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ConfigError(f"{path}: {_reason(error)}") from error
-    assert isinstance(content, dict)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: its header holds a {type(content).__name__}; canthus-export did not write it")
     return content
+
+
+def read_config(path: Path) -> DictConfig:
+    """The config of the training that a file's header holds.
+
+    Raises:
+        ConfigError: no such file, or another content than `canthus.trust` lets pass.
+    """
+    text = read_header(path).get("config")
+    if not isinstance(text, str):
+        raise ConfigError(f"{path}: its header holds no config; canthus-export did not write it")
+    return config_of(plain_yaml(text, f"{path}, config"), str(path))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict of a file.
 
     Raises:
-        ConfigError: no such file, or a damaged one.
+        ConfigError: no such file, a damaged one, or weights that are not finite.
     """
     try:
-        with safe_open(path, "pt") as file:
-            return unpacked(dict(_tensors(file)))
-    except (OSError, SafetensorError) as error:
+        with safe_open(regular_file(path), "pt") as file:
+            return checked_state(unpacked(dict(_tensors(file))), str(path))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: scales that do not fit
         raise ConfigError(f"{path}: {_reason(error)}") from error
 
 
@@ -114,6 +140,10 @@ def _tensors(file: Any) -> Iterator[tuple[str, Tensor]]:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, RecursionError):
+        return "its header is nested too deep; canthus-export did not write it"
+    if isinstance(error, json.JSONDecodeError):
+        return f"its header is not JSON ({error}); canthus-export did not write it"
     if isinstance(error, KeyError):
         return "a safetensors file that canthus-export did not write"
     return f"not a whole safetensors file ({error})"

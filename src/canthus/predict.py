@@ -92,7 +92,7 @@ def _model(cfg: DictConfig) -> Predictor:
     from canthus.api import load_predictor
 
     return load_predictor(
-        Path(cfg.run),
+        zoo.run_path(cfg.run),
         cfg.checkpoint,
         device=cfg.device,
         batch_size=cfg.batch_size,
@@ -111,7 +111,11 @@ def _finder(cfg: DictConfig, predictor: Predictor) -> FaceFinder | None:
     if cfg.detector:
         finder: FaceFinder = instantiate(cfg.detector, device=predictor.device, _convert_="all")
         return finder
-    if HydraConfig.get().runtime.choices["detector"] == "auto" and not cfg.boxes and zoo.stored_file(Path(cfg.run)):
+    if (
+        HydraConfig.get().runtime.choices["detector"] == "auto"
+        and not cfg.boxes
+        and zoo.stored_file(zoo.run_path(cfg.run))
+    ):
         return FaceFinder(device=predictor.device)
     return None
 

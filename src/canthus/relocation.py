@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from canthus.errors import ConfigError
+from canthus.trust import own_file, read_plain
 
 __all__ = ["relocated"]
 
@@ -64,9 +65,8 @@ def _spellings(before: str, run: Path) -> Iterator[str]:
 def _working_folder(run: Path) -> str | None:
     """Where the command was given that made the run, as Hydra has kept it."""
     try:
-        kept = yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))
-        folder = kept["hydra"]["runtime"]["cwd"]
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        folder = read_plain(own_file(run / ".hydra" / "hydra.yaml", run))["hydra"]["runtime"]["cwd"]
+    except (ConfigError, LookupError, TypeError):
         return None
     return folder if isinstance(folder, str) and os.path.isabs(folder) else None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from canthus import command_line, config, config_schemas
 
@@ -33,6 +34,7 @@ def report(cfg: DictConfig) -> None:
     from canthus.reporting.page.page import Context, page_sections, write_page
     from canthus.reporting.page.protocols import grouped
     from canthus.reporting.page.records import find_evaluations, read_record
+    from canthus.trust import Bounds
 
     config.check(cfg, config_schemas.ReportConfig)
     output = Path(cfg.output)
@@ -41,17 +43,19 @@ def report(cfg: DictConfig) -> None:
     if cfg.latency < 0 or (cfg.threads is not None and cfg.threads < 1):
         raise config.ConfigError(f"latency={cfg.latency}, threads={cfg.threads}: passes from 0, threads from 1")
     runtime.hush()
-    folders, missing = find_evaluations([str(cfg.runs)] if isinstance(cfg.runs, str) else list(map(str, cfg.runs)))
+    runs, images = _names(cfg.runs), [Path(folder) for folder in _names(cfg.images)]
+    folders, missing = find_evaluations(runs)
+    named = Bounds([Path(match) for run in runs for match in (run, *glob.glob(run))], cfg.trust)
     records: list[Record] = []
     for folder in track(folders, description="evaluations", transient=True):
         try:
-            records.append(read_record(folder))
+            records.append(read_record(folder, named))
         except ValueError as error:
             missing.append(f"{folder} is left out: {error}")
     if not records:
         raise config.ConfigError("runs: no evaluation can be used:\n  " + "\n  ".join(missing))
     groups = grouped(records)
-    measured = measure_models(groups, cfg)
+    measured = measure_models(groups, cfg, Bounds([*named.folders, *images], cfg.trust))
     sections = page_sections(groups, measured.costs)
     missing += measured.missing
     missing += [f"{record.folder}: {problem}" for record in records for problem in record.problems]
@@ -67,6 +71,11 @@ def report(cfg: DictConfig) -> None:
         screen.print(f"missing or left out: {len(context.missing)}; the page says what")
     size = output.stat().st_size / 1e6
     screen.print(f"{output} ({size:.1f} MB); tables in .md and .csv beside it")
+
+
+def _names(words: Any) -> list[str]:
+    """One name, or a list of them; none for null."""
+    return [] if words is None else [words] if isinstance(words, str) else list(map(str, words))
 
 
 def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +15,11 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus import processes, zoo
 from canthus.config import ConfigError, nodes_of, quoted, unquoted
+from canthus.config_schemas import TrainConfig
 from canthus.faults import last_epoch
 from canthus.relocation import relocated
 from canthus.runtime import load_config, load_weights
+from canthus.trust import check_trust, check_writes, own_file, read_plain
 
 __all__ = [
     "MAY_CHANGE",
@@ -44,9 +47,13 @@ MAY_CHANGE = {
 }
 """What may differ after a resume, and what that means: the length, and where and how the same batches run."""
 
+BUILT = ("model", "data", "trainer", "callbacks", "logger", "steps")
+"""Groups of a run's config in which classes are named."""
+
 WITHOUT_EFFECT = (
     "resume",
     "allow_changed_data",
+    "trust",
     "sweep.",
     "paths.",
     "tags",
@@ -59,24 +66,36 @@ WITHOUT_EFFECT = (
 """Beginnings of keys that change no number."""
 
 
-def register_run(run: Path) -> None:
+def register_run(run: Path, *, trust: bool = False) -> None:
     """Make the saved config of a run Hydra's primary config ``resumed``.
 
+    Args:
+        run: its folder.
+        trust: go on although it names code from outside canthus, or writes outside of its folder.
+
     Raises:
-        ConfigError: not a run folder, or of a run that was stopped before anything was saved.
+        ConfigError: not a run folder, of a run that was stopped before anything was saved, or not to be trusted.
     """
     if zoo.stored_file(run):
         raise ConfigError(f"resume={run}: weights without the state of a training; init_from={run} starts from them")
     overrides = run / ".hydra" / "overrides.yaml"
     if overrides.is_file() and not (run / "config.yaml").is_file():
-        words = shlex.join(map(str, OmegaConf.to_container(OmegaConf.load(overrides))))  # type: ignore[arg-type]
+        given = read_plain(own_file(overrides, run))
+        words = shlex.join(map(str, given if isinstance(given, list) else []))
         raise ConfigError(
             f"{run} was stopped before it began, so there is nothing to resume: start it again with "
             f"canthus-train {words} hydra.run.dir={run}"
         )
     saved = load_config(run)
+    foreign = sorted(set(map(str, saved)) - {field.name for field in fields(TrainConfig)})
+    if not isinstance(OmegaConf.select(saved, "paths.output_dir"), str) or foreign:
+        wrong = f"it has {foreign[0]!r}" if foreign else "it has no paths.output_dir"
+        raise ConfigError(f"{run / 'config.yaml'} is not what canthus-train saves: {wrong}")
     content = relocated(plain(saved), run)
     content.pop("allow_changed_data", None)  # it was for that time
+    content.pop("trust", None)
+    check_trust({group: content.get(group) for group in BUILT}, run, trust=trust)
+    check_writes(content, run, trust=trust)
     node = {"defaults": ["root_schema", "_self_", {"hydra": "default"}], **content}
     ConfigStore.instance().store(name="resumed", node=node)
 

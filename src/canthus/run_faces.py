@@ -14,6 +14,7 @@ from canthus.data.datamodule import FaceDataModule
 from canthus.data.face import Face
 from canthus.data.remembered import FaceList, Remembered
 from canthus.data.split import hold_out
+from canthus.trust import own_file
 
 __all__ = ["FILE", "HEADER", "give_split", "of_evaluation", "of_training", "remembered"]
 
@@ -55,7 +56,7 @@ def of_training(folder: Path, cfg: DictConfig, data: FaceDataModule, *, resumed:
             "%s keeps no list of its faces, like runs of older versions: whether its data are the same is not checked",
             folder,
         )
-    earlier = remembered(Path(cfg.init_from)) if cfg.init_from and not resumed else None
+    earlier = remembered(zoo.run_path(cfg.init_from)) if cfg.init_from and not resumed else None
     return TrainingFaces(folder / FILE, before, earlier, allow_changes=cfg.allow_changed_data)
 
 
@@ -71,7 +72,7 @@ def of_evaluation(cfg: DictConfig, trained: DictConfig, data: FaceDataModule, *,
     Raises:
         ConfigError: a damaged list.
     """
-    known = remembered(Path(cfg.run))
+    known = remembered(zoo.run_path(cfg.run))
     if known is None:
         if cfg.data.get("name") != trained.data.get("name") or _divided_alike(cfg.data, trained.data):
             return None
@@ -88,7 +89,7 @@ def _face_list(run: Path) -> FaceList | None:
         ConfigError: a damaged file.
     """
     try:
-        return FaceList.read(run / FILE)
+        return FaceList.read(own_file(run / FILE))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -15,26 +15,39 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
 
+import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, read_write
+from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from canthus import packing, zoo
-from canthus.config import ConfigError, nodes_of
-from canthus.data.face import Reader
+from canthus.data.face import DataError, Reader
+from canthus.errors import ConfigError
 from canthus.faults import exit_status
 from canthus.files import replacing, why_refused
 from canthus.interruptions import how_it_ended
 from canthus.models.base import LandmarkModel
+from canthus.models.pretrained import checked_state
+from canthus.trust import check_sizes, check_trust, config_of, own_file, read_plain, regular_file
 
 __all__ = [
-    "check_trust",
+    "built",
     "checkpoint_of",
+    "crop_settings",
     "describe_machine",
     "hush",
+    "is_own",
     "load_config",
     "load_model",
     "load_weights",
@@ -232,37 +245,37 @@ def _memory() -> float | None:
 
 
 def load_config(run: Path) -> DictConfig:
-    """Read the resolved config of a run.
+    """Read the config of a run: plain values, in which nothing is resolved and from which nothing has run.
 
     Args:
         run: its folder, a model of the zoo (``zoo/NAME``), or a ``.safetensors`` file that canthus-export wrote.
 
     Raises:
-        ConfigError: none of these.
+        ConfigError: none of these, or a config that `canthus.trust.config_of` refuses.
     """
     if stored := zoo.stored_file(run):
-        return cast(DictConfig, OmegaConf.create(packing.read_header(stored)["config"]))
+        return packing.read_config(stored)
     path = run / "config.yaml"
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(
             f"run={run} is not a run folder: it has no config.yaml; name the folder that training printed"
         )
-    cfg = OmegaConf.load(path)
-    assert isinstance(cfg, DictConfig)
-    return cfg
+    return config_of(read_plain(path), str(path))
 
 
 def checkpoint_of(run: Path, which: str) -> Path:
     """Path of a run's checkpoint: ``best``, ``last``, or a file of its own.
 
     Raises:
-        ConfigError: no such checkpoint; the message names those that are there.
+        ConfigError: no such checkpoint (the message names those that are there), or a link out of the run.
     """
     if which in ("best", "last") and (stored := zoo.stored_file(run)):
         if which == "last":
             raise ConfigError(f"checkpoint=last: {run} holds the best weights only; leave the checkpoint out")
         return stored
-    path = run / "checkpoints" / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    own = which in ("best", "last")
+    path = run / "checkpoints" / f"{which}.ckpt" if own else Path(which)
+    path = own_file(path, run) if own else regular_file(path)
     if not path.is_file():
         there = sorted(str(found) for found in (run / "checkpoints").glob("*.ckpt"))
         raise ConfigError(f"checkpoint {path} does not exist; there are: {', '.join(there) or 'none'}")
@@ -273,24 +286,30 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read the weights of a checkpoint without running anything that it contains.
 
     Raises:
-        ConfigError: damaged file, or one that holds pickled code.
+        ConfigError: damaged file, one that holds pickled code or no weights, or weights that are not finite.
     """
     if path.suffix == zoo.SUFFIX:
         return packing.read_weights(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(checkpoint["state_dict"])
+        checkpoint = torch.load(regular_file(path), map_location="cpu", weights_only=True)
+    except ConfigError:
+        raise
     except Exception as error:  # torch raises whatever the damaged bytes lead to
         raise ConfigError(f"checkpoint {path} cannot be loaded safely: {why_refused(error)}") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise ConfigError(
+            f"{path} holds no Lightning checkpoint (no state_dict); take one of a run's checkpoints/, or store the "
+            'weights as torch.save({"state_dict": weights}, FILE)'
+        )
+    try:
+        return checked_state(checkpoint["state_dict"], str(path))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
 
 
-def warm_start(model: LandmarkModel, path: Path) -> None:
-    """Give a model the weights of a checkpoint.
-
-    Raises:
-        ConfigError: damaged file, or weights of another network; it names what does not fit.
-    """
-    weights, own = load_weights(path), model.state_dict()
+def _take_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> str | None:
+    """Load weights into a model; why they do not fit, if they do not, and then nothing is changed."""
+    own = model.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in weights]
     wrong += [f"{name} has no place" for name in weights if name not in own]
     wrong += [
@@ -299,43 +318,44 @@ def warm_start(model: LandmarkModel, path: Path) -> None:
         if name in weights and weights[name].shape != own[name].shape
     ]
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ConfigError(
-            f"init_from: {path} holds another network ({'; '.join(wrong[:3])}{more}); give model=... and model.* as in "
-            "that run's config.yaml"
-        )
+        return "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
     model.load_state_dict(weights)
+    return None
 
 
-def check_trust(cfg: Any, run: Path, *, trust: bool) -> None:
-    """Refuse a run's config that names code from outside canthus: whoever wrote it could run anything.
-
-    Args:
-        cfg: part of the run's config that is about to be built.
-        run: for the message.
-        trust: the user has read it.
+def warm_start(model: LandmarkModel, path: Path) -> None:
+    """Give a model the weights of a checkpoint.
 
     Raises:
-        ConfigError: naming the place and the code.
+        ConfigError: damaged file, or weights of another network; it names what does not fit.
     """
-    if trust:
-        return
-    for place, node in nodes_of(cfg):
-        leaf = place.rpartition(".")[2]
-        if leaf == "_args_" or (leaf in ("_target_", "reader") and not _is_harmless(str(node))):
-            raise ConfigError(
-                f"{place}={node} is code from outside canthus, or says what to call; if you trust {run}: trust=true"
-            )
+    if wrong := _take_weights(model, load_weights(path)):
+        raise ConfigError(
+            f"init_from: {path} holds another network ({wrong}); give model=... and model.* as in that run's "
+            "config.yaml"
+        )
 
 
-HARMLESS = ("lightning.Trainer", "canthus.data.face_data", "canthus.data.augment.Augmentation")
-"""What a run's config may build besides models and readers: callables that call nothing they are given."""
+OWN: dict[str, tuple[type, ...]] = {
+    "model": (lightning.LightningModule,),
+    "callback": (lightning.Callback,),
+    "logger": (Logger,),
+    "reader": (Reader,),
+    "optimizer": (torch.optim.Optimizer,),
+    "scheduler": (torch.optim.lr_scheduler.LRScheduler,),
+}
+"""Kinds of what a config may build, and what they have to be."""
 
 
-def _is_harmless(target: str) -> bool:
-    """Whether a dotted path ends at a model or reader that canthus itself defines, or is one of `HARMLESS`."""
+def is_own(kind: str, target: str) -> bool:
+    """Whether a dotted path is a class of a kind of `OWN` that canthus, or for optimisers torch, defines itself."""
+    if kind in ("optimizer", "scheduler"):
+        module = torch.optim if kind == "optimizer" else torch.optim.lr_scheduler
+        place, _, name = target.rpartition(".")
+        found = getattr(module, name, None) if place == module.__name__ else None
+        return isinstance(found, type) and issubclass(found, OWN[kind])
     found = _own_class(target)
-    return target in HARMLESS or (found is not None and issubclass(found, (LandmarkModel, Reader)))
+    return found is not None and issubclass(found, OWN.get(kind, ()))
 
 
 def _own_class(target: str) -> type | None:
@@ -370,15 +390,87 @@ def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landma
         )
     path = checkpoint_of(run, which)
     weights = load_weights(path)
-    settings = OmegaConf.create(
-        {key: value for key, value in cfg.model.items() if key not in ("optimizer", "scheduler")}
-    )
-    check_trust(OmegaConf.create({"model": settings}), run, trust=trust)
-    model = instantiate(settings, optimizer=None, scheduler=None, _convert_="all")
-    assert isinstance(model, LandmarkModel)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    if missing or unexpected:
-        raise ConfigError(
-            f"checkpoint {path} does not fit the run's config: missing {missing[:3]}, unknown {unexpected[:3]}"
-        )
+    plain = OmegaConf.to_container(cfg.model)
+    assert isinstance(plain, dict)
+    settings = {str(key): value for key, value in plain.items() if key not in ("optimizer", "scheduler")}
+    if "pretrained" in settings:  # the weights are at hand, so that none have to be fetched
+        settings["pretrained"] = False
+    check_trust({"model": settings}, run, trust=trust)
+    check_sizes({"model": settings}, run, trust=trust)
+    with _no_larger_than(weights):
+        model = built(settings, f"the model of {run}", optimizer=None, scheduler=None)
+    if not isinstance(model, LandmarkModel):
+        raise ConfigError(f"run={run}: model._target_={plain['_target_']} places no landmarks")
+    if wrong := _take_weights(model, weights):
+        raise ConfigError(f"checkpoint {path} does not fit the run's config: {wrong}")
+    if not 1 <= model.depth <= model.num_stages:
+        raise ConfigError(f"checkpoint {path} is of {model.depth} stages, and the run's config has {model.num_stages}")
     return model.eval()
+
+
+def built(settings: dict[str, Any], place: str, **given: Any) -> Any:
+    """Build what the config of a run says, once `check_trust` has let it pass.
+
+    Args:
+        settings: plain container.
+        place: what it is, for messages.
+        **given: more arguments.
+
+    Raises:
+        ConfigError: values with which it cannot be built.
+    """
+    if "_target_" not in settings:
+        raise ConfigError(f"{place} cannot be built: its config names no class (_target_)")
+    try:
+        return instantiate(settings, _partial_=True, _convert_="all")(**given)
+    except (ConfigError, DataError):
+        raise
+    except Exception as error:  # a stranger's values lead anywhere in what they are given to
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        words = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise ConfigError(f"{place} cannot be built as its config says: {words}") from error
+
+
+SPARE = 10_000_000
+"""Values that a network may make on its way, beside those that it keeps."""
+
+
+@contextmanager
+def _no_larger_than(weights: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Stop building a network that is much larger than its weights: no config may take all memory, or all time.
+
+    Hooks of torch see every parameter before it is filled, and so before it needs memory.
+    """
+    most, count = 4 * sum(value.numel() for value in weights.values()) + SPARE, 0
+
+    def add(module: nn.Module, name: str, value: Any) -> None:
+        nonlocal count
+        count += value.numel() if isinstance(value, torch.Tensor) else 500  # a module without weights costs as well
+        if count > most:
+            raise ConfigError(f"it would be larger than its weights, which are {most - SPARE:,} values: another config")
+
+    hooks = [
+        register_module_parameter_registration_hook(add),
+        register_module_buffer_registration_hook(add),
+        register_module_module_registration_hook(add),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def crop_settings(cfg: DictConfig, run: Path) -> tuple[float, float]:
+    """``extent`` and ``oversample`` of a run's data, for `canthus.inference.Predictor`.
+
+    Raises:
+        ConfigError: missing, or no such number.
+    """
+    found = []
+    for key, low, high in (("extent", 1.0, 20.0), ("oversample", 0.1, 10.0)):
+        value = cfg.data.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ConfigError(f"run={run}: its data.{key} is {value}; a number between {low:g} and {high:g} is needed")
+        found.append(float(value))
+    return found[0], found[1]

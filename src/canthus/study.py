@@ -51,7 +51,7 @@ def _align(cfg: DictConfig) -> None:
 
     weights = None if cfg.embedder_weights is None else Path(cfg.embedder_weights)
     embedder = alignment.make_embedder(cfg.embedder, cfg.size, weights)
-    runs = [Run(Path(folder), cfg) for folder in cfg.runs]  # all of them first: a wrong one is told at once
+    runs = [Run(zoo.run_path(folder), cfg) for folder in cfg.runs]  # all of them first: a wrong one is told at once
     subject = Subject.of(cfg)
     persons = [face.identity for face in subject.faces]
     pairs = alignment.draw_pairs(persons, subject.clips, cfg.pairs, cfg.seed)
@@ -109,7 +109,7 @@ def _criticise(cfg: DictConfig) -> None:
     from canthus.reporting.critique import print_critique, write_critique
     from canthus.studied import Run, Subject
 
-    runs = [Run(Path(folder), cfg) for folder in cfg.runs]
+    runs = [Run(zoo.run_path(folder), cfg) for folder in cfg.runs]
     subject = Subject.of(cfg)
     labels, scheme = subject.labels, subject.scheme
     yaw = alignment.project_pose(labels, scheme).angles[:, 0]
@@ -156,7 +156,8 @@ def _check(cfg: DictConfig) -> None:
     if doubled:
         raise config.ConfigError(f"runs={doubled}: tables name runs by their folders, which have to differ")
     for run in cfg.runs:
-        if not (Path(run).is_dir() or zoo.stored_file(Path(run))):
+        path = zoo.run_path(run)
+        if not (zoo.stored_file(path) or path.is_dir()):
             raise config.ConfigError(f"runs: {run} is no run folder")
 
 

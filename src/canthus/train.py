@@ -77,8 +77,8 @@ def train(cfg: DictConfig) -> float | None:
         group = folder.parent.name if HydraConfig.get().mode == RunMode.MULTIRUN else cfg.task_name
         loggers, panels = tracking.open_loggers(cfg, folder, group, last)
         if cfg.init_from and last is None:
-            source = Path(cfg.init_from)
-            is_run = source.is_dir() or zoo.stored_file(source)
+            source = zoo.run_path(cfg.init_from)
+            is_run = zoo.stored_file(source) or source.is_dir()
             path = runtime.checkpoint_of(source, "best" if is_run else str(source))
             runtime.warm_start(model, path)
             if isinstance(model, LandmarkModel):
@@ -145,7 +145,7 @@ def main() -> None:
         if run not in (None, "null"):
             from canthus.resume import register_run, resumed_arguments
 
-            register_run(Path(run))
+            register_run(zoo.run_path(run), trust=command_line.trusted())
             sys.argv[1:] = resumed_arguments(run, sys.argv[1:])
     command_line.launch(train, "train" if run in (None, "null") else "resumed")
 

@@ -39,9 +39,12 @@ def run_command():
     return call
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    """The user's own cache: evaluations of a run use it, whatever cache the run had."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["CANTHUS_CACHE"] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -69,10 +69,13 @@ def test_the_remedy_for_too_little_memory_works(run_command, cache: Path, tmp_pa
     # the bomb is part of the run; only its moment can pass
     config = (folder / "config.yaml").read_text().replace("epoch: 2", "epoch: 99")
     (folder / "config.yaml").write_text(config)
-    assert run_command("train", f"resume={folder}", "trainer.accumulate_grad_batches=2") == 0
+    assert run_command("train", f"resume={folder}", "trust=true", "trainer.accumulate_grad_batches=2") == 0
     assert "trainer.accumulate_grad_batches changes from None to 2" in (folder / "train.log").read_text()
     assert last_epoch(folder / "checkpoints/last.ckpt") == 3
-    assert run_command("train", f"resume={folder}", "trainer.gradient_clip_val=1", "trainer.max_epochs=5") == 2
+    assert (
+        run_command("train", f"resume={folder}", "trust=true", "trainer.gradient_clip_val=1", "trainer.max_epochs=5")
+        == 2
+    )
     assert "trainer.gradient_clip_val was None and is now 1" in (folder / "train.log").read_text()
 
 
@@ -96,7 +99,7 @@ def test_signals(
     assert "Traceback" not in done.stdout + done.stderr
     if epoch != 1:  # what the message promises
         (folder / "config.yaml").write_text((folder / "config.yaml").read_text().replace(f"epoch: {epoch}", "epoch: 9"))
-        assert run_command("train", f"resume={folder}") == 0
+        assert run_command("train", f"resume={folder}", "trust=true") == 0
         assert record(folder)["status"] == "finished"
         assert last_epoch(folder / "checkpoints/last.ckpt") == 1
         assert (folder / "metrics.json").is_file()
@@ -148,7 +151,7 @@ def test_a_full_disk_while_saving(run_command, cache: Path, small_disk) -> None:
     assert record(folder)["status"].startswith("failed: OSError: [Errno 28] the disk is full")
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     small_disk(64, "remount")
-    assert run_command("train", f"resume={folder}") == 0
+    assert run_command("train", f"resume={folder}", "trust=true") == 0
     assert last_epoch(folder / "checkpoints/last.ckpt") == 3
 
 
@@ -166,7 +169,7 @@ def test_a_disk_without_a_byte_left(run_command, cache: Path, small_disk, capsys
     assert record(folder)["status"].startswith("failed: OSError: [Errno 28]")
     (folder / "filler").unlink()
     (folder / "config.yaml").write_text((folder / "config.yaml").read_text().replace("epoch: 2", "epoch: 9"))
-    assert run_command("train", f"resume={folder}") == 0
+    assert run_command("train", f"resume={folder}", "trust=true") == 0
 
 
 def test_a_checkpoint_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,8 @@ class Reader(ABC):
     scheme: str
     processes: ClassVar[bool] = False
     exif: "Exif | None" = "ignore"
+    renders: ClassVar[bool] = False
+    """Whether pixels are made, so that no name of an image leads to a file."""
 
     @abstractmethod
     def faces(self, parts: Sequence[str]) -> list[Face]:

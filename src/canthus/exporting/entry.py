@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from canthus import __version__, packing, run_faces, runtime, zoo
@@ -16,6 +15,7 @@ from canthus.exporting.card import card, known_terms
 from canthus.exporting.training import training_record
 from canthus.files import replacing
 from canthus.models.base import LandmarkModel
+from canthus.trust import as_reader, check_trust
 
 __all__ = ["LARGEST", "LARGEST_ZOO", "Figures", "portable_config", "write_entry"]
 
@@ -118,8 +118,9 @@ def _check_size(path: Path, size: int) -> None:
 
 def _figures(model: LandmarkModel, trained: DictConfig, run: Path, *, trust: bool) -> Figures:
     """Evaluate on the run's held-out faces, as canthus-eval does."""
-    runtime.check_trust(OmegaConf.create({"data": trained.data}), run, trust=trust)
-    data = instantiate(trained.data, _partial_=True, _convert_="all")(input=model.input)
+    settings = cast(dict[str, Any], OmegaConf.to_container(as_reader(trained, run, trust=trust).data))
+    check_trust({"data": settings}, run, trust=trust)
+    data = runtime.built(settings, f"the data of {run}", input=model.input)
     run_faces.give_split(data, trained.data, trained.data, run_faces.remembered(run))
     faces, detection = Evaluator(trained.normaliser, trained.threshold), DetectionEvaluator()
     trainer = lightning.Trainer(

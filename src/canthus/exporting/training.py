@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from canthus.escaping import markdown, markdown_block
 from canthus.reporting.page.records import trained_epochs, trained_seconds
+from canthus.trust import own_file, read_plain
 
 __all__ = ["described", "training_record"]
 
@@ -26,11 +25,12 @@ def training_record(run: Path) -> dict[str, Any]:
         Empty where no record was kept.
     """
     try:
-        record = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(own_file(run / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     overrides = run / ".hydra" / "overrides.yaml"
-    words = [str(word) for word in OmegaConf.load(overrides)] if overrides.is_file() else record["command"][1:]
+    given = read_plain(own_file(overrides, run)) if overrides.is_file() else record["command"][1:]  # nothing resolved
+    words = [str(word) for word in given] if isinstance(given, list) else []
     return {
         **{key: record[key] for key in KEPT if key in record},
         "command": ["canthus-train", *(_portable(word) for word in words if _matters(word))],

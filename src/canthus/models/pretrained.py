@@ -1,5 +1,6 @@
 """Weights that others have trained: timm's ImageNet weights, a file of one's own, or another run's."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,33 @@ from torch import Tensor, nn
 from canthus.data.face import DataError
 from canthus.files import why_refused
 
-__all__ = ["file_weights", "imagenet_model", "run_weights"]
+__all__ = ["checked_state", "file_weights", "imagenet_model", "run_weights"]
+
+
+def checked_state(state: Any, place: str) -> dict[str, Tensor]:
+    """The tensors of a state dict, once they can be weights: by name, as large as what holds them, and finite.
+
+    Args:
+        state: what a file holds.
+        place: where it stands, for messages.
+
+    Raises:
+        DataError: something else, which the message names.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise DataError(f"{place} holds a {type(state).__name__} where weights by name should be")
+    for name, value in state.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise DataError(f"{place}: {name} is a {type(value).__name__} where a plain tensor should be")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise DataError(f"{place}: {name} of shape {tuple(value.shape)} is larger than what the file holds of it")
+        if (value.is_floating_point() or value.is_complex()) and not (finite := value.isfinite()).all():
+            count = value.numel() - int(finite.sum())
+            raise DataError(
+                f"{place}: {count} of {value.numel()} values of {name} are NaN or infinite: the training diverged, or "
+                "the file is damaged; take another checkpoint"
+            )
+    return dict(state)
 
 
 def imagenet_model(name: str, option: str, **arguments: Any) -> nn.Module:
@@ -48,9 +75,10 @@ def file_weights(path: Path, option: str) -> dict[str, Tensor]:
     """
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(loaded.get("state_dict", loaded))
     except Exception as error:  # torch raises whatever the damaged bytes lead to
         raise DataError(f"{option}={path}: no weights can be read from it ({why_refused(error)})") from error
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    return checked_state(state, f"{option}={path}")
 
 
 def run_weights(run: Path, prefix: str, option: str) -> dict[str, Tensor]:

@@ -5,12 +5,29 @@ makes them.
 """
 
 import hashlib
+import os
+from functools import cache
+from logging import getLogger
 from pathlib import Path
 
 from canthus.config import ConfigError, suggest
 from canthus.files import replacing
 
-__all__ = ["FACES", "FOLDER", "MTCNN", "SUFFIX", "files", "names", "record", "results_folder", "sha256", "stored_file"]
+__all__ = [
+    "FACES",
+    "FOLDER",
+    "MTCNN",
+    "SUFFIX",
+    "files",
+    "names",
+    "record",
+    "results_folder",
+    "run_path",
+    "sha256",
+    "stored_file",
+]
+
+log = getLogger(__name__)
 
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
@@ -32,21 +49,42 @@ def files() -> list[Path]:
     return sorted(path for path in FOLDER.glob(f"*{SUFFIX}") if not path.name.startswith("."))  # half-written ones
 
 
+def run_path(run: str | os.PathLike[str]) -> Path:
+    """The path of a run as the user wrote it: ``./zoo/NAME`` is a folder here, ``zoo/NAME`` what canthus ships."""
+    words = os.fspath(run)
+    here = words.startswith((f".{os.sep}", "./"))
+    return Path(words).absolute() if here and _shipped_name(Path(words)) else Path(words)
+
+
+def _shipped_name(run: Path) -> str | None:
+    """NAME of ``zoo/NAME``, unless nothing of that name is shipped and there is a run folder."""
+    if len(run.parts) != 2 or run.parts[0] != "zoo":
+        return None
+    return run.parts[1] if run.parts[1] in names() or not (run / "config.yaml").is_file() else None
+
+
+@cache
+def _warn_of_namesake(run: Path) -> None:
+    log.warning("%s is the model that canthus ships, not the run folder of that name here, which is ./%s", run, run)
+
+
 def stored_file(run: Path) -> Path | None:
     """The file that stands for a run: that of ``zoo/NAME``, or a ``.safetensors`` file itself; None for a run folder.
 
-    A run folder that somebody keeps under ``zoo/`` goes before.
+    A run folder of the same name here is not meant, and a warning says so once; see `run_path`.
 
     Raises:
         ConfigError: no such model in the zoo, or a file that differs from the one that was shipped.
     """
     if run.suffix == SUFFIX:
         return run
-    if len(run.parts) != 2 or run.parts[0] != "zoo" or (run / "config.yaml").is_file():
+    name = _shipped_name(run)
+    if name is None:
         return None
-    name = run.parts[1]
     if name not in names():
         raise ConfigError(f"run={run}: the zoo has no such model; {suggest(name, names())}")
+    if (run / "config.yaml").is_file():
+        _warn_of_namesake(run)
     path = FOLDER / f"{name}{SUFFIX}"
     if sha256(path) != _sums().get(path.name):
         raise ConfigError(
@@ -57,11 +95,10 @@ def stored_file(run: Path) -> Path | None:
 
 def results_folder(run: str) -> str:
     """Where results about a run belong: its own folder, or one under ``logs/`` for the zoo."""
-    path = Path(run)
+    path = run_path(run)
     if path.suffix == SUFFIX:
         return str(path.with_suffix(""))
-    is_zoo = len(path.parts) == 2 and path.parts[0] == "zoo" and not (path / "config.yaml").is_file()
-    return str(Path("logs", path)) if is_zoo else run
+    return str(Path("logs", path)) if _shipped_name(path) else run
 
 
 def record(path: Path) -> None:

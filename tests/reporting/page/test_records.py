@@ -6,6 +6,7 @@ import yaml
 from canthus import zoo
 from canthus.config import ConfigError
 from canthus.reporting.page.records import find_evaluations, names_of, read_record, recipe_of
+from canthus.trust import Bounds
 
 
 def test_evaluations_are_found_in_and_below_folders_and_by_globs_once(make_run):
@@ -66,6 +67,9 @@ def test_an_evaluation_finds_its_run_where_it_was_and_where_it_was_moved_to(make
     config.pop("model")
     (outside / "config.yaml").write_text(yaml.safe_dump(config))
     record = read_record(outside)
+    assert record.training is None  # nobody has named that folder
+    assert any(f"run={run} of this evaluation lies outside of the named folders" in words for words in record.problems)
+    record = read_record(outside, Bounds([run]))
     assert record.training is not None
     assert (record.training.folder, record.training.seed, record.settings) == (run, 5, ("checkpoint last",))
     inside = run / "evaluation/one"

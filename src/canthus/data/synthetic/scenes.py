@@ -41,6 +41,7 @@ class SyntheticScenes(Reader):
     """
 
     processes = True
+    renders = True
 
     def __init__(
         self,

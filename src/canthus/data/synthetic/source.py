@@ -44,6 +44,7 @@ class Synthetic(Reader):
     """
 
     processes = True
+    renders = True
 
     def __init__(
         self,

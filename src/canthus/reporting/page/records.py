@@ -11,17 +11,16 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from canthus import packing, zoo
 from canthus.config import ConfigError
 from canthus.reporting.comparison import FaceKey, faces_by_key
 from canthus.reporting.tables import Metrics, Prediction, read_metrics_json, read_predictions
+from canthus.trust import Bounds, own_file, plain_yaml
 
 __all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of", "trained_epochs", "trained_seconds"]
 
@@ -148,14 +147,19 @@ def find_evaluations(runs: Sequence[str]) -> tuple[list[Path], list[str]]:
     return sorted(found.values()), list(dict.fromkeys(without))
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path, bounds: Bounds | None = None) -> Record:
     """Read one evaluation.
+
+    Args:
+        folder: that holds it.
+        bounds: folders in which the run that it names is looked for, beside its own.
 
     Raises:
         ValueError: a damaged metrics.json; whatever else is missing or damaged is among the record's problems.
     """
     problems: list[str] = []
-    metrics = read_metrics_json(folder / "metrics.json")
+    bounds = replace(bounds or Bounds(), folders=(folder, *(bounds.folders if bounds else ())))
+    metrics = read_metrics_json(own_file(folder / "metrics.json"))
     _check_numbers(metrics, folder / "metrics.json")
     config = _read_yaml(folder / "config.yaml", problems)
     provenance = _read_json(folder / "provenance.json", problems)
@@ -164,7 +168,7 @@ def read_record(folder: Path) -> Record:
         metrics,
         config,
         provenance,
-        _training(folder, config, provenance, problems),
+        _training(folder, config, provenance, bounds, problems),
         _predictions(folder / "predictions.csv", metrics, problems),
         _corruptions(folder / "corruptions.json", problems),
         problems,
@@ -182,34 +186,50 @@ def recipe_of(config: Mapping[str, Any]) -> str:
             chosen[group] = {key: value for key, value in chosen[group].items() if key not in keys}
     callbacks = config.get("callbacks")
     chosen["stages"] = callbacks.get("stages") if isinstance(callbacks, Mapping) else None
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:10]
+    return hashlib.sha256(json.dumps(_sorted(chosen), default=str).encode()).hexdigest()[:10]
+
+
+def _sorted(node: Any) -> Any:
+    """With keys in order, also where some are numbers."""
+    if isinstance(node, Mapping):
+        return {str(key): _sorted(node[key]) for key in sorted(node, key=str)}
+    return [_sorted(each) for each in node] if isinstance(node, (list, tuple)) else node
 
 
 def _training(
-    folder: Path, config: Mapping[str, Any], provenance: Mapping[str, Any], problems: list[str]
+    folder: Path, config: Mapping[str, Any], provenance: Mapping[str, Any], bounds: Bounds, problems: list[str]
 ) -> Training | None:
-    run = folder if "model" in config else _run_of(folder, config)
+    run = folder if "model" in config else _run_of(folder, config, bounds, problems)
     if run is None:
-        return _stored(config, problems)
+        return _stored(config, bounds, problems)
     if run != folder:
         config, which = _read_yaml(run / "config.yaml", problems), str(config.get("checkpoint", "best"))
         provenance = _read_json(run / "provenance.json", problems)
     else:
         which = "best" if (run / "checkpoints/best.ckpt").is_file() else "last"
-    path = run / "checkpoints" / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    own = which in ("best", "last")
+    path = run / "checkpoints" / f"{which}.ckpt" if own else Path(which)
+    if not own and path not in bounds:
+        problems.append(f"checkpoint {which} lies outside of the named folders: trust=true opens it")
+        return Training(run, config, provenance, trained_epochs(run / "metrics.csv"), None)
     if not path.is_file():
         problems.append(f"no checkpoint {path.name}: the model cannot be counted, timed or drawn again")
     return Training(run, config, provenance, trained_epochs(run / "metrics.csv"), path if path.is_file() else None)
 
 
-def _stored(config: Mapping[str, Any], problems: list[str]) -> Training | None:
+def _stored(config: Mapping[str, Any], bounds: Bounds, problems: list[str]) -> Training | None:
     """Of a model of the zoo, or of another file that canthus-export wrote."""
-    run = Path(str(config.get("run")))
+    run = zoo.run_path(str(config.get("run")))
     try:
         path = zoo.stored_file(run)
+        if path == run and path not in bounds:
+            problems.append(
+                f"run={run} of this evaluation lies outside of the named folders: name it, too, or trust=true"
+            )
+            return None
         header = packing.read_header(path) if path else None
-        trained = yaml.safe_load(header["config"]) if header else None
-    except (ConfigError, yaml.YAMLError, KeyError) as error:
+        trained = plain_yaml(str(header.get("config")), f"{path}, config") if header else None
+    except ConfigError as error:
         problems.append(f"{run}: {error}")
         return None
     if header is None or not isinstance(trained, dict):
@@ -220,22 +240,28 @@ def _stored(config: Mapping[str, Any], problems: list[str]) -> Training | None:
     return Training(run, trained, made, epochs if isinstance(epochs, int) else None, path)
 
 
-def _run_of(folder: Path, config: Mapping[str, Any]) -> Path | None:
-    """The run that an evaluation names; or, where a run was moved, the one that the evaluation lies in."""
+def _run_of(folder: Path, config: Mapping[str, Any], bounds: Bounds, problems: list[str]) -> Path | None:
+    """The run that an evaluation lies in, so that it may be moved with it; or else the one that it names."""
     named = config.get("run")
     if not isinstance(named, str):
         return None
-    around = folder.parent.parent if folder.parent.name == "evaluation" else None
-    for place in (around, Path(named)):
-        if place is not None and (place / "config.yaml").is_file():
-            return place
-    return None
+    around = folder.parent.parent
+    if folder.parent.name == "evaluation" and (around / "config.yaml").is_file():
+        return around
+    place = zoo.run_path(named)
+    if place not in bounds:
+        if place.suffix != zoo.SUFFIX and not named.startswith("zoo/"):
+            problems.append(
+                f"run={named} of this evaluation lies outside of the named folders: name it, too, or trust=true"
+            )
+        return None
+    return place if (place / "config.yaml").is_file() else None
 
 
 def trained_epochs(path: Path) -> int | None:
     """Epochs that a metrics.csv tells of; None without one."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with own_file(path).open(newline="", encoding="utf-8") as file:
             return 1 + max(int(row["epoch"]) for row in csv.DictReader(file))
     except (OSError, KeyError, TypeError, ValueError):
         return None
@@ -251,11 +277,11 @@ def trained_seconds(provenance: Mapping[str, Any]) -> float | None:
 
 
 def _predictions(path: Path, metrics: Metrics, problems: list[str]) -> Mapping[FaceKey, Prediction] | None:
-    if not path.is_file():
+    if not path.exists():
         problems.append("no predictions.csv: no curve, no significance, no pictures; its faces cannot be compared")
         return None
     try:
-        rows = read_predictions(path)
+        rows = read_predictions(own_file(path))
     except (ValueError, StopIteration, IndexError) as error:
         problems.append(f"predictions.csv is damaged ({error}): no curve, no significance, no pictures")
         return None
@@ -271,7 +297,7 @@ def _corruptions(path: Path, problems: list[str]) -> Mapping[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(own_file(path).read_text(encoding="utf-8"))
         _number(content["clean"]["subsets"]["full"]["nme"])
         for key in ("mean_corruption_error", "relative_corruption_error"):
             _number(content[key])
@@ -280,7 +306,7 @@ def _corruptions(path: Path, problems: list[str]) -> Mapping[str, Any] | None:
                 int(severity)
                 for key in ("nme", "auc", "failure_rate"):
                     _number(level["subsets"]["full"][key])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problems.append(f"corruptions.json is damaged ({type(error).__name__}: {error})")
         return None
     return dict(content)
@@ -320,7 +346,7 @@ def _number(value: Any) -> None:
 
 def _read_yaml(path: Path, problems: list[str]) -> Mapping[str, Any]:
     """As plain values: an interpolation of a stranger's config stays the text that it is."""
-    return _read(path, yaml.safe_load, "data, boxes and settings", problems)
+    return _read(path, partial(plain_yaml, place=str(path)), "data, boxes and settings", problems)
 
 
 def _read_json(path: Path, problems: list[str]) -> Mapping[str, Any]:
@@ -329,11 +355,11 @@ def _read_json(path: Path, problems: list[str]) -> Mapping[str, Any]:
 
 def _read(path: Path, parse: Callable[[str], Any], about: str, problems: list[str]) -> Mapping[str, Any]:
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content = parse(own_file(path).read_text(encoding="utf-8"))
     except OSError:
         problems.append(f"no {path.name} in {path.parent}: {about} are unknown")
         return {}
-    except (yaml.YAMLError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         problems.append(f"{path} is damaged ({str(error).splitlines()[0]})")
         return {}
     return content if isinstance(content, dict) else {}
