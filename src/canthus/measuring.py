@@ -1,5 +1,6 @@
 """The models behind a page, one after the other in memory: what they cost, and what they make of some faces."""
 
+import json
 from collections.abc import Iterator, Sequence
 from logging import getLogger
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from canthus.config import ConfigError
 from canthus.costs import measure_cost
 from canthus.gallery import Photographs, draw_face_stages
 from canthus.inference import Predictor
-from canthus.reporting.page.measured import Measured, Picture
+from canthus.reporting.page.measured import Cost, Measured, Picture
 from canthus.reporting.page.protocols import Group, Row
 from canthus.trust import Bounds
 
@@ -26,6 +27,8 @@ __all__ = ["chosen_faces", "measure_models"]
 
 log = getLogger(__name__)
 
+MEASURED, DRAWN = 40, 20
+"""Models of a page that are counted and timed, and whose faces are drawn: the best of each protocol in turn."""
 OWN, COMMON = ("best", "median", "worst"), ("easy", "middling", "hard")
 
 Subject = tuple[Group, Row]
@@ -53,9 +56,15 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig", bounds: Bounds) -
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     try:
-        subjects = [(group, row) for group in groups for row in group.rows]
-        for group, row in track(subjects, description="models", transient=True):
+        drawn = set(_best(groups, DRAWN)) if cfg.faces else set()
+        known: dict[str, Cost] = {}
+        for group, row in track(_best(groups, MEASURED), description="models", transient=True):
             record = row.records[0]
+            alike = _architecture(record)
+            if (group, row) not in drawn and alike in known:  # what it costs does not depend on its weights
+                assert record.training is not None
+                measured.costs[record.training.checkpoint or record.folder] = known[alike]
+                continue
             model = _predictor(record, device, measured, trust=cfg.trust)
             if cfg.measure and model is not None:
                 assert record.training is not None
@@ -63,7 +72,8 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig", bounds: Bounds) -
                 path = record.training.checkpoint
                 if path not in measured.costs:
                     measured.costs[path] = measure_cost(model.model, model, cfg.latency)
-            if cfg.faces:
+                known.setdefault(alike, measured.costs[path])
+            if (group, row) in drawn:
                 _draw(group, row, model, photographs, measured)
     finally:
         torch.set_num_threads(before)
@@ -73,6 +83,19 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig", bounds: Bounds) -
                 :1
             ]
     return measured
+
+
+def _best(groups: Sequence[Group], most: int) -> list[Subject]:
+    """Of each protocol the best row, then the second, and so on, up to ``most``; in the order of the page."""
+    ranked = [(place, number) for number, group in enumerate(groups) for place in range(len(group.rows))]
+    chosen = sorted((number, place) for place, number in sorted(ranked)[:most])
+    return [(groups[number], groups[number].rows[place]) for number, place in chosen]
+
+
+def _architecture(record: "Record") -> str:
+    """What the cost of a model depends on."""
+    settings = record.training.config if record.training else {}
+    return json.dumps([settings.get(key) for key in ("model", "data")] + [record.settings], default=str)
 
 
 def _predictor(record: "Record", device: torch.device, measured: Measured, *, trust: bool) -> Predictor | None:
@@ -105,9 +128,15 @@ def _draw(group: Group, row: Row, model: Predictor | None, photographs: Photogra
         return
     for rank, number in chosen_faces(group, row):
         prediction = record.predictions[group.keys[number]]
-        face = draw_face_stages(
-            prediction, record.config, group.protocol.split, group.protocol.scheme, photographs, model
-        )
+        try:
+            face = draw_face_stages(
+                prediction, record.config, group.protocol.split, group.protocol.scheme, photographs, model
+            )
+        except Exception as error:  # a stranger's boxes, points and settings may be anything
+            log.debug("%s", record.folder, exc_info=True)
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            measured.missing.append(f"{row.label}: its {rank} face cannot be drawn ({reason})")
+            continue
         common = rank in COMMON
         kept = measured.common if common else measured.own
         kept.setdefault(group, []).append(Picture(rank, row, face.last if common else face))
@@ -115,19 +144,8 @@ def _draw(group: Group, row: Row, model: Predictor | None, photographs: Photogra
 
 def chosen_faces(group: Group, row: Row) -> Iterator[tuple[str, int]]:
     """Rank and place of the faces to draw: of a row's own errors, and of the mean rank among all rows."""
-    own = _by_rank(_of(group, row))
-    yield from zip(OWN, own, strict=False)
-    ranks = [errors.argsort().argsort() for other in group.rows if (errors := _of(group, other)) is not None]
-    if len(ranks) > 1:
-        yield from zip(COMMON, _by_rank(np.mean(ranks, axis=0)), strict=False)
-
-
-def _of(group: Group, row: Row) -> "np.typing.NDArray[np.float64] | None":
-    """(N,) errors of the row's first seed, whose pictures are drawn."""
-    faces = row.records[0].predictions
-    if faces is None:
-        return None
-    return np.array([np.asarray(faces[key].nme_per_stage)[-1] for key in group.keys], dtype=np.float64)
+    yield from zip(OWN, _by_rank(row.first_errors(group.keys)), strict=False)
+    yield from zip(COMMON, _by_rank(group.hardness), strict=False)
 
 
 def _by_rank(values: "np.typing.NDArray[np.float64] | None") -> list[int]:

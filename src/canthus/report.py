@@ -50,13 +50,17 @@ def report(cfg: DictConfig) -> None:
     for folder in track(folders, description="evaluations", transient=True):
         try:
             records.append(read_record(folder, named))
-        except ValueError as error:
-            missing.append(f"{folder} is left out: {error}")
+        except Exception as error:  # a stranger's folder holds anything; the page goes on without it
+            missing.append(f"{folder} is left out: {str(error) or type(error).__name__}")
     if not records:
         raise config.ConfigError("runs: no evaluation can be used:\n  " + "\n  ".join(missing))
     groups = grouped(records)
     measured = measure_models(groups, cfg, Bounds([*named.folders, *images], cfg.trust))
     sections = page_sections(groups, measured.costs)
+    if len(sections) < len(groups):
+        names = ", ".join(f"{one.name} ({one.protocol.data})" for one in groups[len(sections) :][:10])
+        few = f"{len(groups) - len(sections)} of {len(groups)} protocols"
+        missing.append(f"{few}, those with the fewest models, are in the csv file alone: {names}, ...")
     missing += measured.missing
     missing += [f"{record.folder}: {problem}" for record in records for problem in record.problems]
     context = Context(_facts(cfg, records), measured, list(dict.fromkeys(missing)))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from canthus.metrics import bootstrap_interval, compare_paired
+from canthus.metrics import bootstrap_interval, compare_paired, compare_pairs
 
 
 def errors(n: int, seed: int = 0) -> np.ndarray:
@@ -15,6 +15,27 @@ def test_interval_is_about_that_of_the_central_limit():
     half = 1.96 * sample.std(ddof=1) / np.sqrt(len(sample))
     assert low == pytest.approx(sample.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(sample.mean() + half, abs=0.1 * half)
+
+
+@pytest.mark.parametrize(("faces", "method"), [(2, "BCa"), (7, "BCa"), (60, "BCa"), (5001, "percentile")])
+def test_interval_is_scipys(faces, method):
+    sample = errors(faces, faces)
+    count = 9999 if method == "BCa" else 9999 // 5
+    theirs = stats.bootstrap(
+        (sample,), np.mean, n_resamples=count, method=method, batch=500, rng=np.random.default_rng(0)
+    ).confidence_interval
+    np.testing.assert_allclose(bootstrap_interval(sample), theirs, rtol=1e-12)
+
+
+def test_pairs_together_are_pairs_alone():
+    columns = [errors(40, seed) for seed in range(4)]
+    columns[1][3], columns[2][0] = np.inf, np.nan  # so that their pairs have fewer faces
+    pairs = [(one, other) for number, one in enumerate(columns) for other in columns[:number]]
+    for pair, together in zip(pairs, compare_pairs(pairs), strict=True):
+        alone = compare_paired(*pair)
+        for key in alone.__dataclass_fields__:
+            assert getattr(together, key) == pytest.approx(getattr(alone, key), rel=1e-12)
+    assert compare_pairs([]) == []
 
 
 def test_interval_leans_to_where_the_tail_is():

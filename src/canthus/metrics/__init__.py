@@ -26,7 +26,7 @@ from canthus.metrics.landmarks import (
     NormalisedMeanError,
 )
 from canthus.metrics.pose import FacePoses, HeadPoseError, head_pose_errors
-from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired, holm
+from canthus.metrics.statistics import PairedComparison, bootstrap_interval, compare_paired, compare_pairs, holm
 from canthus.metrics.table import FaceTable
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "bootstrap_interval",
     "coco_average_precision",
     "compare_paired",
+    "compare_pairs",
     "cumulative_error",
     "failure_rate",
     "fddb_roc",

@@ -46,7 +46,7 @@ def _intervals(samples: NDArray[np.float64], seed: int) -> list[tuple[float, flo
     """
     from scipy.special import ndtr, ndtri
 
-    number, faces = samples.shape
+    faces = samples.shape[1]
     small, tail = faces <= BIAS_CORRECTED_UP_TO, (1 - CONFIDENCE) / 2
     means = _resampled_means(samples, RESAMPLES if small else RESAMPLES // 5, seed)
     middles = samples.mean(axis=1)
@@ -127,7 +127,7 @@ def compare_paired(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Pai
 
 
 def compare_pairs(pairs: Sequence[tuple[ArrayLike, ArrayLike]], *, seed: int = 0) -> list[PairedComparison]:
-    """`compare_paired` of several pairs. Those with equally many faces share their resamples, so more pairs cost little.
+    """`compare_paired` of several pairs; those with equally many faces share their resamples, so many cost little.
 
     Args:
         pairs: first and second errors of each, (N,).

@@ -1,6 +1,7 @@
 """Two evaluations of the same faces side by side: which is better, and is it more than chance?"""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -70,14 +71,17 @@ def write_comparison(folder: Path, other: Path) -> dict[str, Any]:
         `canthus.metrics.PairedComparison`. Subsets are all faces, the parts and the attributes.
 
     Raises:
-        ConfigError: different normalisers, schemes, corruptions or faces; the message says what differs.
+        ConfigError: different normalisers, schemes, corruptions or faces, or damaged files; the message says which.
     """
     from canthus.metrics import compare_paired
 
     check_comparable(other)
-    metrics = [read_metrics_json(place / "metrics.json") for place in (folder, other)]
+    try:
+        metrics = [read_metrics_json(place / "metrics.json") for place in (folder, other)]
+        first, second = (faces_by_key(read_predictions(place / "predictions.csv")) for place in (folder, other))
+    except ValueError as error:
+        raise ConfigError(f"compare={other}: {error}") from error
     _check_same_measure(other, *metrics)
-    first, second = (faces_by_key(read_predictions(place / "predictions.csv")) for place in (folder, other))
     _check_same_faces(other, first, second)
     errors = [np.array([rows[key].nme_per_stage for key in first])[:, -1] for rows in (first, second)]
     subsets = {}
@@ -164,7 +168,7 @@ def faces_by_key(rows: Sequence[Prediction]) -> dict[FaceKey, Prediction]:
     found: dict[FaceKey, Prediction] = {}
     counts: dict[tuple[str, str, str], int] = {}
     for row in sorted(rows, key=lambda row: row.index):
-        file = (row.part, row.photo, Path(row.image).name)
+        file = (row.part, row.photo, os.path.basename(row.image))  # thousands of faces: Path takes its time
         counts[file] = counts.get(file, 0) + 1
         found[*file, counts[file]] = row
     return found

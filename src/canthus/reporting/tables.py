@@ -198,10 +198,15 @@ def read_predictions(path: Path) -> list[Prediction]:
     """Read what ``write_predictions`` wrote; boxes, errors and points come back as float64 arrays.
 
     Raises:
-        ValueError: the header is not that of predictions.csv, or a row has another length than the header.
+        ValueError: the header is not that of predictions.csv, or a row is damaged.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *lines = csv.reader(file)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = csv.reader(file)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:  # an empty file has no header
+        raise ValueError(
+            f"{path}: not the predictions.csv of an evaluation ({error}); evaluate the run again"
+        ) from error
     stages = sum(name.startswith("nme_stage_") for name in header)
     first = len(FACE_COLUMNS)
     points = (len(header) - first - stages) // 2
@@ -212,10 +217,13 @@ def read_predictions(path: Path) -> list[Prediction]:
         if len(line) != len(header):
             raise ValueError(f"{path}: row {number} has {len(line)} fields and the header {len(header)}")
         image, photo, part, attributes = map(csv_value, line[1:5])
-        values = np.array(line[5:], dtype=np.float64)
+        try:
+            values, index = np.array(line[5:], dtype=np.float64), int(line[0])
+        except ValueError as error:
+            raise ValueError(f"{path}: row {number}: {error}; evaluate the run again") from error
         rows.append(
             Prediction(
-                index=int(line[0]),
+                index=index,
                 image=image,
                 photo=photo,
                 part=part,
@@ -391,7 +399,10 @@ def _checked(content: Any, path: Path) -> Metrics:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: the top level is a {type(content).__name__}, not an object")
     missing = [key for key in REQUIRED if key not in content]
-    for name, subset in content.get("subsets", {}).items():
+    subsets = content.get("subsets", {})
+    if not isinstance(subsets, dict) or not all(isinstance(subset, dict) for subset in subsets.values()):
+        raise ValueError(f"{path}: subsets are no objects by their names; evaluate the run again")
+    for name, subset in subsets.items():
         missing += [f"subsets.{name}.{key}" for key in REQUIRED_OF_SUBSET if key not in subset]
     if missing:
         raise ValueError(f"{path}: {', '.join(missing)} missing")

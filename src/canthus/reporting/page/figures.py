@@ -35,7 +35,7 @@ def ced_chart(group: Group) -> Chart | None:
     """Cumulative errors of the last stage over all faces; seeds together, which is the mean of their curves."""
     limit = BEYOND * group.protocol.threshold
     lines = []
-    for row in group.rows:
+    for row in group.drawn:
         errors = [record_errors(row, number, group) for number in range(len(row.records))]
         known = [values for values in errors if values is not None]
         if len(known) != len(errors) or np.isnan(np.concatenate(known)).all():
@@ -67,7 +67,7 @@ def record_errors(row: Row, number: int, group: Group) -> "np.typing.NDArray[np.
 def stage_chart(group: Group) -> Chart | None:
     """NME from the start over all stages."""
     lines = []
-    for row in group.rows:
+    for row in group.drawn:
         numbers = [row.number(group.whole, "nme_initial")]
         numbers += [row.stage(group.whole, stage) for stage in range(row.stages)]
         points = [(float(place), number.value) for place, number in enumerate(numbers) if number is not None]
@@ -75,7 +75,7 @@ def stage_chart(group: Group) -> Chart | None:
             lines.append(Series(row.label, row.colour, points))
     if not lines:
         return None
-    stages = max(row.stages for row in group.rows)
+    stages = max(row.stages for row in group.drawn)
     high = max(up for line in lines for _, up in line.points)
     top = nice_ticks(0, high * 1.05)
     first = 0 if any(line.points[0][0] == 0 for line in lines) else 1
@@ -88,9 +88,9 @@ def stage_chart(group: Group) -> Chart | None:
 
 def cost_chart(group: Group, costs: Costs) -> Chart | None:
     """Error against time or, where nothing was timed, against operations; None for fewer than two models."""
-    timed = all(cost.network for row in group.rows if (cost := cost_of(row, costs)))
+    timed = all(cost.network for row in group.drawn if (cost := cost_of(row, costs)))
     lines = []
-    for row in group.rows:
+    for row in group.drawn:
         cost, error = cost_of(row, costs), row.number(group.whole, "nme")
         if cost is None or error is None:
             continue
@@ -121,7 +121,7 @@ def corruption_charts(group: Group, seed: object, difficulties: Sequence[str]) -
     lines = {
         name: [
             Series(row.label, row.colour, [(float(severity), number.value) for severity, number in points])
-            for row in group.rows
+            for row in group.drawn
             if (points := severities(row, seed, name))
         ]
         for name in difficulties

@@ -94,3 +94,8 @@ class Measured:
     own: dict[Group, list[Picture]] = field(default_factory=dict)
     common: dict[Group, list[Picture]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+    def about_faces(self, group: Group) -> str:
+        """For how many rows of a protocol faces are drawn; empty for all."""
+        drawn = {picture.row for picture in self.own.get(group, ())}
+        return f"Faces of the best {len(drawn)} of {len(group.rows)} models." if len(drawn) < len(group.rows) else ""

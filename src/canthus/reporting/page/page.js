@@ -24,25 +24,39 @@ for (const figure of document.querySelectorAll("figure.table")) {
         return falling ? -order : order;
       });
       body.append(...rows);
+      show();
     });
   });
   const choose = figure.querySelector("[data-choose]");
   const filter = figure.querySelector("[data-filter]");
-  if (!choose && !filter) continue;
+  const more = figure.querySelector("[data-more]");
   const count = figure.querySelector("[data-count]");
+  const fold = Number(figure.dataset.fold || 0);
+  let open = !fold;
   const show = () => {
+    if (!count) return;
     const words = (filter ? filter.value : "").toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
+    let [shown, matching] = [0, 0];
     for (const row of body.rows) {
       const text = row.textContent.toLowerCase();
       const chosen = !choose || !choose.value || row.cells[choose.dataset.choose].textContent.trim() === choose.value;
-      row.hidden = !(chosen && words.every((word) => text.includes(word)));
+      const matches = chosen && words.every((word) => text.includes(word));
+      matching += matches;
+      row.hidden = !(matches && (open || matching <= fold));
       shown += !row.hidden;
+    }
+    if (more) {
+      more.hidden = matching <= fold;
+      more.textContent = open ? `show ${fold} rows` : `show all ${matching} rows`;
     }
     count.textContent = shown === body.rows.length ? "" : `${shown} of ${body.rows.length} rows`;
   };
   choose?.addEventListener("change", show);
   filter?.addEventListener("input", show);
+  more?.addEventListener("click", () => {
+    open = !open;
+    show();
+  });
   show();
 }
 for (const block of document.querySelectorAll(".charts-block")) {

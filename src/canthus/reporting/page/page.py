@@ -18,6 +18,9 @@ from canthus.reporting.page.measured import Costs, Measured
 from canthus.reporting.page.protocols import Group
 from canthus.reporting.page.tables import Column, Table, number_cell, text_cell
 
+SECTIONS = 40
+"""Protocols with tables and charts, those with most models."""
+
 __all__ = ["Context", "Section", "page_sections", "write_page"]
 
 
@@ -69,8 +72,8 @@ class Section:
 
 
 def page_sections(groups: Sequence[Group], costs: Costs) -> list[Section]:
-    """Compute every section."""
-    return [_section(group, costs) for group in groups]
+    """Compute the sections of the first `SECTIONS` protocols."""
+    return [_section(group, costs) for group in groups[:SECTIONS]]
 
 
 def _section(group: Group, costs: Costs) -> Section:
@@ -106,7 +109,7 @@ def _section(group: Group, costs: Costs) -> Section:
         names = difficulties.difficulties_of(group, seed)
         table = difficulties.corruption_table(group, seed, names)
         lines = figures.legend(
-            [row for row in group.rows if any(difficulties.severities(row, seed, name) for name in names)]
+            [row for row in group.drawn if any(difficulties.severities(row, seed, name) for name in names)]
         )
         section.difficulties.append((table, lines, figures.corruption_charts(group, seed, names)))
     return section
@@ -166,7 +169,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section], context: Con
         sections=sections,
         context=context,
         overview=overview_table(sections),
-        legends={section.group: figures.legend(section.group.rows) for section in sections},
+        legends={section.group: figures.legend(section.group.drawn) for section in sections},
         claims=literature.claims_table(claims(), models),
         elsewhere=literature.elsewhere_tables([model.lower() for model in models]),
         provenance=provenance.provenance_table([section.group for section in sections]),

@@ -5,6 +5,7 @@ Within a protocol, several seeds of one recipe are one row, and a repeated evalu
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,9 @@ from canthus.reporting.page.records import Record, names_of
 from canthus.reporting.tables import Prediction, corruption_name
 
 __all__ = ["Group", "Number", "Protocol", "Row", "grouped"]
+
+DRAWN = 20
+"""Rows of a protocol with a curve, the best ones: more cannot be told apart."""
 
 SAME = 1e-3
 """Percent: two evaluations of one run that differ by more are two rows."""
@@ -145,6 +149,10 @@ class Row:
         mean: NDArray[np.float64] = np.mean(np.array(columns, dtype=np.float64), axis=0)
         return mean
 
+    def first_errors(self, keys: Sequence[FaceKey]) -> NDArray[np.float64] | None:
+        """(N,) last-stage errors of the first seed, whose faces are drawn; None without predictions."""
+        return Row(self.records[:1]).errors(keys)
+
     @staticmethod
     def _subset(record: Record, name: str) -> Mapping[str, Any]:
         return record.metrics["subsets"].get(name) or {}
@@ -192,6 +200,17 @@ class Group:
         return " or ".join(sorted(words.get(name, name) for name in named))
 
     @property
+    def drawn(self) -> list[Row]:
+        """The rows that have curves."""
+        return self.rows[:DRAWN]
+
+    @cached_property
+    def hardness(self) -> NDArray[np.float64] | None:
+        """(N,) mean rank of each face's error among the rows, by their first seeds; None for fewer than two."""
+        ranks = [errors.argsort().argsort() for row in self.rows if (errors := row.first_errors(self.keys)) is not None]
+        return np.mean(ranks, axis=0) if len(ranks) > 1 else None
+
+    @cached_property
     def subsets(self) -> dict[tuple[str, int], list[Row]]:
         """Subset with its number of faces, and the rows that have it: a name with two counts is two subsets."""
         found: dict[tuple[str, int], list[Row]] = {}
@@ -215,22 +234,30 @@ def grouped(records: Sequence[Record]) -> list[Group]:
     Returns:
         Groups with most rows first.
     """
-    groups: list[tuple[Record, list[Record]]] = []
+    made: list[tuple[Protocol, list[Record]]] = []
+    known: dict[tuple[Protocol, frozenset[FaceKey]], list[tuple[NDArray[np.float64], list[Record]]]] = {}
     for record in records:
-        for first, members in groups:
-            if Protocol.of(first) == Protocol.of(record) and _same_faces(first, record):
+        protocol, faces = Protocol.of(record), record.predictions
+        if faces is None:  # where nobody says which they are, nothing is the same
+            made.append((protocol, [record]))
+            continue
+        boxes = np.array([faces[key].box for key in sorted(faces)], dtype=np.float64)
+        alike = known.setdefault((protocol, frozenset(faces)), [])
+        for other, members in alike:
+            if np.abs(boxes - other).max(initial=0.0) <= BOX_TOLERANCE:
                 members.append(record)
                 break
         else:
-            groups.append((record, [record]))
-    made = [Group(Protocol.of(first), _rows(members)) for first, members in groups]
-    made.sort(key=lambda group: (-len(group.rows), group.protocol.data, group.protocol.split, -group.faces))
-    for number, group in enumerate(made):
+            alike.append((boxes, [record]))
+            made.append((protocol, alike[-1][1]))
+    groups = [Group(protocol, _rows(members)) for protocol, members in made]
+    groups.sort(key=lambda group: (-len(group.rows), group.protocol.data, group.protocol.split, -group.faces))
+    for number, group in enumerate(groups):
         group.name = _letters(number)
         whole = group.whole
         group.rows = sorted(group.rows, key=lambda row: _nme(row, whole))
-    _label([row for group in made for row in group.rows])
-    return made
+    _label(groups)
+    return groups
 
 
 def _nme(row: Row, subset: str) -> float:
@@ -243,18 +270,10 @@ def _letters(number: int) -> str:
     return (_letters(head - 1) if head else "") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[last]
 
 
-def _same_faces(first: Record, second: Record) -> bool:
-    """The same faces in the same boxes; where nobody says which they are, nothing is the same."""
-    mine, theirs = first.predictions, second.predictions
-    if mine is None or theirs is None or mine.keys() != theirs.keys():
-        return False
-    boxes = (np.array([faces[key].box for key in mine], dtype=np.float64) for faces in (mine, theirs))
-    one, other = boxes
-    return bool(np.abs(one - other).max(initial=0.0) <= BOX_TOLERANCE)
-
-
 def _rows(members: Sequence[Record]) -> list[Row]:
     rows: dict[tuple[Any, ...], Row] = {}
+    runs: dict[tuple[Any, ...], dict[Path, Record]] = {}
+    seeds: dict[tuple[Any, ...], set[int | None]] = {}
     # a run's own evaluation comes before those that were made later
     for record in sorted(members, key=lambda one: one.training is None or one.training.folder != one.folder):
         training = record.training
@@ -262,29 +281,27 @@ def _rows(members: Sequence[Record]) -> list[Row]:
             rows[(record.folder,)] = Row([record])
             continue
         recipe = (training.recipe, record.metrics["model"], record.settings)
-        row = rows.get(recipe)
-        if row is None:
+        run = training.folder.resolve()
+        twin = runs.setdefault(recipe, {}).get(run)
+        if recipe not in rows:
             rows[recipe] = Row([record])
+        elif twin is not None and _same_figures(twin, record):
+            rows[recipe].copies.append(record)
             continue
-        twin = next((one for one in row.records if _same_run(one, record)), None)
-        if twin is not None and _same_figures(twin, record):
-            row.copies.append(record)
         elif twin is not None:
             record.problems.append(
                 f"gives other figures than {twin.folder}, an evaluation of the same run: both are shown"
             )
             rows[(*recipe, record.folder)] = Row([record])
-        elif training.seed is None or training.seed in [one.training.seed for one in row.records if one.training]:
+            continue
+        elif training.seed is None or training.seed in seeds[recipe]:
             rows[(*recipe, record.folder)] = Row([record])  # the same seed again, or none: no further seed
+            continue
         else:
-            row.records.append(record)
+            rows[recipe].records.append(record)
+        runs[recipe][run] = record
+        seeds.setdefault(recipe, set()).add(training.seed)
     return list(rows.values())
-
-
-def _same_run(one: Record, other: Record) -> bool:
-    assert one.training is not None
-    assert other.training is not None
-    return one.training.folder.resolve() == other.training.folder.resolve()
 
 
 def _same_figures(one: Record, other: Record) -> bool:
@@ -298,27 +315,27 @@ def _same_figures(one: Record, other: Record) -> bool:
     return True
 
 
-def _label(rows: Sequence[Row]) -> None:
+def _label(groups: Sequence[Group]) -> None:
     """Models by name; what tells rows of one model apart; a colour for each label, the same in all protocols."""
     places: dict[Row, Path] = {}
-    for row in rows:
+    of_model: dict[str, set[Path]] = {}
+    for row in (row for group in groups for row in group.rows):
         first = row.records[0]
         places[row] = first.training.folder if first.training else first.folder
+        of_model.setdefault(row.model, set()).add(places[row])
     names = names_of(set(places.values()))
-    for row in rows:
-        alike = [other for other in rows if other.model == row.model and places[other] != places[row]]
-        words = [row.model, *([f"({names[places[row]]})"] if alike else []), *row.records[0].settings]
+    for row, place in places.items():
+        words = [row.model, *([f"({names[place]})"] if len(of_model[row.model]) > 1 else []), *row.records[0].settings]
         if len(row.records) > 1:
             words.append(f"({len(row.records)} seeds)")
         row.label = " ".join(words)
-    for row in rows:
-        twins = [other for other in rows if other.label == row.label and _shares_table(row, other)]
-        if twins:
-            row.label += f" [{row.records[0].folder.name}]"
-    labels = sorted({row.label for row in rows})
-    for row in rows:
-        row.colour = labels.index(row.label)
-
-
-def _shares_table(row: Row, other: Row) -> bool:
-    return other is not row and Protocol.of(row.records[0]) == Protocol.of(other.records[0])
+    shared = Counter((row.label, group.protocol) for group in groups for row in group.rows)
+    for group in groups:
+        for row in group.rows:
+            if shared[row.label, group.protocol] > 1:
+                shared[row.label, group.protocol] -= 1
+                row.label += f" [{row.records[0].folder.name}]"
+                shared[row.label, group.protocol] += 1
+    colours = {label: number for number, label in enumerate(sorted({row.label for row in places}))}
+    for row in places:
+        row.colour = colours[row.label]

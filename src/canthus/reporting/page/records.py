@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -20,6 +21,7 @@ from canthus import packing, zoo
 from canthus.config import ConfigError
 from canthus.reporting.comparison import FaceKey, faces_by_key
 from canthus.reporting.tables import Metrics, Prediction, read_metrics_json, read_predictions
+from canthus.schemes import load_scheme
 from canthus.trust import Bounds, own_file, plain_yaml
 
 __all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of", "trained_epochs", "trained_seconds"]
@@ -32,6 +34,13 @@ PLACES = {
     "trainer": ("default_root_dir", "devices", "accelerator", "enable_progress_bar"),
 }
 """Keys of a config that say where and with which seed a run was made, and not how."""
+
+MOST = {"subsets": 500, "regions": 200}
+"""Entries of metrics.json that can be meant; a damaged or hostile file would make a page that nobody can open."""
+STAGES = 50
+"""Likewise."""
+LONGEST = 300
+"""Characters of a name."""
 
 RECIPE = ("model", "data", "trainer", "normaliser", "init_from", "steps")
 """What makes two runs differ in more than their seed, beside the schedule of the stages."""
@@ -298,9 +307,11 @@ def _corruptions(path: Path, problems: list[str]) -> Mapping[str, Any] | None:
         return None
     try:
         content = json.loads(own_file(path).read_text(encoding="utf-8"))
-        _number(content["clean"]["subsets"]["full"]["nme"])
-        for key in ("mean_corruption_error", "relative_corruption_error"):
-            _number(content[key])
+        clean = content["clean"]["subsets"]["full"]["nme"]
+        # without a clean error there is nothing to be more than
+        relative = [] if clean == 0 and content["relative_corruption_error"] is None else ["relative_corruption_error"]
+        for value in (clean, *(content[key] for key in ("mean_corruption_error", *relative))):
+            _number(value)
         for entry in content["corruptions"].values():
             for severity, level in entry["severities"].items():
                 int(severity)
@@ -320,16 +331,24 @@ def _check_numbers(metrics: Metrics, path: Path) -> None:
     """
     if not isinstance(metrics["subsets"], Mapping) or not metrics["subsets"]:
         raise ValueError(f"{path}: no subsets")
+    _check_names(metrics, path)
     try:
         _number(metrics["threshold"])
         for subset in metrics["subsets"].values():
             values: list[Any] = [subset["faces"], subset["auc"], subset["failure_rate"]]
             values += [value for value in (subset["nme"], *subset["nme_per_stage"]) if value is not None]
-            values += list(subset.get("nme_interval", ()))
+            if interval := subset.get("nme_interval"):
+                low, high = interval
+                values += [low, high]
+            values += [visible["nme"]] if (visible := subset.get("visible_only")) and visible["nme"] is not None else []
             values += [subset[key] for key in ("nme_initial", "missing") if key in subset]
             for other in subset.get("other_normalisers", {}).values():
                 values += [other["nme"]] if other["nme"] is not None else []
-            values += [value for key, value in subset.get("pose", {}).items() if key not in ("truth", "mae_interval")]
+            if pose := subset.get("pose"):
+                values += [
+                    pose["faces"],
+                    *(value for key, value in pose.items() if key not in ("truth", "mae_interval")),
+                ]
             for value in values:
                 _number(value)
         for errors in metrics.get("regions", {}).values():
@@ -337,6 +356,30 @@ def _check_numbers(metrics: Metrics, path: Path) -> None:
                 _number(value)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: {error}; evaluate the run again") from error
+
+
+def _check_names(metrics: Metrics, path: Path) -> None:
+    """Names are texts, as many and as long as a page can show, and the scheme is one that is known.
+
+    Raises:
+        ValueError: others.
+    """
+    content: Mapping[str, Any] = metrics
+    for key in ("model", "data", "normaliser", "split", "scheme", "corruption"):
+        name = content.get(key)
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"{path}: {key} is {str(name)[:40]!r}, not a name; evaluate the run again")
+    for key, most in MOST.items():
+        if len(content.get(key) or ()) > most:
+            raise ValueError(f"{path}: {len(content[key])} {key}; a report takes up to {most}")
+    stages = max(len(subset["nme_per_stage"]) for subset in content["subsets"].values())
+    if stages > STAGES:
+        raise ValueError(f"{path}: {stages} stages; a report takes up to {STAGES}")
+    longest = max((content["model"], content["data"], content["normaliser"], *content["subsets"]), key=len)
+    if len(longest) > LONGEST:
+        raise ValueError(f"{path}: the name {longest[:40]!r}... has {len(longest)} characters; up to {LONGEST}")
+    if scheme := content.get("scheme"):
+        load_scheme(scheme)
 
 
 def _number(value: Any) -> None:
@@ -368,11 +411,9 @@ def _read(path: Path, parse: Callable[[str], Any], about: str, problems: list[st
 def names_of(paths: Iterable[Path]) -> dict[Path, str]:
     """The shortest ends of paths that tell them apart."""
     wanted = {path: path.resolve().parts for path in paths}
+    ends = Counter(parts[-count:] for parts in wanted.values() for count in range(1, len(parts) + 1))
     names = {}
     for path, parts in wanted.items():
-        for count in range(1, len(parts) + 1):
-            end = parts[-count:]
-            if sum(other[-count:] == end for other in wanted.values()) == 1:
-                break
-        names[path] = "/".join(end)
+        tails = (parts[-count:] for count in range(1, len(parts) + 1))
+        names[path] = "/".join(next((tail for tail in tails if ends[tail] == 1), parts))
     return names

@@ -57,6 +57,9 @@ def main_table(group: Group, costs: Costs) -> Table:
         for row in group.rows
         if (missing := row.number(group.whole, "missing"))
     ]
+    counted = sum(cost_of(row, costs) is not None for row in group.rows)
+    if 0 < counted < len(group.rows):
+        notes.append(f"Parameters, operations and times of {counted} of {len(group.rows)} models.")
     caption = f"NME in % of {group.protocol.normaliser}"
     return Table("results", caption, columns, rows, choose=1, chosen=group.whole, filtered=True, notes=notes)
 
@@ -174,7 +177,7 @@ def pose_table(group: Group) -> Table | None:
         values = [Number.of([pose.get(angle) for pose in poses]) for angle in ANGLES]
         bound = Number.of([pose.get("nme_bound") for pose in poses])
         faces = Cell(str(poses[0]["faces"]), poses[0]["faces"])
-        truth = "labels" if poses[0]["truth"] == "labels" else "PnP of the labels"
+        truth = "labels" if poses[0].get("truth") == "labels" else "PnP of the labels"
         rows.append([_name(row), text_cell(truth), faces, *map(number_cell, values), number_cell(bound)])
     if not rows:
         return None

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 
-from canthus.metrics.statistics import PairedComparison, compare_paired, holm
+from canthus.metrics.statistics import PairedComparison, compare_pairs, holm
 from canthus.reporting.page.protocols import Group, Row
 from canthus.reporting.page.tables import Cell, Column, Table, text_cell
 
@@ -14,6 +14,8 @@ __all__ = ["LEVEL", "Pair", "compare_rows", "matrix_table", "pair_table"]
 
 LEVEL = 0.05
 """Of the whole family of pairs."""
+COMPARED = 20
+"""Rows of a protocol, the best ones: the pairs of more are too many to read, and to correct for."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,15 @@ class Pair:
 
 
 def compare_rows(group: Group) -> list[Pair]:
-    """Compare all pairs of a protocol over all its faces; several seeds enter with their mean error on each face.
+    """Compare the best rows of a protocol, pair by pair, over all faces; seeds enter with their mean error on each.
 
     Returns:
         The pairs in the order of the rows; empty where fewer than two rows have predictions.
     """
-    with_errors = [(row, errors) for row in group.rows if (errors := row.errors(group.keys)) is not None]
-    found: list[tuple[Row, Row, PairedComparison]] = []
-    for (first, mine), (second, theirs) in combinations(with_errors, 2):
-        if np.isfinite(mine + theirs).any():
-            found.append((first, second, compare_paired(mine, theirs)))
-    return list(_corrected(found))
+    every = ((row, errors) for row in group.rows if (errors := row.errors(group.keys)) is not None)
+    pairs = [pair for pair in combinations(islice(every, COMPARED), 2) if np.isfinite(pair[0][1] + pair[1][1]).any()]
+    compared = compare_pairs([(mine, theirs) for (_, mine), (_, theirs) in pairs])
+    return _corrected([(first, second, one) for ((first, _), (second, _)), one in zip(pairs, compared, strict=True)])
 
 
 def _corrected(found: Sequence[tuple[Row, Row, PairedComparison]]) -> list[Pair]:
@@ -82,7 +82,10 @@ def matrix_table(group: Group, pairs: Sequence[Pair]) -> Table | None:
         f"Green: the row is better, red: worse, by both tests at {100 * LEVEL:g} % for all {len(pairs)} pairs together "
         "(Holm); grey: no difference shown, or by one test only."
     )
-    return Table("differences", caption, columns, lines, notes=[note])
+    notes = [note]
+    if len(group.rows) > len(rows) == COMPARED:
+        notes.append(f"The best {COMPARED} of {len(group.rows)} models are compared.")
+    return Table("differences", caption, columns, lines, notes=notes)
 
 
 def _difference(pair: Pair, sign: int) -> Cell:

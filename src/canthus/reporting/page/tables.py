@@ -7,6 +7,11 @@ from canthus.escaping import markdown
 from canthus.reporting.page.protocols import Number
 from canthus.reporting.tables import NOTHING, markdown_table
 
+MOST_CELLS = 6000
+"""Of a table on the page, half a megabyte; what is beyond stands in the Markdown file."""
+FOLDED = 30
+"""Rows that a table shows until all are asked for."""
+
 __all__ = ["NOTHING", "Cell", "Column", "Table", "as_markdown", "heated", "number_cell", "text_cell"]
 
 
@@ -66,9 +71,19 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def shown(self) -> list[list[Cell]]:
+        """The rows that the page has."""
+        return self.rows[: max(MOST_CELLS // len(self.columns), 1)]
+
+    @property
+    def folds(self) -> int:
+        """Rows that are seen at first; 0 for all."""
+        return FOLDED if len(self.shown) > FOLDED else 0
+
+    @property
     def choices(self) -> list[str]:
         """Values of the column to choose from."""
-        return list(dict.fromkeys(row[self.choose].text for row in self.rows)) if self.choose is not None else []
+        return list(dict.fromkeys(row[self.choose].text for row in self.shown)) if self.choose is not None else []
 
 
 def text_cell(text: object, **looks: object) -> Cell:
