@@ -35,7 +35,7 @@ PLACES = {
 }
 """Keys of a config that say where and with which seed a run was made, and not how."""
 
-MOST = {"subsets": 500, "regions": 200}
+MOST = {"subsets": 500, "regions": 500}
 """Entries of metrics.json that can be meant; a damaged or hostile file would make a page that nobody can open."""
 STAGES = 50
 """Likewise."""
