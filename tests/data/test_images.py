@@ -111,3 +111,24 @@ def test_missing_file_and_folder(tmp_path):
         read_image(tmp_path / "absent.jpg")
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
         read_image(tmp_path)
+
+
+def differing(paths):
+    """Files that are decoded to other pixels than OpenCV's, in which recorded figures were measured."""
+    for path in paths:
+        expected = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        if not np.array_equal(read_image(path), expected):
+            yield path
+
+
+def test_real_images_are_decoded_as_opencv_does(real_data):
+    paths = sorted((real_data / "300w").rglob("*.jpg"))[::60]
+    assert len(paths) > 10
+    assert list(differing(paths)) == []
+
+
+@pytest.mark.slow
+def test_all_real_images_are_decoded_as_opencv_does(real_data):
+    paths = sorted((real_data / "300w").rglob("*.jpg"))
+    assert len(paths) > 1000
+    assert list(differing(paths)) == []
