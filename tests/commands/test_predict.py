@@ -2,11 +2,13 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from canthus.config import ConfigError
 from canthus.photographs import find_photographs, read_boxes, whole_box
@@ -65,6 +67,32 @@ def test_a_broken_photograph_is_named_and_the_rest_goes_on(trained, run_command,
     content = predictions(output)
     assert len(content["photographs"]) == 3
     assert "broken.jpg: not a readable image" in content["skipped"][str(photographs / "broken.jpg")]
+
+
+def test_whatever_lies_in_a_folder_is_read_or_skipped_with_its_reason(trained, run_command, tmp_path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    for suffix in ("jpg", "jfif", "jp2", "avif", "tif"):
+        picture.save(folder / f"read.{suffix}", format="JPEG" if suffix == "jfif" else None)
+    jpeg = (folder / "read.jpg").read_bytes()
+    (folder / "film.jpg").write_bytes(jpeg + b"\0\0\0\x18ftypmp42" + bytes(2000))
+    (folder / os.fsdecode(b"latin\xe9.jpg")).write_bytes(jpeg)
+    (folder / "damaged.jpg").write_bytes(jpeg[: len(jpeg) // 2] + bytes(200) + jpeg[len(jpeg) // 2 + 200 :])
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    os.mkfifo(folder / "pipe.jpg")
+    with (folder / "sparse.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    assert run_command("predict", f"run={trained}", f"source={folder}", f"output={tmp_path / 'out'}") == 0
+    content = predictions(tmp_path / "out")
+    assert len(content["photographs"]) == 7
+    reasons = {Path(name).name: reason for name, reason in content["skipped"].items()}
+    assert {name: reason.split(": ", 1)[1].split(" (")[0] for name, reason in reasons.items()} == {
+        "damaged.jpg": "the JPEG is damaged",
+        "phone.heic": "images of kind HEIC are not read; convert it to JPEG or PNG",
+        "pipe.jpg": "cannot be read",
+        "sparse.jpg": "not a readable image",
+    }
 
 
 def test_unusual_pictures(trained: Path, run_command, tmp_path: Path) -> None:
