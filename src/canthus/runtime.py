@@ -39,7 +39,7 @@ from canthus.files import replacing, why_refused
 from canthus.interruptions import how_it_ended
 from canthus.models.base import LandmarkModel
 from canthus.models.pretrained import checked_state
-from canthus.trust import check_sizes, check_trust, config_of, own_file, read_plain, regular_file
+from canthus.trust import check_sizes, check_trust, config_of, own_file, read_plain, regular_file, shown
 
 __all__ = [
     "built",
@@ -423,14 +423,18 @@ def built(settings: dict[str, Any], place: str, **given: Any) -> Any:
         raise ConfigError(f"{place} cannot be built: its config names no class (_target_)")
     try:
         return instantiate(settings, _partial_=True, _convert_="all")(**given)
-    except (ConfigError, DataError):
+    except (ConfigError, DataError) as error:
+        if len(str(error)) > LONGEST_REASON:  # a value that it quotes
+            raise ConfigError(shown(error, LONGEST_REASON)) from error
         raise
     except Exception as error:  # a stranger's values lead anywhere in what they are given to
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         words = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        raise ConfigError(f"{place} cannot be built as its config says: {words}") from error
+        raise ConfigError(f"{place} cannot be built as its config says: {shown(words, LONGEST_REASON)}") from error
 
 
+LONGEST_REASON = 400
+"""Characters of why something cannot be built."""
 SPARE = 10_000_000
 """Values that a network may make on its way, beside those that it keeps."""
 

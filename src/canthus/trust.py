@@ -31,12 +31,14 @@ __all__ = [
     "plain_yaml",
     "read_plain",
     "regular_file",
+    "shown",
 ]
 
 log = getLogger(__name__)
 
 MOST_BYTES, MOST_NODES, MOST_DEPTH, MOST_LETTERS = 1_000_000, 20_000, 24, 8_192
 """Of a config: bytes, nodes, levels of nesting, and characters of one value. Real ones have about 6 kB, 250 and 7."""
+MOST_LETTERS_OF_A_KEY = 200
 LARGEST_INTEGER = 2**63 - 1
 MOST_OF_ANYTHING = 1_000_000
 NEEDED = ("model", "data")
@@ -93,7 +95,7 @@ def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL
-        raise ConfigError(f"{_shown(path)} cannot be opened: {error}") from error
+        raise ConfigError(f"{shown(path)} cannot be opened: {error}") from error
 
 
 def read_plain(path: Path) -> Any:
@@ -130,12 +132,12 @@ def plain_yaml(text: str | bytes, place: str) -> Any:
         raise ConfigError(f"{place} is not a text in UTF-8 (byte {error.start} is none)") from error
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{place} is not YAML{line}: {_shown(error.problem)}") from error
+        raise ConfigError(f"{place} is not YAML{line}: {shown(error.problem)}") from error
     except ConfigError:
         raise
     except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise ConfigError(
-            f"{place} is not YAML: {_shown(str(error).splitlines()[0] if str(error) else error)}"
+            f"{place} is not YAML: {shown(str(error).splitlines()[0] if str(error) else error)}"
         ) from error
     return plain
 
@@ -155,9 +157,9 @@ def _check_size(text: str, place: str) -> None:
     for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         line = (event.start_mark.line if event.start_mark else 0) + 1
         if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"{place}, line {line}: *{_shown(event.anchor)} is an alias; write its value there")
+            raise ConfigError(f"{place}, line {line}: *{shown(event.anchor)} is an alias; write its value there")
         if isinstance(event, (yaml.CollectionStartEvent, yaml.ScalarEvent)) and event.tag is not None:
-            raise ConfigError(f"{place}, line {line}: {_shown(event.tag)} is a tag; a config holds plain values")
+            raise ConfigError(f"{place}, line {line}: {shown(event.tag)} is a tag; a config holds plain values")
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > MOST_LETTERS:
             raise ConfigError(
                 f"{place}, line {line}: a value of {len(event.value):,} characters; up to {MOST_LETTERS:,}"
@@ -178,13 +180,14 @@ def _check_values(plain: Any, place: str) -> None:
     for where, value in _walk(plain):
         keys = list(value) if isinstance(value, dict) else []
         for key in keys:
-            if not isinstance(key, (str, int, float)):
-                raise ConfigError(f"{place}: {where or 'its first level'} has the key {_shown(key)}; keys are words")
+            long = isinstance(key, str) and (len(key) > MOST_LETTERS_OF_A_KEY or not key.isprintable())
+            if long or not isinstance(key, (str, int, float)):
+                raise ConfigError(f"{place}: {where or 'its first level'} has the key {shown(key)}; keys are words")
         if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
             raise ConfigError(f"{place}: {where} is a whole number of more than 64 bits")
         for text in (word for word in (value, *keys) if isinstance(word, str)):
             if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise ConfigError(f"{place}: {where}={_shown(text)} holds a character that no text has")
+                raise ConfigError(f"{place}: {where}={shown(text)} holds a character that no text has")
 
 
 def _walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -198,11 +201,11 @@ def _walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from _walk(value, f"{place}[{index}]")
 
 
-def _shown(value: object) -> str:
+def shown(value: object, most: int = 120) -> str:
     """A stranger's value in a message: short, on one line."""
     text = str(value)
     text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 # -- the config of a training ----------------------------------------------------------------------------------------
@@ -225,15 +228,15 @@ def config_of(plain: Any, place: str) -> DictConfig:
         if not isinstance(plain.get(group), dict):
             raise ConfigError(f"{place} is not the config of a training: it has no {group}")
     if not isinstance(plain["model"].get("_target_"), str):
-        raise ConfigError(f"{place}: model._target_={_shown(plain['model'].get('_target_'))} names no class")
+        raise ConfigError(f"{place}: model._target_={shown(plain['model'].get('_target_'))} names no class")
     plain = DEFAULTS | {"trainer": {}} | plain
     if not isinstance(plain["trainer"], dict):
-        raise ConfigError(f"{place}: trainer={_shown(plain['trainer'])} has no settings")
+        raise ConfigError(f"{place}: trainer={shown(plain['trainer'])} has no settings")
     for key, kinds in KINDS.items():
         value = plain[key]
         if not isinstance(value, kinds) or isinstance(value, bool) or value in (float("inf"), -float("inf")):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise ConfigError(f"{place}: {key}={_shown(value)} is no {wanted} that can be used")
+            raise ConfigError(f"{place}: {key}={shown(value)} is no {wanted} that can be used")
     _take_own_cache(plain)
     _refuse_interpolations(plain, place)
     _check_name(plain["data"].get("name"), place)
@@ -269,7 +272,7 @@ def _refuse_interpolations(plain: Any, place: str) -> None:
         for word in words:
             if isinstance(word, str) and "${" in word:
                 raise ConfigError(
-                    f"{place}: {where}={_shown(word)} is an interpolation; a saved config has none, and it is "
+                    f"{place}: {where}={shown(word)} is an interpolation; a saved config has none, and it is "
                     "not resolved: write the value in its place"
                 )
 
@@ -285,7 +288,7 @@ def _check_name(name: Any, place: str) -> None:
     words = str(name)
     plain = re.fullmatch(r"[^./\\~][^/\\]{0,79}", words) and words.isprintable()
     if not isinstance(name, (str, int)) or not plain:
-        raise ConfigError(f"{place}: data.name={_shown(words)} cannot be part of a folder's name; use a plain word")
+        raise ConfigError(f"{place}: data.name={shown(words)} cannot be part of a folder's name; use a plain word")
 
 
 def as_reader(cfg: DictConfig, run: Path, *, trust: bool) -> DictConfig:
@@ -309,7 +312,7 @@ def as_reader(cfg: DictConfig, run: Path, *, trust: bool) -> DictConfig:
             left[f"data.{key}"], plain["data"][key] = plain["data"][key], value
     told = {key: value for key, value in left.items() if key in TOLD and value not in (None, *TOLD[key], own_cache())}
     if told:
-        words = ", ".join(f"{key}={_shown(value)}" for key, value in told.items())
+        words = ", ".join(f"{key}={shown(value)}" for key, value in told.items())
         log.warning("%s: its settings of another machine are not used (%s); give yours, or trust=true", run, words)
     config: DictConfig = OmegaConf.create(plain)
     return config
@@ -361,7 +364,7 @@ def check_trust(content: Any, run: Path, *, trust: bool) -> None:
                 wrong = key in SPECIAL
             if wrong:
                 raise ConfigError(
-                    f"{where}={_shown(value)} is code from outside canthus, or says what to call; if you trust {run}: "
+                    f"{where}={shown(value)} is code from outside canthus, or says what to call; if you trust {run}: "
                     "trust=true"
                 )
 
@@ -444,12 +447,12 @@ def check_writes(content: Mapping[str, Any], run: Path, *, trust: bool) -> None:
     for place, value in _walk({key: content.get(key) for key in ("callbacks", "logger", "trainer")}):
         if isinstance(value, str) and _leaves(here, place.rpartition(".")[2], value):
             raise ConfigError(
-                f"{place}={_shown(value)} lies outside of {run}, where a run may write; if you trust it: trust=true"
+                f"{place}={shown(value)} lies outside of {run}, where a run may write; if you trust it: trust=true"
             )
     for place, value in _walk(content.get("logger")):
         if place.endswith(("base_url", "host")) and value is not None:
             raise ConfigError(
-                f"logger.{place}={_shown(value)} names a server to send to; if you trust {run}: trust=true"
+                f"logger.{place}={shown(value)} names a server to send to; if you trust {run}: trust=true"
             )
 
 

@@ -22,6 +22,7 @@ from canthus.reporting.tables import (
     read_metrics_json,
     read_predictions,
 )
+from canthus.trust import own_file
 
 if TYPE_CHECKING:  # rich is needed by the console only
     from rich.table import Table
@@ -50,7 +51,7 @@ def check_comparable(folder: Path) -> None:
     Raises:
         ConfigError: it does not.
     """
-    absent = [name for name in FILES if not (folder / name).is_file()]
+    absent = [name for name in FILES if not own_file(folder / name).is_file()]
     if absent:
         raise ConfigError(
             f"compare={folder}: has no {' and no '.join(absent)}; name a run folder or the folder of an evaluation"
