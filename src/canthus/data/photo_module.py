@@ -15,6 +15,7 @@ from canthus.data.augment import Augmentation
 from canthus.data.batch import Batch, InputSpec
 from canthus.data.datamodule import FaceDataModule, FaceView
 from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.data.orientations import warn_of_doubts
 from canthus.data.photo_store import PhotoStore
 from canthus.data.pyramids import Pyramids
 from canthus.data.sampling import EpochSampler, as_it_is, mix
@@ -162,6 +163,7 @@ class PhotoDataModule(FaceDataModule):
     def _open_photographs(self, split: str) -> PhotoStore:
         if split not in self._photo_stores:
             reader, photographs = self.photo_reader, self._listed(split)
+            warn_of_doubts(reader, (photograph.image for photograph in photographs), f"{self.name} {split}")
             if split == "train" and self.scenes:
                 donors = [photo for photo in photographs if photo.photo not in self._held_photographs]
                 reader = collages = Collages(reader, donors, self.scenes)
