@@ -163,7 +163,8 @@ class PhotoDataModule(FaceDataModule):
     def _open_photographs(self, split: str) -> PhotoStore:
         if split not in self._photo_stores:
             reader, photographs = self.photo_reader, self._listed(split)
-            warn_of_doubts(reader, (photograph.image for photograph in photographs), f"{self.name} {split}")
+            if reader is not self.reader:  # else said of the faces already
+                warn_of_doubts(reader, (photograph.image for photograph in photographs), f"{self.name} {split}")
             if split == "train" and self.scenes:
                 donors = [photo for photo in photographs if photo.photo not in self._held_photographs]
                 reader = collages = Collages(reader, donors, self.scenes)
