@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from canthus.config import ConfigError
-from canthus.outputs import check_files, check_folder, is_inside, places_in
+from canthus.outputs import check_beside, check_files, check_folder, is_inside, places_in
 
 
 def names_of(file: Path) -> dict[str, Path]:
@@ -108,7 +109,20 @@ def test_folders_of_inputs_and_of_trainings(film: Path, tmp_path: Path) -> None:
 def test_places_of_data(tmp_path: Path) -> None:
     (tmp_path / "part").mkdir()
     (tmp_path / "labels.csv").write_text("")
-    data = {"root": str(tmp_path), "test_parts": ["part", "gone"], "labels": "labels.csv", "size": 3, "scheme": None}
-    assert places_in(data) == [tmp_path, tmp_path / "part", tmp_path / "labels.csv"]
-    assert places_in({"root": str(tmp_path / "part"), "name": "..", "test_parts": []}) == [tmp_path / "part"]
-    assert places_in({"root": None, "test_parts": [str(tmp_path / "part")]}) == [tmp_path / "part"]
+    data = {"root": str(tmp_path), "test_parts": ["part", "gone"], "labels": "labels.csv", "size": 3, "scheme": "???"}
+    data |= {"seed": "${seed}", "box": None}
+    assert places_in(OmegaConf.create(data)) == [tmp_path, tmp_path / "part", tmp_path / "labels.csv"]
+    assert places_in(OmegaConf.create({"root": str(tmp_path / "part"), "name": "..", "test_parts": []})) == [
+        tmp_path / "part"
+    ]
+    assert places_in(OmegaConf.create({"root": None, "test_parts": [str(tmp_path / "part")]})) == [tmp_path / "part"]
+
+
+def test_files_beside_an_output(tmp_path: Path) -> None:
+    page, tables = tmp_path / "summary.html", [tmp_path / "summary.md", tmp_path / "summary.csv"]
+    check_beside(page, tables)
+    tables[0].write_text("of an evaluation")
+    with pytest.raises(ConfigError, match=r"summary\.md would be written over, which is of something else"):
+        check_beside(page, tables)
+    page.write_text("of an earlier report")
+    check_beside(page, tables)

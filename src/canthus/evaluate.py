@@ -59,9 +59,8 @@ def evaluate(cfg: DictConfig) -> float:
     if difficulties and cfg.data.get("corruption"):
         raise config.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")
     styles = chosen_styles(cfg.styles)
+    check_places(cfg)
     output = Path(cfg.output)
-    if output.resolve() == run.resolve():
-        raise config.ConfigError(f"output={output} is the run itself, whose records would be lost; name another folder")
     if cfg.compare:
         check_comparable(Path(cfg.compare))
     runtime.hush()
@@ -131,6 +130,19 @@ def _checked_settings(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     return settings
 
 
+def check_places(cfg: DictConfig) -> None:
+    """Refuse an output that would be written over what is read.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    from canthus import outputs
+
+    compared = [Path(cfg.compare)] if cfg.compare else []
+    places = {"run": [zoo.run_path(cfg.run)], "compare": compared, "data": outputs.places_in(cfg.data)}
+    outputs.check_folder(Path(cfg.output), places)
+
+
 def _register_run() -> None:
     """Make the run's own data and trainer the groups' choice ``of_run``, so that single keys can be overridden."""
     from hydra.core.config_store import ConfigStore
@@ -158,17 +170,19 @@ def main() -> None:
         if predictions is not None:
             if run is not None:
                 raise config.ConfigError("give run=... or predictions=..., not both; compare=... compares two")
+            from canthus.score import check_places as check
             from canthus.score import score as task
 
             name = "score"
         elif command_line.argument("study") is not None:
+            from canthus.study import check_places as check
             from canthus.study import study as task  # type: ignore[assignment]
 
             name = "study"
         else:
             _register_run()
-            task, name = evaluate, "eval"
-    command_line.launch(task, name)
+            task, name, check = evaluate, "eval", check_places
+    command_line.launch(task, name, check=check)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def export(cfg: DictConfig) -> None:
         ConfigError: a setting that cannot work.
         RunError: a model that cannot be said in this format, or a file that does not say what the model says.
     """
-    from canthus import runtime
+    from canthus import outputs, runtime
     from canthus.api import load_predictor
     from canthus.exporting import FORMATS, write_entry
     from canthus.packing import STORAGES
@@ -34,12 +34,15 @@ def export(cfg: DictConfig) -> None:
         if cfg[key] not in known:
             raise config.ConfigError(f"{key}={cfg[key]}: {config.suggest(cfg[key], known)}")
     run, output = zoo.run_path(cfg.run), Path(cfg.output)
+    inputs = _inputs(run, cfg.checkpoint)
+    outputs.check_files([output], inputs)
     predictor = load_predictor(
         run, cfg.checkpoint, device=cfg.device, batch_size=32, flip_average=cfg.flip_average, trust=cfg.trust
     )
     if cfg.format != "safetensors":
-        _graphs(cfg, predictor, output)
+        _graphs(cfg, predictor, output, inputs)
         return
+    outputs.check_beside(output, [output.with_suffix(".md")])
     runtime.hush()
     before, after = write_entry(
         output,
@@ -57,13 +60,26 @@ def export(cfg: DictConfig) -> None:
     )
 
 
-def _graphs(cfg: DictConfig, predictor: Predictor, output: Path) -> None:
+def _inputs(run: Path, checkpoint: str) -> dict[str, list[Path]]:
+    """What is read of a run, and what else it has recorded: all but what an earlier export may have left there."""
+    from canthus.exporting import FORMATS
+
+    exported = {kind.suffix for kind in FORMATS.values()} | {zoo.SUFFIX, ".md"}
+    stored = zoo.stored_file(run)
+    records = [path for path in (*run.glob("*"), *run.glob("*/*")) if path.suffix not in exported]
+    return {"run": [stored] if stored else records, "checkpoint": [Path(checkpoint)]}
+
+
+def _graphs(cfg: DictConfig, predictor: Predictor, output: Path, inputs: dict[str, list[Path]]) -> None:
+    from canthus import outputs
     from canthus.exporting import FORMATS, agreement, graphs_of, latency, rendered_inputs
     from canthus.files import replacing
 
     kind = FORMATS[cfg.format]
-    for graph in graphs_of(predictor.model, rendered_inputs(predictor, 8), cfg.run):
-        path = output.with_name(f"{output.stem}{graph.suffix}{output.suffix or kind.suffix}")
+    graphs = graphs_of(predictor.model, rendered_inputs(predictor, 8), cfg.run)
+    paths = [output.with_name(f"{output.stem}{graph.suffix}{output.suffix or kind.suffix}") for graph in graphs]
+    outputs.check_files(paths, inputs)
+    for graph, path in zip(graphs, paths, strict=True):
         with replacing(path) as temporary:
             kind.write(graph, temporary, opset=cfg.opset)
             exported = kind(temporary, predictor.device)

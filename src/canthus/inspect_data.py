@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canthus import command_line, config, config_schemas
@@ -23,7 +24,6 @@ def inspect_data(cfg: DictConfig) -> None:
     import statistics
     import sys
     from logging import getLogger
-    from pathlib import Path
 
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
@@ -37,6 +37,7 @@ def inspect_data(cfg: DictConfig) -> None:
         raise config.ConfigError(f"faces={cfg.faces}: a sheet shows at least one")
     if cfg.poses not in (None, "pnp"):
         raise config.ConfigError(f"poses={cfg.poses}: pnp, or leave it out")
+    check_places(cfg)
     options = OmegaConf.to_container(cfg.data, resolve=True)
     assert isinstance(options, dict)
     settings = {str(key): value for key, value in options.items()}
@@ -75,9 +76,21 @@ def inspect_data(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
+def check_places(cfg: DictConfig) -> None:
+    """Refuse an output that would be written over what is read.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    from canthus import outputs
+
+    beside = [Path(folder) for folder in cfg.beside]
+    outputs.check_folder(Path(cfg.output), {"beside": beside, "data": outputs.places_in(cfg.data)})
+
+
 def main() -> None:
     """Entry point of ``canthus-data`` and ``python -m canthus.inspect_data``."""
-    command_line.launch(inspect_data, "inspect")
+    command_line.launch(inspect_data, "inspect", check=check_places)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ Files are compared by device and inode, not by name: links, relative paths, and 
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from canthus.config import ConfigError
 
-__all__ = ["check_files", "check_folder", "is_inside", "is_same", "places_in"]
+__all__ = ["check_beside", "check_files", "check_folder", "is_inside", "is_same", "places_in"]
 
 WORDS = ("_target_", "name", "reader", "scheme")
 """Keys of data whose values are no paths, though a folder here may be called so."""
@@ -75,10 +76,28 @@ def check_folder(output: Path, inputs: Mapping[str, Iterable[Path]]) -> None:
         )
 
 
-def places_in(data: Mapping[str, Any]) -> list[Path]:
-    """Folders and files that a plain config of data names, below its ``root`` or by themselves."""
+def check_beside(main: Path, beside: Iterable[Path]) -> None:
+    """Refuse to write over files that stand beside an output and are not of an earlier one.
+
+    Args:
+        main: file that the command is asked to write.
+        beside: what it writes beside it under the same name.
+
+    Raises:
+        ConfigError: such a file is there without the main one.
+    """
+    for path in () if main.exists() else beside:
+        if path.exists():
+            raise ConfigError(f"output={main}: {path} would be written over, which is of something else; name another")
+
+
+def places_in(config: DictConfig) -> list[Path]:
+    """Folders and files that a config of data names, below its ``root`` or by themselves."""
+    # not resolved: the config may be a stranger's, and roots are plain words
+    data = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(data, dict)
     root = Path(str(data.get("root") or "."))
-    names = [str(data["root"])] if data.get("root") else []
+    names = []
     for value in (data[key] for key in data if key not in WORDS):
         names += [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str) and name]
     found = [place for name in names for place in (Path(name), root / name) if _identity(place) is not None]

@@ -85,7 +85,7 @@ def check_places(cfg: DictConfig) -> None:
             common = _common_folder(sources)
             written += [_picture_of(path, common, output) for path in sources]
     outputs.check_files(written, {"source": sources, "boxes": [Path(cfg.boxes)] if cfg.boxes else []})
-    outputs.check_folder(output, {"run": [Path(cfg.run)]})
+    outputs.check_folder(output, {"run": [zoo.run_path(cfg.run)]})
 
 
 def _model(cfg: DictConfig) -> Predictor:

@@ -27,7 +27,7 @@ def report(cfg: DictConfig) -> None:
     """
     from rich.progress import track
 
-    from canthus import runtime
+    from canthus import outputs, runtime
     from canthus.escaping import console
     from canthus.measuring import measure_models
     from canthus.reporting.page.files import write_csv, write_markdown
@@ -40,6 +40,7 @@ def report(cfg: DictConfig) -> None:
     output = Path(cfg.output)
     if output.suffix.lower() not in (".html", ".htm"):
         raise config.ConfigError(f"output={cfg.output}: name the page, such as report.html; .md and .csv go beside it")
+    outputs.check_beside(output, [output.with_suffix(".md"), output.with_suffix(".csv")])
     if cfg.latency < 0 or (cfg.threads is not None and cfg.threads < 1):
         raise config.ConfigError(f"latency={cfg.latency}, threads={cfg.threads}: passes from 0, threads from 1")
     runtime.hush()

@@ -53,6 +53,7 @@ def score(cfg: DictConfig) -> float:
     for key, known in (("split", ("val", "test")), ("missing", MISSING), ("first_pixel", (None, 0, 1))):
         if cfg[key] not in known:
             raise config.ConfigError(f"{key}={cfg[key]}: one of {', '.join(map(str, known))}")
+    check_places(cfg)
     source, output = Path(cfg.predictions), Path(cfg.output)
     predictions = read_predicted(source, cfg.first_pixel)
     if cfg.compare:
@@ -77,6 +78,19 @@ def score(cfg: DictConfig) -> float:
         print_results(metrics, output, comparison)
         nme = metrics["subsets"]["full"]["nme"]
         return float("nan") if nme is None else nme
+
+
+def check_places(cfg: DictConfig) -> None:
+    """Refuse an output that would be written over what is read.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    from canthus import outputs
+
+    compared = [Path(cfg.compare)] if cfg.compare else []
+    places = {"predictions": [Path(cfg.predictions)], "compare": compared, "data": outputs.places_in(cfg.data)}
+    outputs.check_folder(Path(cfg.output), places)
 
 
 def _scheme(name: str | None, predictions: Predictions, wanted: Scheme) -> Scheme:

@@ -34,10 +34,23 @@ def study(cfg: DictConfig) -> None:
 
     config.check(cfg, config_schemas.StudyConfig)
     _check(cfg)
+    check_places(cfg)
     runtime.hush()
     with runtime.recorded(Path(cfg.output), cfg):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         {"alignment": _align, "critique": _criticise}[cfg.study](cfg)
+
+
+def check_places(cfg: DictConfig) -> None:
+    """Refuse an output that would be written over what is read.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    from canthus import outputs
+
+    runs = [zoo.run_path(run) for run in cfg.runs]
+    outputs.check_folder(Path(cfg.output), {"runs": runs, "data": outputs.places_in(cfg.data)})
 
 
 def _align(cfg: DictConfig) -> None:

@@ -1,8 +1,11 @@
 """Prediction on photographs, folders and globs, with boxes from a file or without."""
 
 import csv
+import errno
 import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from canthus import api, picture_files
 from canthus.config import ConfigError
+from canthus.data import DataError, images
+from canthus.inference import LocatedFace, Predictor
 from canthus.photographs import find_photographs, read_boxes, whole_box
 
 
@@ -145,3 +151,174 @@ def test_several_boxes_on_a_photograph(tmp_path: Path) -> None:
 def test_whole_photograph_less_a_margin() -> None:
     pixels = np.zeros((101, 201, 3), np.uint8)
     np.testing.assert_allclose(whole_box(pixels, 0.25), [[50, 25, 150, 75]])
+
+
+def test_names_that_are_not_utf8_and_names_too_long(trained, run_command, photographs, tmp_path, capsys) -> None:
+    """OpenCV's own writer ends the process on the first; the second has no room for another ending."""
+    odd, long = os.fsdecode(b"latin\xe9 \xff.jpg"), "x" * 250 + ".jpg"
+    for name in (odd, long):
+        (photographs / name).write_bytes((photographs / "a.jpg").read_bytes())
+    output = tmp_path / os.fsdecode(b"out \xe9")
+    output.mkdir()  # Hydra's own records are not for such names
+    link = tmp_path / "link"
+    link.symlink_to(output, target_is_directory=True)
+    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={link}") == 0
+    content = predictions(output)
+    assert len(content["photographs"]) == 5
+    first, second = (content["photographs"][str(photographs / name)] for name in (odd, "a.jpg"))
+    assert first == second
+    assert (output / "overlays" / f"{odd}.jpg").stat().st_size > 1000
+    assert list(content["without_picture"]) == [str(photographs / long)]
+    assert "5 faces on 5 photographs, 0 skipped, 1 without a picture" in "".join(capsys.readouterr())
+
+
+def test_boxes_outside_their_photograph_are_skipped_with_the_reason(
+    trained, run_command, photographs, tmp_path, capsys
+):
+    inside, outside = "20,20,100,100", "5000,5000,5100,5100"
+    rows = [
+        ("a.jpg", inside),
+        ("a.jpg", outside),
+        ("a.jpg", "0,0,1e9,1e9"),
+        ("b.png", outside),
+        ("b.png", "0,0,1e300,9"),
+    ]
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("image,x1,y1,x2,y2\n" + "".join(f"{name},{box}\n" for name, box in rows))
+    words = ["predict", f"run={trained}", f"boxes={boxes}", f"output={tmp_path / 'out'}"]
+    assert run_command(*words, f"source='{photographs}/*'") == 0
+    content = predictions(tmp_path / "out")
+    a, b = str(photographs / "a.jpg"), str(photographs / "b.png")
+    (face,) = content["photographs"][a]["faces"]
+    assert face["box"] == [20, 20, 100, 100]
+    assert np.abs(np.array(face["landmarks"])).max() < 400
+    assert [each["reason"] for each in content["photographs"][a]["skipped"]] == [
+        "box (5000.0, 5000.0, 5100.0, 5100.0) lies outside the 128x128 image",
+        "box (0.0, 0.0, 1e+09, 1e+09) is more than 100 times as large as the 128x128 image",
+    ]
+    assert list(content["photographs"]) == [a]
+    assert "lies outside the 128x128 image" in content["skipped"][b]
+    assert "1 faces on 1 photographs, 1 skipped, 4 faces without points" in "".join(capsys.readouterr())
+    assert run_command(*words, f"source={photographs / 'b.png'}") == 2
+    told = "".join(capsys.readouterr())
+    assert "none of the 1 photographs could be used" in told
+    assert "Traceback" not in told
+
+
+def test_boxes_outside_from_python(trained: Path, photographs: Path) -> None:
+    locate = api.load(trained, detector=None)
+    with pytest.raises(DataError, match="lies outside the 128x128 image"):
+        locate(photographs / "a.jpg", boxes=[[10, 10, 90, 90], [5000, 5000, 5100, 5100]])
+
+
+def test_points_that_are_not_finite_are_named_and_counted(
+    trained, run_command, photographs, tmp_path, capsys, monkeypatch
+) -> None:
+    own, calls = Predictor.__call__, 0
+
+    def diverged(self: Predictor, pixels: np.ndarray, boxes: np.ndarray) -> list[LocatedFace]:
+        nonlocal calls
+        calls += 1
+        stages = [np.nan, np.inf, 1.0][calls % 3]
+        return [replace(face, stages=face.stages * stages) for face in own(self, pixels, boxes)]
+
+    monkeypatch.setattr(Predictor, "__call__", diverged)
+    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == 0
+
+    def refused(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content = json.loads((tmp_path / "out" / "landmarks.json").read_text(), parse_constant=refused)
+    assert len(content["photographs"]) == 1
+    assert len(content["skipped"]) == 2
+    assert all("are not finite numbers; check the model" in reason for reason in content["skipped"].values())
+    assert "1 faces on 1 photographs, 2 skipped, 2 faces without points" in "".join(capsys.readouterr())
+
+
+def failing(function: Callable, error: Exception, at: int) -> Callable:
+    """A function of which one call fails."""
+    calls = 0
+
+    def wrapped(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise error
+        return function(*arguments, **options)
+
+    return wrapped
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device", "b.png.jpg")
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 90000000000 bytes"
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error", "located", "skipped", "pictures", "words"),
+    [
+        (images, "read_image", MemoryError("Unable to allocate 1.00 TiB"), 2, 1, 2, "too little memory for it"),
+        (Predictor, "__call__", RuntimeError(NO_MEMORY), 2, 1, 2, "too little memory for it (DefaultCPUAllocator"),
+        (Predictor, "__call__", cv2.error("(-215:Assertion failed) dst.cols"), 2, 1, 2, "OpenCV cannot work on it"),
+        (picture_files, "save_picture", MemoryError(), 3, 0, 2, "1 without a picture"),
+        (picture_files, "save_picture", picture_files.PictureError("too large for a JPEG"), 3, 0, 2, "too large for a"),
+    ],
+)
+def test_one_photograph_that_fails_loses_no_other(
+    place,
+    name,
+    error,
+    located,
+    skipped,
+    pictures,
+    words,
+    trained,
+    run_command,
+    photographs,
+    tmp_path,
+    monkeypatch,
+    capsys,
+) -> None:
+    monkeypatch.setattr(place, name, failing(getattr(place, name), error, at=2))
+    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == 0
+    content = predictions(tmp_path / "out")
+    assert (len(content["photographs"]), len(content["skipped"])) == (located, skipped)
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == pictures
+    assert content["complete"]
+    told = "".join(capsys.readouterr())
+    assert words in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(("error", "status"), [(FULL, 1), (KeyboardInterrupt(), 130), (ValueError("a fault"), 1)])
+def test_points_before_the_end_are_kept(
+    error, status, trained, run_command, photographs, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(picture_files, "save_picture", failing(picture_files.save_picture, error, at=2))
+    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == status
+    content = predictions(tmp_path / "out")
+    assert list(content["photographs"]) == [str(photographs / "a.jpg"), str(photographs / "b.png")]
+    assert not content["complete"]
+    if error is FULL:
+        told = "".join(capsys.readouterr())
+        assert "No space left on device" in told
+        assert "Traceback" not in told
+
+
+def test_a_large_photograph_is_drawn_smaller(trained: Path, run_command, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "wide.png"), np.full((90, 9000, 3), 90, np.uint8))
+    assert run_command("predict", f"run={trained}", f"source={tmp_path}/wide.png", f"output={tmp_path / 'out'}") == 0
+    (face,) = predictions(tmp_path / "out")["photographs"][str(tmp_path / "wide.png")]["faces"]
+    assert face["box"] == [0, 0, 8999, 89]  # points are those of the photograph itself
+    assert cv2.imread(str(tmp_path / "out" / "overlays" / "wide.png.jpg")).shape == (41, 4096, 3)
+
+
+def test_equal_names_in_other_folders_and_of_other_kinds(trained: Path, run_command, photographs, tmp_path) -> None:
+    """Also when a glob comes to a folder by several ways, and never outside the output."""
+    (photographs / "a.png").write_bytes((photographs / "b.png").read_bytes())
+    (photographs / "a.jpg.jpg").write_bytes((photographs / "a.jpg").read_bytes())
+    output = tmp_path / "deep" / "out"
+    source = f"source='{photographs}/*/../**/*.*'"
+    assert run_command("predict", f"run={trained}", source, f"output={output}") == 0
+    assert {str(path.relative_to(output / "overlays")) for path in (tmp_path / "deep").rglob("*.jpg")} == {
+        "a.jpg.jpg", "a.jpg.jpg.jpg", "a.png.jpg", "b.png.jpg", "more/a.jpg.jpg"
+    }  # fmt: skip

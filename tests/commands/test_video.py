@@ -1,13 +1,18 @@
 """canthus-predict on a video."""
 
 import json
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from canthus.data.synthetic import Synthetic
+from canthus.inference import LocatedFace, Predictor
 from canthus.live import FrameSource, VideoFile
+from tests.live.films import with_times
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,7 @@ def test_followed_from_the_boxes_of_the_first_frame(trained: Path, run_command, 
 def test_mistakes(trained: Path, run_command, video: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "boxes.csv").write_text("image,x1,y1,x2,y2\nface.mp4,20,26,108,114\n")
+    (tmp_path / "far.csv").write_text("image,x1,y1,x2,y2\nface.mp4,5000,5000,5100,5100\n")
     (tmp_path / "others.csv").write_text("image,x1,y1,x2,y2\nother.mp4,20,26,108,114\n")
     words = [f"run={trained}", f"output={tmp_path / 'out'}"]
     for more, message in (
@@ -75,6 +81,7 @@ def test_mistakes(trained: Path, run_command, video: Path, tmp_path: Path, capsy
         ([f"source={video}", "video.cutoff=0"], "cutoff=0"),
         ([f"source={video}", f"boxes={tmp_path / 'boxes.csv'}"], "video.detect_every=null"),
         ([f"source={video}", f"boxes={tmp_path / 'others.csv'}", "video.detect_every=null"], "has no box for"),
+        ([f"source={video}", f"boxes={tmp_path / 'far.csv'}", "video.detect_every=null"], "lies outside the 160x140"),
     ):
         assert run_command("predict", *words, *more) == 2, more
         assert message in "".join(capsys.readouterr()), more
@@ -93,3 +100,63 @@ def test_what_was_done_before_ctrl_c_is_kept(trained: Path, run_command, video: 
     assert run_command("predict", f"run={trained}", f"source={video}", f"output={tmp_path / 'out'}") == 0
     assert len(lines(tmp_path / "out")) == 3
     assert json.loads((tmp_path / "out" / "video.json").read_text())["frames"] == 3
+
+
+def test_a_film_of_variable_rate_without_a_utf8_name(trained: Path, run_command, video: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"film\xe9")
+    folder.mkdir()
+    film = folder / os.fsdecode(b"f\xe4ce.mp4")
+    shutil.copy(video, film)
+    steps = [40, 40, 160, 160, 40, 1000, 40]
+    with_times(film, steps)
+    before = film.read_bytes()
+    (tmp_path / "film.mp4").symlink_to(film)  # Hydra's records are not for such names
+    output = tmp_path / "out"
+    assert run_command("predict", f"run={trained}", f"source={tmp_path / 'film.mp4'}", f"output={output}") == 0
+    np.testing.assert_allclose(
+        [frame["time"] for frame in lines(output)], np.cumsum([0, *steps[:-1]]) / 1000, atol=1e-3
+    )
+    assert film.read_bytes() == before
+    summary = json.loads((output / "video.json").read_text())
+    assert summary["complete"]
+    assert summary["frames_of_source"] == 7
+
+
+def test_points_that_are_not_finite(trained, run_command, video, tmp_path, monkeypatch, capsys) -> None:
+    own, calls = Predictor.__call__, 0
+
+    def diverged(self: Predictor, pixels: np.ndarray, boxes: np.ndarray) -> list[LocatedFace]:
+        nonlocal calls
+        calls += 1
+        return [
+            replace(face, stages=face.stages * (np.nan if calls == 3 else 1.0)) for face in own(self, pixels, boxes)
+        ]
+
+    monkeypatch.setattr(Predictor, "__call__", diverged)
+    words = [f"run={trained}", f"source={video}", "video.smoothing=true", "box_margin=0.1"]
+    assert run_command("predict", *words, f"output={tmp_path / 'out'}") == 0
+    text = (tmp_path / "out" / "landmarks.jsonl").read_text()
+    assert "NaN" not in text
+    assert [len(frame["faces"]) for frame in lines(tmp_path / "out")] == [1, 1, 0, 1, 1, 1, 1]
+    summary = json.loads((tmp_path / "out" / "video.json").read_text())
+    assert (summary["faces"], summary["faces_without_points"]) == (6, 1)
+    assert "the points of 1 faces are not finite numbers" in "".join(capsys.readouterr())
+
+
+def test_an_error_in_the_middle_keeps_the_frames_before(trained, run_command, video, tmp_path, monkeypatch) -> None:
+    own, calls = Predictor.__call__, 0
+
+    def failing(self: Predictor, pixels: np.ndarray, boxes: np.ndarray) -> list[LocatedFace]:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return own(self, pixels, boxes)
+
+    monkeypatch.setattr(Predictor, "__call__", failing)
+    assert run_command("predict", f"run={trained}", f"source={video}", f"output={tmp_path / 'out'}") == 1
+    assert len(lines(tmp_path / "out")) == 3
+    summary = json.loads((tmp_path / "out" / "video.json").read_text())
+    assert (summary["frames"], summary["complete"]) == (3, False)
+    with FrameSource(str(tmp_path / "out" / "face.mp4")) as film:
+        assert film.frames == 3
