@@ -8,8 +8,9 @@ import pytest
 
 from canthus.config import ConfigError
 from canthus.data import DataError
+from canthus.data.image_names import ImageNames
 from canthus.data.readers import write_pts
-from canthus.predictions import PhotographNames, read_predicted
+from canthus.predictions import read_predicted
 
 POINTS = [[1.5, 2.0], [3.0, 4.25], [5.0, 6.0]]
 MOVED = [[x + 10, y + 10] for x, y in POINTS]
@@ -132,16 +133,16 @@ TRAIN, TEST, BLANK = (ROOT / p for p in ("lfpw/trainset/image_1.png", "lfpw/test
     ],
 )
 def test_names_of_photographs(name, image):
-    assert PhotographNames([TRAIN, TEST, BLANK], ROOT).find(name) == image
+    assert ImageNames([TRAIN, TEST, BLANK], ROOT).find(name) == image
 
 
 def test_a_name_of_two_photographs_is_refused():
-    with pytest.raises(DataError, match=r"image_1 is the end of 2 photographs .*give more of the path"):
-        PhotographNames([TRAIN, TEST], ROOT).find("image_1")
+    with pytest.raises(DataError, match=r"image_1 may be any of 2 images .*and more of the path"):
+        ImageNames([TRAIN, TEST], ROOT).find("image_1")
 
 
 def test_the_same_name_in_another_part_is_another_photograph():
-    assert PhotographNames([TEST], ROOT).find("lfpw/trainset/image_1.png") is None
+    assert ImageNames([TEST], ROOT).find("lfpw/trainset/image_1.png") is None
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ def test_the_same_name_in_another_part_is_another_photograph():
     ],
 )
 def test_a_foreign_folder_is_another_photograph(name, image):
-    assert PhotographNames([ROOT / "0001.jpg", TEST], ROOT).find(name) == image
+    assert ImageNames([ROOT / "0001.jpg", TEST], ROOT).find(name) == image
 
 
 def test_one_path_below_the_root_for_two_photographs():
-    with pytest.raises(DataError, match="is the end of 2 photographs"):
-        PhotographNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/elsewhere/300w/0001")
+    with pytest.raises(DataError, match="may be any of 2 images"):
+        ImageNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/elsewhere/300w/0001")

@@ -1,5 +1,6 @@
 """Writing a file whole or not at all; reading json; why a file of weights was refused."""
 
+import codecs
 import json
 import os
 import re
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "replacing", "why_refused"]
+__all__ = ["read_json", "read_text", "replacing", "why_refused"]
 
 
 @contextmanager
@@ -34,6 +35,21 @@ def why_refused(error: Exception) -> str:
     return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
 
 
+def read_text(path: Path, remedy: str) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its mark, as spreadsheets write it.
+
+    Raises:
+        ValueError: in another encoding; the message names the line and ends with the remedy.
+    """
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}:{line}: is not text in UTF-8 ({error.reason}); {remedy}") from error
+
+
 def read_json(path: Path, remedy: str) -> Any:
     """What a json file holds.
 
@@ -41,6 +57,8 @@ def read_json(path: Path, remedy: str) -> Any:
         ValueError: not JSON; the message ends with the remedy.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path, remedy))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error}); {remedy}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply; {remedy}") from error

@@ -12,7 +12,8 @@ from torchvision.ops import box_iou
 from canthus.config import ConfigError
 from canthus.data import DataError, Face
 from canthus.data.face import VISIBLE
-from canthus.predictions import PhotographNames, PredictedFace, Predictions
+from canthus.data.image_names import ImageNames
+from canthus.predictions import PredictedFace, Predictions
 from canthus.schemes import Scheme, reduce_landmarks
 
 __all__ = ["match_faces", "place_predictions"]
@@ -46,7 +47,7 @@ def place_predictions(
     photographs: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
         photographs.setdefault(face.image, []).append(row)
-    names, elsewhere = PhotographNames(photographs, root), []
+    names, elsewhere = ImageNames(photographs, root), []
     called: dict[Path, str] = {}
     there: dict[Path, list[PredictedFace]] = {}
     for name, predicted in predictions.faces.items():

@@ -2,8 +2,10 @@
 
 import csv
 import glob
+import io
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.config import ConfigError
+from canthus.data.face import DataError
+from canthus.data.image_names import ImageNames
 from canthus.data.images import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
+from canthus.escaping import csv_value
+from canthus.files import read_text
 
-__all__ = ["Boxes", "find_photographs", "read_boxes", "whole_box"]
+__all__ = ["Boxes", "boxes_by_image", "find_photographs", "read_boxes", "whole_box"]
 
 Boxes = dict[str, NDArray[np.float64]]
 """Photograph (as the file names it) -> (N, 4) ``xyxy``."""
@@ -52,31 +58,67 @@ def read_boxes(path: Path) -> Boxes:
     """
     if not path.is_file():
         raise ConfigError(f"boxes={path}: no such file")
-    entries: dict[str, list[list[float]]] = {}
-    if path.suffix.lower() == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            for number, row in enumerate(csv.DictReader(file), 2):
-                try:
-                    box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
-                    entries.setdefault(row["image"], []).append(box)
-                except (KeyError, TypeError, ValueError) as error:
-                    raise ConfigError(f"{path}:{number}: needs image,x1,y1,x2,y2 with numbers, has {row}") from error
-    else:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            content = content.get("photographs", content)
-            entries = {name: _boxes_of(value) for name, value in content.items()}
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ConfigError(f"{path}: not of the form {{image: [[x1, y1, x2, y2], ...]}} ({error})") from error
+    try:
+        text = read_text(path, "save it as UTF-8")
+        entries = _csv_boxes(path, text) if path.suffix.lower() == ".csv" else _json_boxes(path, text)
+    except (OSError, ValueError) as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(f"boxes: {error}") from error
     return {name: _checked(path, name, boxes) for name, boxes in entries.items()}
 
 
-def boxes_for(photograph: Path, boxes: Boxes) -> NDArray[np.float64] | None:
-    """Boxes of a photograph, found by its path or by its file name."""
-    for name in (str(photograph), photograph.name):
-        if name in boxes:
-            return boxes[name]
-    return None
+def _csv_boxes(path: Path, text: str) -> dict[str, list[list[float]]]:
+    entries: dict[str, list[list[float]]] = {}
+    for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+        try:
+            box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
+            entries.setdefault(csv_value(row["image"]), []).append(box)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path}:{number}: needs image,x1,y1,x2,y2 with numbers, has {row}") from error
+    return entries
+
+
+def _json_boxes(path: Path, text: str) -> dict[str, list[list[float]]]:
+    try:
+        content = json.loads(text)
+        content = content.get("photographs", content)
+        return {name: _boxes_of(value) for name, value in content.items()}
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not of the form {{image: [[x1, y1, x2, y2], ...]}} ({error})") from error
+
+
+def boxes_by_image(
+    boxes: Boxes, images: Iterable[Path], source: str
+) -> tuple[dict[Path, NDArray[np.float64]], list[str]]:
+    """Give every image its boxes.
+
+    Args:
+        boxes: by the names of a file, see `canthus.data.image_names.ImageNames`.
+        images: of the source.
+        source: what the user named; a folder may begin the names.
+
+    Returns:
+        Image -> (N, 4) boxes, for those that have any, and the names that are none of the images'.
+
+    Raises:
+        ConfigError: a name that several images may have, or an image under two names.
+    """
+    root = Path(source) if os.path.isdir(source) else None
+    names, found, strangers = ImageNames(images, root), {}, []
+    called: dict[Path, str] = {}
+    for name, some in boxes.items():
+        try:
+            image = names.find(name)
+        except DataError as error:
+            raise ConfigError(f"boxes: {error}") from error
+        if image is None:
+            strangers.append(name)
+        elif image in called:
+            raise ConfigError(
+                f"boxes: {image} is called both {called[image]} and {name}; keep one name for all its boxes"
+            )
+        else:
+            called[image], found[image] = name, some
+    return found, strangers
 
 
 def whole_box(pixels: NDArray[np.uint8], margin: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from canthus import command_line, config, config_schemas, zoo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from canthus.detection import FaceFinder, FoundFace
     from canthus.inference import LocatedFace, Predictor
     from canthus.landmark_files import LandmarkFile
-    from canthus.photographs import Boxes
 
 LARGEST_PICTURE = 4096
 """Pixels: longer side of a picture that is drawn; larger photographs are drawn smaller."""
@@ -127,7 +126,10 @@ def _photographs(cfg: DictConfig) -> None:
     from canthus.landmark_files import LandmarkFile
 
     sources = photographs.find_photographs(cfg.source)
-    boxes = photographs.read_boxes(Path(cfg.boxes)) if cfg.boxes else None
+    boxes, strangers = None, []
+    if cfg.boxes:
+        given = photographs.read_boxes(Path(cfg.boxes))
+        boxes, strangers = photographs.boxes_by_image(given, sources, cfg.source)
     predictor, output = _model(cfg), Path(cfg.output)
     header = {"model": predictor.model.name, "run": str(cfg.run), "scheme": predictor.model.scheme.name}
     finder, common = _finder(cfg, predictor), _common_folder(sources)
@@ -143,12 +145,7 @@ def _photographs(cfg: DictConfig) -> None:
                 continue
             if cfg.overlays:
                 work.draw(path, _picture_of(path, common, output), pixels, faces)
-    if boxes is not None:
-        names = {name for path in sources for name in (str(path), path.name)}
-        work.notes += [
-            f"{cfg.boxes} has boxes for {name}, which is not among the photographs"
-            for name in sorted(set(boxes) - names)
-        ]
+    work.notes += [f"{cfg.boxes} has boxes for {name}, which is not among the photographs" for name in strangers]
     _sum_up(file, work.notes, len(sources), output)
 
 
@@ -168,7 +165,7 @@ class _Photographs:
     cfg: DictConfig
     predictor: Predictor
     find: FaceFinder | None
-    boxes: Boxes | None
+    boxes: Mapping[Path, NDArray[np.float64]] | None
     file: LandmarkFile
     notes: list[str] = field(default_factory=list)
 
@@ -213,7 +210,7 @@ class _Photographs:
             return np.array([face.box for face in found]).reshape(-1, 4), found
         if self.boxes is None:
             return photographs.whole_box(pixels, self.cfg.box_margin), None
-        given = photographs.boxes_for(path, self.boxes)
+        given = self.boxes.get(path)
         if given is None:
             raise DataError(f"{path}: {self.cfg.boxes} has no box for it")
         return given, None
@@ -313,7 +310,8 @@ def _video(cfg: DictConfig) -> None:
     with FrameSource(cfg.source) as source:
         given = None
         if cfg.boxes:
-            given = photographs.boxes_for(Path(cfg.source), photographs.read_boxes(Path(cfg.boxes)))
+            film = Path(cfg.source)
+            given = photographs.boxes_by_image(photographs.read_boxes(Path(cfg.boxes)), [film], cfg.source)[0].get(film)
             if given is None:
                 raise config.ConfigError(f"boxes={cfg.boxes} has no box for {cfg.source}: those of its first frame")
             if options.detect_every is not None:

@@ -14,11 +14,11 @@ json
 """
 
 import csv
-import json
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from canthus.config import ConfigError
 from canthus.data import DataError
-from canthus.data.images import IMAGE_SUFFIXES
 from canthus.data.readers import read_pts
 from canthus.escaping import csv_value
+from canthus.files import read_json, read_text
 
-__all__ = ["PhotographNames", "PredictedFace", "Predictions", "read_predicted"]
+__all__ = ["PredictedFace", "Predictions", "read_predicted"]
 
 BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 
@@ -117,7 +117,7 @@ def _pts(folder: Path) -> Iterator[Found]:
 
 
 def _csv(path: Path) -> Iterator[Found]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(_text(path), newline="") as file:
         rows = csv.DictReader(file)
         names = [name.strip() for name in rows.fieldnames or []]
         rows.fieldnames = names
@@ -139,11 +139,18 @@ def _csv(path: Path) -> Iterator[Found]:
             yield place, csv_value(row["image"]), PredictedFace(flat.reshape(-1, 2), box)
 
 
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, "save it as UTF-8")
+    except (OSError, ValueError) as error:
+        raise DataError(str(error)) from error
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); write it again") from error
+        content = read_json(path, "write it again")
+    except (OSError, ValueError) as error:
+        raise DataError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("photographs", {}), dict):
         raise DataError(f"{path}: not an object {{image: points or faces}}")
     return content
@@ -185,60 +192,3 @@ def _numbers(place: str, values: Iterable[Any]) -> NDArray[np.float64]:
     if not np.isfinite(numbers).all():
         raise DataError(f"{place}: not every coordinate is a finite number; leave out faces that were not found")
     return numbers
-
-
-class PhotographNames:
-    """Finds the photograph that somebody's name for it means.
-
-    Args:
-        images: the photographs.
-        root: of the data set, if it has one. Names may begin above it, on any machine, where a folder of the root's
-            name comes before the path inside it; any other folder there is that of another photograph.
-    """
-
-    def __init__(self, images: Iterable[Path], root: Path | None) -> None:
-        self._tails: dict[str, set[Path]] = {}
-        self._inside: dict[str, set[Path]] = {}
-        self._roots = set() if root is None else {root.name, root.resolve().name}
-        for image in images:
-            if root is not None and image.is_relative_to(root):
-                inside = image.relative_to(root)
-                for form in (inside, inside.with_suffix("")):
-                    self._inside.setdefault(form.as_posix(), set()).add(image)
-            for form in (image, image.with_suffix("")):
-                for tail in _tails(form.as_posix()):
-                    self._tails.setdefault(tail, set()).add(image)
-
-    def find(self, name: str) -> Path | None:
-        """The photograph, or None if it is not among them.
-
-        Raises:
-            DataError: the name is the end of several paths.
-        """
-        plain = name.strip().replace("\\", "/").removeprefix("./")
-        without = str(PurePosixPath(plain).with_suffix("")) if plain.lower().endswith(IMAGE_SUFFIXES) else plain
-        for form in dict.fromkeys((plain, without)):
-            found = self._tails.get(form) or self._below_root(form)
-            if len(found) > 1:
-                some = ", ".join(str(path) for path in sorted(found)[:3])
-                raise DataError(f"{name} is the end of {len(found)} photographs ({some}); give more of the path")
-            if found:
-                return next(iter(found))
-        return None
-
-    def _below_root(self, path: str) -> set[Path]:
-        """Photographs that a path means which leads through a root on another machine."""
-        folders = path.split("/")
-        for place, folder in enumerate(folders[:-1], 1):
-            found = self._inside.get("/".join(folders[place:])) if folder in self._roots else None
-            if found:
-                return found
-        return set()
-
-
-def _tails(path: str) -> Iterator[str]:
-    """``a/b/c``, ``b/c``, ``c``."""
-    parts = path.strip("/").split("/")
-    yield path
-    for start in range(len(parts)):
-        yield "/".join(parts[start:])

@@ -82,7 +82,7 @@ def test_code_0_is_unlabelled_whatever_the_position(root, position):
 def test_annotations_without_points_are_counted(root, caplog):
     write(root, [annotation(keypoints=[0] * 15, num_keypoints=0), annotation(8)])
     assert [face.extra["annotation"] for face in reader(root).faces(["train"])] == [8]
-    assert "1 of 2 annotations have no labelled point" in caplog.text
+    assert "left out of 2 annotations: 1 without a labelled point" in caplog.text
 
 
 def test_files_that_count_from_1(root):
@@ -152,15 +152,14 @@ SECOND = r": annotations\[1\] \(id 8\): "
 @pytest.mark.parametrize(
     ("annotations", "images", "options", "message"),
     [
-        pytest.param([], None, {}, r": none of 0 annotations has a labelled point; export", id="empty"),
-        pytest.param([annotation(keypoints=[0] * 15)], None, {}, r": none of 1 annotations has", id="all-unlabelled"),
+        pytest.param([], None, {}, r": none of 0 annotations is a face .*; export", id="empty"),
+        pytest.param([annotation(keypoints=[0] * 15)], None, {}, r": none of 1 annotations is", id="all-unlabelled"),
         pytest.param([[7]], None, {}, r": annotations\[0\] is \[7\], not an object; export", id="list"),
         pytest.param(bad(image_id=3), None, {}, SECOND + r"image_id 3 is none of the images; export", id="image-id"),
         pytest.param(bad(image_id=...), None, {}, SECOND + r"image_id null is none of", id="no-image-id"),
         pytest.param(bad(image_id=[1]), None, {}, SECOND + r"image_id \[1\] is none of", id="list-image-id"),
-        pytest.param(
-            bad(keypoints=...), None, {}, SECOND + r"keypoints is null, not a list of numbers", id="no-points"
-        ),
+        pytest.param(bad(iscrowd=2), None, {}, SECOND + r"iscrowd is 2, not 0 or 1; correct it", id="crowd"),
+        pytest.param([annotation(keypoints=...)], None, {}, r": none of 1 .*\(1 without points\)", id="no-points"),
         pytest.param(bad(keypoints="x"), None, {}, SECOND + r'keypoints is "x", not a list', id="text-points"),
         pytest.param(bad(keypoints=KEYPOINTS[:14]), None, {}, SECOND + r"keypoints has 14 numbers.* 15; set", id="14"),
         pytest.param(bad(), None, {"label_scheme": 68}, r": annotations\[0\] .*204; set data\.label_scheme", id="68"),

@@ -149,3 +149,14 @@ def test_what_cannot_be_written(tmp_path, points, message):
     with pytest.raises(DataError, match=r"a\.pts.*" + message):
         write_pts(tmp_path / "a.pts", points)
     assert not (tmp_path / "a.pts").exists()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_numbered_points_are_refused(tmp_path, first):
+    path = tmp_path / "a.pts"
+    rows = [f"{first + i} {10.5 + i} {20.25 - i}" for i in range(3)]
+    path.write_text("\n".join(["version: 1", "n_points: 3", "{", *rows, "}"]))
+    with pytest.raises(DataError, match=r"a\.pts: every line begins with the number of its point"):
+        read_pts(path)
+    path.write_text("\n".join(["version: 1", "n_points: 3", "{", "1 10", "2 11", "3 12", "}"]))  # these are points
+    np.testing.assert_array_equal(read_pts(path), [[0, 9], [1, 10], [2, 11]])

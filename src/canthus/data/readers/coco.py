@@ -4,11 +4,14 @@ Of an image, ``id`` and ``file_name`` count, and ``width`` and ``height``, where
 file; of an annotation, ``image_id``, ``keypoints`` (x, y, v for each point; v is 0 not labelled, 1 covered, 2 seen, the
 codes of this package) and for ``box=detector`` ``bbox`` (x, y, width, height).
 ``identity`` and ``attributes`` (a list of names, or a mapping whose ``true`` entries hold) are read where they are
-given. Annotations without a labelled point are no faces; they are counted in the log.
+given. Where ``categories`` names the points, their order is that of the names (`coco_categories`). Annotations without
+a labelled point, with a box alone, of other categories or of crowds (``iscrowd``) are no faces; they are counted in the
+log.
 """
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
@@ -20,9 +23,10 @@ from numpy.typing import NDArray
 from canthus.data.face import DataError, Face, Reader
 from canthus.data.images import Exif
 from canthus.data.readers.coco_annotations import Annotation, is_key, short
+from canthus.data.readers.coco_categories import Categories
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs
-from canthus.data.readers.own_labels import check_options, labelled_box, relative_name
+from canthus.data.readers.own_labels import check_options, file_key, labelled_box, relative_name
 from canthus.schemes import load_scheme
 
 log = getLogger(__name__)
@@ -84,25 +88,47 @@ class CocoKeypoints(Reader):
         if not folder.is_dir():
             raise missing(self.root, [self.images], "set data.images to the folder that file_name starts from")
         names = _file_names(path, content["images"], folder)
-        entries = [Annotation(f"{path}: annotations[{i}]", entry) for i, entry in enumerate(content["annotations"])]
-        num_landmarks = load_scheme(self.scheme).num_landmarks
-        labels = [entry.landmarks(num_landmarks) for entry in entries]
-        kept = [i for i, (_, visibility) in enumerate(labels) if visibility.any()]
-        if not kept:
-            raise DataError(f"{path}: none of {len(entries)} annotations has a labelled point; export the labels again")
-        if len(kept) < len(entries):
-            log.warning("%s: %d of %d annotations have no labelled point", path, len(entries) - len(kept), len(entries))
-        listed = [entries[i].image(names) for i in kept]
-        found = Photographs(folder).locate(listed, lambda j: entries[kept[j]].place, self.allow_partial)
+        entries, labels = self._labelled(path, content)
+        listed = [entry.image(names) for entry in entries]
+        found = Photographs(folder).locate(listed, lambda i: entries[i].place, self.allow_partial)
         sizes = _sizes(content["images"], names)
         self._sizes |= {
             image: sizes[name] for image, name in zip(found, listed, strict=True) if image is not None and name in sizes
         }
         return [
-            self._face(entries[i], image, *labels[i], name, part)
-            for i, image, name in zip(kept, found, listed, strict=True)
+            self._face(entry, image, *label, file_key(image, folder), part)
+            for entry, image, label in zip(entries, found, labels, strict=True)
             if image is not None
         ]
+
+    def _labelled(
+        self, path: Path, content: Mapping[str, list[Any]]
+    ) -> tuple[list[Annotation], list[tuple[NDArray[np.float64], NDArray[np.uint8]]]]:
+        """The annotations that are faces, and their points and visibility in the order of the scheme."""
+        scheme = load_scheme(self.scheme)
+        categories = Categories.of(str(path), content["categories"], scheme)
+        entries, labels = [], []
+        left_out: Counter[str] = Counter()
+        for i, value in enumerate(content["annotations"]):
+            entry = Annotation(f"{path}: annotations[{i}]", value)
+            reason = entry.is_no_face(categories)
+            label = None if reason else entry.landmarks(categories)
+            if label is not None and not label[1].any():
+                reason = "without a labelled point"
+            if reason:
+                left_out[reason] += 1
+            elif label is not None:
+                entries.append(entry)
+                labels.append(label)
+        words = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        if not entries:
+            raise DataError(
+                f"{path}: none of {len(content['annotations'])} annotations is a face with points "
+                f"({words or 'there is none'}); export the labels again"
+            )
+        if left_out:
+            log.warning("%s: left out of %d annotations: %s", path, len(content["annotations"]), words)
+        return entries, labels
 
     def _face(
         self,
@@ -110,7 +136,7 @@ class CocoKeypoints(Reader):
         image: Path,
         points: NDArray[np.float64],
         visibility: NDArray[np.uint8],
-        name: str,
+        photo: str,
         part: str,
     ) -> Face:
         points = points - self.first_pixel
@@ -124,7 +150,7 @@ class CocoKeypoints(Reader):
             visibility=visibility,
             box=box,
             scheme=self.scheme,
-            photo=name,
+            photo=photo,
             part=part,
             attributes=entry.attributes(),
             identity=entry.identity(),
@@ -144,7 +170,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"{path}: has no list {key!r}, so this is no COCO file; export the labels again")
-    return {key: content[key] for key in ("images", "annotations")}
+    return {"categories": []} | {key: content[key] for key in ("images", "annotations", "categories") if key in content}
 
 
 def _file_names(path: Path, images: list[Any], folder: Path) -> dict[int | str, str]:

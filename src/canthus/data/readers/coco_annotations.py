@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError
+from canthus.data.readers.coco_categories import Categories
 
 
 class Annotation:
@@ -32,8 +33,20 @@ class Annotation:
             raise DataError(f"{self.place}: image_id {short(image)} is none of the images; export the labels again")
         return names[image]
 
-    def landmarks(self, num_landmarks: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-        """Points (K, 2), NaN where not labelled, and visibility (K,)."""
+    def is_no_face(self, categories: Categories) -> str | None:
+        """Why there are no points of a face to read; None if there are."""
+        crowd = self._content.get("iscrowd") or 0
+        if crowd not in (0, 1):
+            raise DataError(f"{self.place}: iscrowd is {short(crowd)}, not 0 or 1; correct it")
+        if crowd:
+            return "crowds"
+        if categories.is_other(self._content.get("category_id")):
+            return "of other categories"
+        return None if self._content.get("keypoints") else "without points"
+
+    def landmarks(self, categories: Categories) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Points (K, 2) in the order of the scheme, NaN where not labelled, and visibility (K,)."""
+        num_landmarks = categories.scheme.num_landmarks
         triplets = self._numbers("keypoints", None)
         if triplets.size != 3 * num_landmarks:
             raise DataError(
@@ -45,7 +58,8 @@ class Annotation:
         if bad.size:
             raise DataError(f"{self.place}: v of keypoint {bad[0]} is {codes[bad[0]]:g}, not 0, 1 or 2; correct it")
         points[codes == 0] = np.nan
-        return points, codes.astype(np.uint8)
+        order = categories.order(self._content.get("category_id"))
+        return points[order], codes.astype(np.uint8)[order]
 
     def box(self) -> NDArray[np.float64]:
         """Box (4,) as corners."""

@@ -26,7 +26,7 @@ from canthus.data.images import Exif
 from canthus.data.readers.csv_columns import BOX, Columns
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, unknown_part, warn_if_cut
-from canthus.data.readers.own_labels import check_options, labelled_box, relative_name
+from canthus.data.readers.own_labels import check_options, file_key, labelled_box, relative_name
 from canthus.schemes import load_scheme
 
 _ALL = "all"
@@ -103,11 +103,13 @@ class CsvLabels(Reader):
             raise DataError(f"{path}: no rows after the header; save the labels again")
         names = [name for _, name, _ in labels]
         images = Photographs(self.root).locate(names, lambda i: f"{path}:{labels[i][0]}", self.allow_partial)
-        return [
-            Face(image=image, scheme=self.scheme, extra={"line": line}, **label)
-            for (line, _, label), image in zip(labels, images, strict=True)
-            if image is not None
-        ]
+        faces = []
+        for (line, _, label), image in zip(labels, images, strict=True):
+            if image is not None:
+                # without a column photo, the split goes by the file, however its rows spell it
+                label["photo"] = label["photo"] or file_key(image, self.root)
+                faces.append(Face(image=image, scheme=self.scheme, extra={"line": line}, **label))
+        return faces
 
     def _label(self, columns: Columns, place: str, row: list[str], part: str | None) -> tuple[str, dict[str, Any]]:
         """Name of the photograph, and what the row gives of a `Face`."""
@@ -122,10 +124,10 @@ class CsvLabels(Reader):
         else:
             box = labelled_box(place, points, visibility)
         return name, {
+            "photo": columns.word(row, "photo"),
             "landmarks": points,
             "visibility": visibility,
             "box": box,
-            "photo": columns.word(row, "photo") or name,
             "part": part or columns.word(row, "part") or _ALL,
             "attributes": frozenset(filter(None, map(str.strip, columns.word(row, "attributes").split(";")))),
             "identity": columns.word(row, "identity") or None,

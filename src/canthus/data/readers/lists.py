@@ -4,13 +4,13 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from logging import getLogger
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import DataError
-from canthus.data.images import IMAGE_SUFFIXES
+from canthus.data.image_names import FolderImages
 
 log = getLogger(__name__)
 
@@ -109,28 +109,8 @@ def check_count(place: Path, what: str, found: int, official: int, allow_partial
     raise DataError(f"{place}: {found} {what} where the official one has {official}; {remedy}")
 
 
-class Photographs:
-    """Photographs below a folder, found by the names that lists give them.
-
-    Lists and archives disagree in capitals and in the extension (``.png`` on disk, ``.jpg`` in the list): names match
-    without case, and by stem where no file has the full name.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._folders: dict[str, dict[str, str]] = {}
-
-    def find(self, name: str) -> Path | None:
-        """Give the file of a relative name with forward slashes, or ``None``."""
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts or not relative.name:
-            return None
-        parent = relative.parent.as_posix()
-        if parent not in self._folders:
-            self._folders[parent] = _by_name(self.root / parent)
-        entries, wanted = self._folders[parent], relative.name.lower()
-        file = entries.get(wanted) or entries.get(os.path.splitext(wanted)[0])
-        return self.root / parent / file if file else None
+class Photographs(FolderImages):
+    """Images below a folder, found by the names that lists give them, see `canthus.data.image_names`."""
 
     def locate(self, names: Sequence[str], place: Callable[[int], str], allow_partial: bool) -> list[Path | None]:
         """Find many photographs.
@@ -141,9 +121,12 @@ class Photographs:
             allow_partial: give ``None`` for those that are missing, and log how many.
 
         Raises:
-            DataError: a photograph is missing, or all are.
+            DataError: a photograph is missing, or all are; a name that several files may have.
         """
-        found = [self.find(name) for name in names]
+        try:
+            found = self.find_all(names)
+        except DataError as error:
+            raise DataError(f"{self.root}: {error}") from error
         lacking = [i for i, file in enumerate(found) if file is None]
         if not lacking:
             return found
@@ -156,14 +139,3 @@ class Photographs:
             )
         log.warning("%s: %s, first %s; their faces are left out", self.root, summary, names[first])
         return found
-
-
-def _by_name(folder: Path) -> dict[str, str]:
-    """Names of the images of a folder by lower-case name and by lower-case stem; a full name comes first."""
-    try:
-        files = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except (OSError, ValueError):  # ValueError: a damaged list named a folder with a null byte
-        return {}
-    images = [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
-    by_stem = {os.path.splitext(name)[0].lower(): name for name in reversed(images)}
-    return by_stem | {name.lower(): name for name in images}

@@ -46,6 +46,11 @@ def relative_name(place: str, root: Path, name: str) -> str:
     return path.as_posix()
 
 
+def file_key(image: Path, root: Path) -> str:
+    """What the split knows an image by: its path below the root as it is on disk, whatever the labels call it."""
+    return image.relative_to(root).as_posix()
+
+
 def labelled_box(place: str, points: NDArray[np.float64], visibility: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Give the tight box of the labelled points.
 

@@ -55,6 +55,7 @@ def read_pts(path: Path, num_points: int | None = None) -> NDArray[np.float64]:
                 raise DataError(
                     f"{path}:{number}: {len(points)} points end here, the header announces {announced}; {_REPLACE}"
                 )
+            _refuse_numbered(path, lines[start : number - 1], points)
             return np.array(points, dtype=np.float64).reshape(-1, 2) - 1.0
         if line:
             if len(points) == announced:
@@ -108,6 +109,14 @@ def _header(path: Path, lines: list[str]) -> tuple[int, int]:
     if announced is None:
         raise DataError(f"{path}:{brace + 1}: no n_points before the opening brace: the header is missing; {_REPLACE}")
     return brace + 1, announced
+
+
+def _refuse_numbered(path: Path, lines: list[str], points: list[tuple[float, float]]) -> None:
+    """Refuse lines of three numbers of which the first counts the points: the number is not x."""
+    xs = [x for x, _ in points]
+    numbered = any(xs == list(range(first, first + len(xs))) for first in (0, 1))
+    if numbered and all(len(line.split()) > 2 for line in lines if line):
+        raise DataError(f"{path}: every line begins with the number of its point; leave these numbers out")
 
 
 def _point(path: Path, number: int, line: str) -> tuple[float, float]:
