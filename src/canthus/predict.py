@@ -126,7 +126,8 @@ def _photographs(cfg: DictConfig) -> None:
     from canthus.landmark_files import LandmarkFile
 
     sources = photographs.find_photographs(cfg.source)
-    boxes, strangers = None, []
+    boxes: Mapping[Path, NDArray[np.float64]] | None = None
+    strangers: list[str] = []
     if cfg.boxes:
         given = photographs.read_boxes(Path(cfg.boxes))
         boxes, strangers = photographs.boxes_by_image(given, sources, cfg.source)

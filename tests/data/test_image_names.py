@@ -33,6 +33,8 @@ def files(root: Path, *names: str) -> Path:
         (["p.jpg", "P.PNG"], "p.png", "P.PNG"),
         (["p.q.jpg"], "p.q", "p.q.jpg"),
         (["p.txt"], "p.jpg", None),
+        (["q.heic"], "q.heic", "q.heic"),
+        (["q.avif"], "q.avif", "q.avif"),
         (["more/p.jpg"], "p.jpg", None),
         (["p.jpg"], "../p.jpg", None),
     ],

@@ -10,16 +10,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from canthus.data.face import DataError
-from canthus.data.images import IMAGE_SUFFIXES
+from canthus.data.images import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 
 __all__ = ["FolderImages", "ImageNames", "forms"]
+
+
+SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES)
+"""Also of kinds that are not read: whoever reads the file says why not, instead of that it does not exist."""
 
 
 def forms(name: str) -> tuple[str, str, str]:
     """A name with forward slashes as it is compared: exactly, without capitals, and without the kind of image too."""
     lower = name.lower()
     stem, suffix = os.path.splitext(lower)
-    return name, lower, stem if suffix in IMAGE_SUFFIXES else lower
+    return name, lower, stem if suffix in SUFFIXES else lower
 
 
 class _Index:
@@ -104,7 +108,7 @@ def _images_in(folder: Path) -> list[str]:
         files = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except (OSError, ValueError):  # ValueError: a damaged list named a folder with a null byte
         return []
-    return [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+    return [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
 
 
 class ImageNames:

@@ -43,10 +43,10 @@ class Categories:
         for i, category in enumerate(content if isinstance(content, list) else ()):
             if not isinstance(category, dict) or not isinstance(category.get("id"), int | str):
                 continue
-            names = category.get("keypoints")
-            named = isinstance(names, list) and bool(names) and all(isinstance(name, str | int) for name in names)
-            counts[category["id"]] = len(names) if named else None
-            if named and len(names) == scheme.num_landmarks:
+            value = category.get("keypoints")
+            names = [name for name in value if isinstance(name, str | int)] if isinstance(value, list) else []
+            counts[category["id"]] = len(names) or None
+            if len(names) == scheme.num_landmarks:
                 orders[category["id"]] = _order(f"{place}: categories[{i}].keypoints", [*map(str, names)], scheme)
         return cls(scheme, orders, counts)
 
