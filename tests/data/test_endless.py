@@ -8,6 +8,7 @@ from canthus.data.augment import Augmentation
 from canthus.data.batch import InputSpec
 from canthus.data.datamodule import FaceDataModule
 from canthus.data.face import DataError
+from canthus.data.remembered import FaceList
 from canthus.data.synthetic import Synthetic, source
 from canthus.data.synthetic.endless import EndlessDataModule
 from canthus.geometry import affine, boxes
@@ -79,6 +80,20 @@ def test_validation_faces_stay_and_are_rendered_alone(make):
     assert same(module.val_dataloader(), finite.val_dataloader())
     torch.testing.assert_close(module.mean_shape(), finite.mean_shape())
     assert same([module.inputs_of("val", [0, 2])], [finite.inputs_of("val", [0, 2])])
+
+
+def test_every_epochs_faces_are_remembered(make):
+    """Rows that an epoch shows, whichever it is, and none that it leaves out; images of another seed are others."""
+    module = make()
+    faces = FaceList.of(module)
+    known = faces.remembered()
+    assert (faces.period, len(faces.entries["train_faces"]), len(faces.entries["val_faces"])) == (12, 9, 3)
+    reader = Synthetic(size=36, resolution=64, render_seed=3)
+    stream = reader.faces(["train"])
+    shown = {f"{number + 12 * epoch:06d}" for epoch in range(3) for number in module._views["train"].rows.tolist()}
+    seen = known.trained_on(stream, reader, "rendered")
+    assert {face.image.stem for face, one in zip(stream, seen, strict=True) if one} == shown
+    assert known.held_out([face.photo for face in stream]).sum() == 3
 
 
 def test_training_inputs_are_augmented_as_ever(make, stub_trainer):

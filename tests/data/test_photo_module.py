@@ -7,6 +7,7 @@ from canthus.data.augment import Augmentation
 from canthus.data.batch import InputSpec
 from canthus.data.face import DataError
 from canthus.data.photo_module import PhotoDataModule
+from canthus.data.remembered import FaceList, changes
 from canthus.geometry.boxes import centred_box
 
 SPEC = InputSpec(96, 3, centred_box(96, 0.5))
@@ -16,17 +17,38 @@ SYNTHETIC |= {"size": 20, "resolution": 96, "test_parts": ["test"], "scheme": "5
 
 @pytest.fixture
 def make(dot_reader, tmp_path):
-    def make(reader=None, **options):
+    def make(reader=None, remembered=None, **options):
         reader = reader or dot_reader({"a": 16, "b": 8, "t": 12}, faces_per_photo=2)
         settings = {"name": "dots", "train_parts": ["a", "b"], "test_parts": ["t"], "scheme": "5", "validation": 0.25}
         settings |= {"batch_size": 3, "landmark_faces": 5, "cache": tmp_path / "cache", "photo_side": 4000}
         options = settings | options
         module = PhotoDataModule(SPEC, reader, **options)
+        module.remembered = remembered
         module.prepare_data()
         module.setup("fit")
         return module
 
     return make
+
+
+def test_a_grown_set_keeps_the_photographs_that_a_run_held_out(make, dot_reader):
+    before = FaceList.of(make())
+    assert {place: len(entries) for place, entries in before.entries.items()} == {
+        "train_faces": 18, "train_images": 9, "val_faces": 6, "val_images": 3,
+    }  # fmt: skip
+    grown = make(dot_reader({"a": 24, "b": 8, "t": 12}, faces_per_photo=2), remembered=before.remembered())
+    after = FaceList.of(grown)
+    assert after.entries["val_images"] == before.entries["val_images"]
+    assert after.entries["val_faces"] == before.entries["val_faces"]
+    assert [text.partition(" (")[0] for text in changes(before, after)] == ["8 faces are new", "4 images are new"]
+    known = before.remembered()
+    assert known.trained_on(grown.photographs("train"), grown.photo_reader, "dots").sum() == 9
+    assert not known.trained_on(grown.photographs("val"), grown.photo_reader, "dots").any()
+
+
+def test_scenes_are_no_photographs_to_remember(make):
+    entries = FaceList.of(make(scenes=4)).entries
+    assert len(entries["train_images"]) == 9
 
 
 def test_a_photograph_is_held_out_in_both_views(make):
