@@ -11,7 +11,7 @@ from canthus import packing, zoo
 from canthus.callbacks.faces import EvaluatedFaces, TrainingFaces
 from canthus.config import ConfigError
 from canthus.data.datamodule import FaceDataModule
-from canthus.data.face import Face
+from canthus.data.face import DataError, Face
 from canthus.data.remembered import FaceList, Remembered
 from canthus.data.split import hold_out
 from canthus.trust import own_file
@@ -76,7 +76,11 @@ def of_evaluation(cfg: DictConfig, trained: DictConfig, data: FaceDataModule, *,
     if known is None:
         if cfg.data.get("name") != trained.data.get("name") or _divided_alike(cfg.data, trained.data):
             return None
-        known = _reconstructed(data, trained.data)
+        try:
+            known = _reconstructed(data, trained.data)
+        except DataError as error:  # its training parts need not be at hand
+            log.warning("which faces %s was trained on is not known: %s", cfg.run, error)
+            return None
     elif own:
         give_split(data, cfg.data, trained.data, known)
     return EvaluatedFaces(known, own=own, allow=cfg.allow_trained_on)

@@ -144,12 +144,17 @@ def test_images_under_other_names_are_known(run: Path, data: Path, run_command, 
     assert metrics(tmp_path / "out")["trained_on"] == expected
 
 
-def test_a_run_without_the_file_is_known_by_its_settings(run: Path, run_command, tmp_path: Path) -> None:
+def test_a_run_without_the_file_is_known_by_its_settings(run: Path, root: Path, run_command, tmp_path: Path) -> None:
     (run / "faces.json.gz").unlink()
     assert evaluate(run_command, run, tmp_path / "same") == 0
     assert "trained_on" not in metrics(tmp_path / "same")
     assert evaluate(run_command, run, tmp_path / "out", "data.validation=0.5") == 2
     assert "6 of the 12 faces" in told(tmp_path / "out")
+    shutil.copy(root / "train.csv", root / "test.csv")
+    (root / "train.csv").unlink()
+    words = [f"data.root={root}", "split=test", "data.validation_seed=7"]
+    assert evaluate(run_command, run, tmp_path / "test", *words) == 0
+    assert "trained_on" not in metrics(tmp_path / "test")
 
 
 def resume(run_command, run: Path, *words: str) -> int:
