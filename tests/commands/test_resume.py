@@ -119,7 +119,7 @@ def test_kill_while_a_checkpoint_is_written(moment: str, whole: Path, run_comman
     assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] == (2 if moment == "half" else 3)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("epoch: 3", "epoch: 99"))
-    assert run_command("train", f"resume={folder}") == 0
+    assert run_command("train", f"resume={folder}", "trust=true") == 0
     assert_equal_runs(folder, whole)
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
@@ -159,7 +159,7 @@ def test_ten_random_moments(
         seconds = record(folder)["seconds"] * 0.9**attempt  # the machine was quicker this time
     rows = (folder / "metrics.csv").read_text().count("\n") - 1 if (folder / "metrics.csv").exists() else 0
     print(f"killed after {seconds * share:.1f} s of {seconds:.1f}: {rows} rows, last.ckpt of", last_epoch(folder))
-    assert run_command("train", f"resume={folder}") == 0
+    assert run_command("train", f"resume={folder}", "trust=true") == 0
     assert_equal_runs(folder, whole)
     assert [earlier["status"] for earlier in record(folder)["earlier"]] == ["running"]
 
@@ -249,7 +249,7 @@ def test_a_run_that_stopped_early_is_finished(run_command, cache: Path, tmp_path
     assert run_command("train", *words, f"hydra.run.dir={folder}") == 0
     rows = (folder / "metrics.csv").read_text()
     assert (last_epoch(folder), record(folder)["status"]) == (1, "finished")
-    assert run_command("train", f"resume={folder}") == 2
+    assert run_command("train", f"resume={folder}", "trust=true") == 2
     said = (folder / "train.log").read_text()
     assert (
         "has finished its 2 epochs of 6, and was stopped early; to go on, add trainer.max_epochs=N with N > 6" in said
@@ -258,10 +258,10 @@ def test_a_run_that_stopped_early_is_finished(run_command, cache: Path, tmp_path
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "metrics.json").unlink()
     (folder / "provenance.json").write_text(json.dumps(record(folder) | {"status": "running"}))
-    assert run_command("train", f"resume={folder}") == 0
+    assert run_command("train", f"resume={folder}", "trust=true") == 0
     assert (last_epoch(folder), (folder / "metrics.csv").read_text()) == (1, rows)
     assert json.loads((folder / "metrics.json").read_text()) == metrics
-    assert run_command("train", f"resume={folder}", "trainer.max_epochs=7") == 0
+    assert run_command("train", f"resume={folder}", "trust=true", "trainer.max_epochs=7") == 0
     assert last_epoch(folder) == 2
 
 
