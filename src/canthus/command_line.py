@@ -53,6 +53,7 @@ def trusted() -> bool:
 def prepared() -> Iterator[None]:
     """Around what a command does before `launch`: its words are made readable, its errors are explained."""
     interruptions.lasting_streams()
+    getLogger("hydra.utils").setLevel("CRITICAL")  # it logs what it also raises
     with faults.boundary():
         sys.argv[1:] = overriding.readable(sys.argv[1:])
         yield
@@ -154,7 +155,6 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], DictCo
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
     from hydra.types import RunMode
 
     # Hydra has no null choice, but people type it
@@ -183,7 +183,9 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], DictCo
                 whole.hydra.mode = RunMode.MULTIRUN
         except ConfigError:
             raise
-        except (HydraException, ValueError) as error:
+        except RecursionError as error:
+            raise ConfigError(f"interpolations of the command line lead in a circle: {error}") from error
+        except Exception as error:  # whatever it is, a word of the command line has led to it
             raise ConfigError(_explain(error, config_name, choices)) from error
         finally:
             GlobalHydra.instance().clear()
@@ -270,4 +272,8 @@ def _explain(error: Exception, config_name: str, choices: list[str]) -> str:
         if leaf not in known:
             file = re.search(r"In '([^']+)'", text)
             return f"unknown key '{key}'{f' in {file[1]}' if file else ''}: {suggest(leaf, known)}"
-    return str(error)
+    if "Config group override must be" in text:
+        groups = [word for word in choices if "." not in word.partition("=")[0]]
+        return f"{', '.join(groups)}: a group takes one of its configs, by its name; leave it out for the default"
+    lines = [line for part in (error, error.__cause__) if part is not None for line in str(part).splitlines()[:1]]
+    return ": ".join(dict.fromkeys(lines)) or type(error).__name__

@@ -7,7 +7,7 @@ Kept free of torch, so that shell completion is quick.
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -140,8 +140,10 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
         ConfigError: naming the key, its place and the nearest known name.
     """
     _check_keys(cfg, schema, "")
+    _check_ranges(cfg)
     if schema is TrainConfig:
         _check_epochs(cfg.get("trainer"))
+        _check_steps(cfg)
     nodes = list(nodes_of(cfg))
     missing = sorted(place for place, node in nodes if node is not None and node._is_missing())
     if missing:
@@ -155,6 +157,28 @@ def check(cfg: DictConfig, schema: type = TrainConfig) -> None:
     for place, node in nodes:
         if _is_target(node):
             _check_arguments(place, node)
+
+
+def _check_ranges(cfg: DictConfig) -> None:
+    """Numbers that several commands have, and those of Lightning's that it takes as they are."""
+    seed, threshold = cfg.get("seed"), cfg.get("threshold")
+    if isinstance(seed, int) and not 0 <= seed < 1 << 32:
+        raise ConfigError(f"seed={seed}: a whole number from 0 to {(1 << 32) - 1}")
+    if threshold is not None and not 0 < threshold < float("inf"):
+        raise ConfigError(f"threshold={threshold}: percent of the normaliser, above 0 (8.0, not 0.08)")
+    trainer = cfg.get("trainer")
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
+        value = trainer.get(key) if isinstance(trainer, DictConfig) else None
+        if isinstance(value, int) and value < 1:
+            raise ConfigError(f"trainer.{key}={value}: at least 1")
+
+
+def _check_steps(cfg: DictConfig) -> None:
+    steps = cfg.get("steps")
+    if steps and not (isinstance(steps, DictConfig) and all(isinstance(step, DictConfig) for step in steps.values())):
+        raise ConfigError(f"steps={steps}: a dictionary of runs, each with its folder; such runs come with experiments")
+    if cfg.get("step") and not steps:
+        raise ConfigError(f"step={cfg.step}: this run has no steps; leave it out")
 
 
 def _check_epochs(trainer: Any) -> None:
@@ -206,28 +230,53 @@ def _check_arguments(place: str, node: DictConfig) -> None:
     for key in sorted(given & set(parameters)):
         wanted = _wanted_kind(node._get_node(key), parameters[key].annotation)
         if wanted:
-            raise ConfigError(f"{place}.{key}={node[key]}: it has to be {wanted}")
+            given_value = "null" if node[key] is None else node._get_node(key)
+            raise ConfigError(f"{place}.{key}={given_value}: it has to be {wanted}")
     if not node.get("_partial_") and not node.get("_args_"):
         absent = sorted(required - given)
         if absent:
             raise ConfigError(f"{place} ({node._target_}) also needs: {', '.join(absent)}")
 
 
-KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text"}
+KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "text",
+    list: "a list, as in [a,b]",
+    dict: "a dictionary, as in {a: 1}",
+}
 
 
 def _wanted_kind(node: Any, annotation: Any) -> str | None:
-    """What a plain value should be, if its parameter takes plain values only and it is none of these."""
-    kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
+    """What a value should be, if its parameter takes plain values, lists and dictionaries only and it is none."""
+    kinds = {_kind(part) for part in _parts(annotation)}
+    optional = type(None) in kinds
     kinds -= {type(None)}
-    if not kinds or not kinds <= KINDS.keys() or node is None or node._is_none() or node._is_interpolation():
+    if not kinds or not kinds <= KINDS.keys() or node is None or node._is_interpolation():
         return None
-    given = type(node._value()) if isinstance(node, ValueNode) else type(node)  # a list, a dictionary
+    if optional and node._is_none():
+        return None
+    given = _kind(type(node._value())) if isinstance(node, ValueNode) else _kind(type(node))
     if given in kinds or (given is int and float in kinds) or (given is str and Path in kinds):
         return None
-    if kinds <= {str, Path}:
+    if kinds <= {str, Path} and not node._is_none():
         return "text, so put it in two pairs of quotes: \"'...'\""
-    return KINDS[float] if float in kinds else " or ".join(KINDS[kind] for kind in KINDS if kind in kinds)
+    wanted = kinds - {int} if float in kinds else kinds
+    return " or ".join(dict.fromkeys(KINDS[kind] for kind in KINDS if kind in wanted))
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _kind(annotation: Any) -> Any:
+    """The plain type that stands for a type in configs: dict for every mapping, list for every sequence."""
+    plain = get_origin(annotation) or annotation
+    if plain in (Sequence, list, tuple, ListConfig):
+        return list
+    return dict if plain in (Mapping, dict, DictConfig) else plain
 
 
 def _signature(node: DictConfig) -> dict[str, inspect.Parameter]:
@@ -260,7 +309,7 @@ def accepted_arguments(place: str, node: DictConfig) -> tuple[set[str] | None, s
     try:
         parameters = inspect.signature(get_method(target)).parameters
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{place}._target_={target} cannot be imported: {error}") from error
+        raise ConfigError(f"{place}._target_={target} cannot be imported: {_first_line(error)}") from error
     except TypeError:  # a builtin without a signature
         return None, set()
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
@@ -268,6 +317,11 @@ def accepted_arguments(place: str, node: DictConfig) -> tuple[set[str] | None, s
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None, needed
     return set(named), needed - _given_by_the_caller(place)
+
+
+def _first_line(error: Exception) -> str:
+    """What Hydra says about an import, whose further lines repeat it."""
+    return str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
 
 
 def _given_by_the_caller(place: str) -> set[str]:

@@ -92,7 +92,9 @@ def reason_of(error: BaseException) -> Reason | None:
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, (ConfigError, DataError)):
-        return Reason(str(error))
+        # what cannot be imported for lack of memory is no wrong setting
+        short = error.__cause__ is not None and is_out_of_memory(error.__cause__)
+        return _machine(error.__cause__) if short else Reason(str(error))  # type: ignore[arg-type]
     if isinstance(error, RunError):
         return Reason(str(error), outside=True)
     machine = _machine(error)
@@ -104,7 +106,8 @@ def reason_of(error: BaseException) -> Reason | None:
         return Reason(_line(error))
     if isinstance(error, OmegaConfBaseException):
         key = getattr(error, "full_key", None)
-        return Reason(f"{key}: {_line(error)}" if key else _line(error))
+        line = re.sub(r"^\w+ raised while resolving interpolation: ", "", _line(error))
+        return Reason(f"{key}: {line}" if key else line)
     if isinstance(error, HydraException):
         return Reason(_line(error))
     if isinstance(error, ValueError) and ONE_VALUE in str(error):
@@ -123,12 +126,13 @@ def _while_building(error: Exception) -> Reason | None:
     known = reason_of(cause)
     if known is not None:
         return known
+    found = re.search(r"full_key: (\S+)", str(error))
+    place = f"{found[1]}: " if found else ""
     if isinstance(cause, ValueError):
-        return Reason(str(cause))
-    place = re.search(r"full_key: (\S+)", str(error))
+        return Reason(f"{place}{cause}")
     target = re.search(r"'(\S+)'", str(error))
     return Reason(
-        f"{place[1] + ': ' if place else ''}{target[1] if target else 'it'} cannot be built from these settings "
+        f"{place}{target[1] if target else 'it'} cannot be built from these settings "
         f"({type(cause).__name__}: {_line(cause)}); HYDRA_FULL_ERROR=1 shows where"
     )
 
@@ -141,8 +145,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _machine(error: BaseException) -> Reason | None:
     text = str(error)
     if is_out_of_memory(error):
-        sentences = text.splitlines()[0].split(". ") if text else [type(error).__name__]
-        short = next((sentence for sentence in sentences if any(words in sentence for words in MEMORY)), sentences[0])
+        sentences = [sentence for line in text.splitlines() for sentence in line.split(". ")]
+        short = next((sentence for sentence in sentences if any(words in sentence for words in MEMORY)), "MemoryError")
+        if isinstance(error, ImportError):
+            limit = "the program itself does not fit: raise the limit of its memory (ulimit -v, or that of the job)"
+            return Reason(f"out of memory ({short}); {limit}", outside=True)
         return Reason(f"out of memory ({short})", outside=True, memory=True)
     if isinstance(error, OSError) and error.errno is not None:
         return Reason(_about_file(error), outside=error.errno in MACHINE)

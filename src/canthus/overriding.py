@@ -16,7 +16,7 @@ from canthus.errors import ConfigError
 
 __all__ = ["readable"]
 
-TEXTS = ("paths.log_dir", "paths.cache", "data.root", "data.cache", "hydra.run.dir", "hydra.sweep.dir")
+TEXTS = ("paths.log_dir", "paths.cache", "data.root", "data.cache", "data.name", "hydra.run.dir", "hydra.sweep.dir")
 """Keys that take text, besides those that the schemas say so of."""
 SWITCHES = ("-m", "--multirun", "-r", "--run")
 """Options after which an override may stand; after others, a word without = belongs to them."""
@@ -34,7 +34,7 @@ def readable(words: list[str]) -> list[str]:
         As many words.
 
     Raises:
-        ConfigError: a word that is no ``key=value``, or a list or dictionary that cannot be read.
+        ConfigError: a word that is no ``key=value``, a text that is empty, or a list or dictionary that cannot be read.
     """
     several = bool({"-m", "--multirun"} & set(words))
     texts = _text_keys()
@@ -66,6 +66,8 @@ def _readable(word: str, texts: set[str], several: bool) -> str:
         if _parsed(word) is None:
             raise ConfigError(f"{word!r} is no key=value: to set something, write key=value without blanks around =")
         return word
+    if not value.strip("'\" ") and key.lstrip("+") in texts:  # the folder where the user is, if it were a path
+        raise ConfigError(f"{word} is empty: give it a value, or leave it out")
     value = HOME.sub(lambda _: str(Path.home()), os.path.expanduser(value))
     parsed = _parsed(f"{key}={value}")
     if parsed is not None:

@@ -109,6 +109,16 @@ class FaceDataModule(lightning.LightningDataModule):
             raise DataError(f"data.validation is {validation}; the share held out lies in [0, 1)")
         if validation_rule not in RULES:
             raise DataError(f"data.validation_rule is {validation_rule!r}; one of {', '.join(RULES)}")
+        if augmentation is not None and not isinstance(augmentation, Augmentation):
+            raise DataError(f"data.augmentation is {augmentation}; null for none, or data.augmentation.NAME=VALUE")
+        if not 0 <= max_broken <= 1:
+            raise DataError(f"data.max_broken is {max_broken}; the share that may be unreadable lies in [0, 1]")
+        for option, value, low in (("train_faces", train_faces, 1), ("num_workers", num_workers, 0)):
+            if value is not None and value < low:
+                raise DataError(f"data.{option} is {value}; it has to be at least {low}")
+        for option, share in (("extent", extent), ("oversample", oversample)):
+            if not 0 < share < 100:
+                raise DataError(f"data.{option} is {share}; it lies between 0 and 100")
         self.input, self.name, self.scheme = input, name, load_scheme(scheme)
         self.reader = reader if isinstance(reader, Reader) else reader()
         self.train_parts, self.test_parts = list(train_parts), list(test_parts)

@@ -67,6 +67,11 @@ class LandmarkModel(lightning.LightningModule, ABC):
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
     ) -> None:
         super().__init__()
+        for setting, make in (("optimizer", optimizer), ("scheduler", scheduler)):
+            if make is not None and not callable(make):
+                raise ConfigError(
+                    f"model.{setting}={make} is none: it takes a _target_ and _partial_=true, as in conf/model/dan.yaml"
+                )
         self.scheme: Scheme = load_scheme(scheme)
         if self.schemes is not None and self.scheme.name not in self.schemes:
             raise ValueError(
