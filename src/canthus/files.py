@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "read_text", "replacing", "why_refused"]
+import yaml
+
+__all__ = ["parse_yaml", "read_json", "read_text", "replacing", "why_refused"]
 
 
 @contextmanager
@@ -26,6 +28,17 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain values of the YAML that canthus ships, by libyaml where PyYAML was built with it.
+
+    What strangers wrote goes through `canthus.trust.plain_yaml`.
+
+    Raises:
+        yaml.YAMLError: not YAML, or tags of other things than plain values.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def why_refused(error: Exception) -> str:

@@ -15,7 +15,6 @@ from importlib import resources
 from typing import Any
 
 import torch
-import yaml
 from kornia.filters import filter2d, get_gaussian_kernel2d
 from torch import Tensor
 from torch.nn import functional
@@ -23,6 +22,7 @@ from torch.nn import functional
 from canthus.data.augment import shrink_and_enlarge
 from canthus.data.batch import Batch
 from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, DataError, Face
+from canthus.files import parse_yaml
 
 __all__ = ["DIFFICULTIES", "SEVERITIES", "Corruption", "difficulty", "face_keys", "in_training"]
 
@@ -281,5 +281,5 @@ def _seed(seed: int, name: str, key: str) -> int:
 @cache
 def _facts() -> dict[str, Any]:
     text = resources.files("canthus.data").joinpath("corruptions.yaml").read_text(encoding="utf-8")
-    facts: dict[str, Any] = yaml.safe_load(text)
+    facts: dict[str, Any] = parse_yaml(text)
     return facts

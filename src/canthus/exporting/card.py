@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from omegaconf import DictConfig
 
 from canthus import zoo
 from canthus.config import ConfigError
 from canthus.escaping import markdown, markdown_block, markdown_code
 from canthus.exporting.training import described
+from canthus.files import parse_yaml
 from canthus.models.base import LandmarkModel
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def known_terms(data: str) -> str:
     Raises:
         ConfigError: nothing is known.
     """
-    terms: dict[str, str] = yaml.safe_load((zoo.FOLDER / "terms.yaml").read_text(encoding="utf-8"))
+    terms: dict[str, str] = parse_yaml((zoo.FOLDER / "terms.yaml").read_text(encoding="utf-8"))
     if data not in terms:
         raise ConfigError(f"what the licence of {data} allows is not known here; say it for the card: terms='...'")
     return terms[data]

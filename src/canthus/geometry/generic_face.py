@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor
 
+from canthus.files import parse_yaml
 from canthus.geometry.camera import Camera
 from canthus.geometry.pnp import PoseSolution, solve_pnp
 from canthus.geometry.structure import Anchors, Structure
@@ -57,7 +57,7 @@ class GenericFace:
 @lru_cache(maxsize=1)
 def generic_face() -> GenericFace:
     """The face that canthus ships."""
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = parse_yaml(FILE.read_text(encoding="utf-8"))
     modes = content["modes"]
     return GenericFace(
         points=torch.tensor(content["points"]),

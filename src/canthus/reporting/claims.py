@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
+from canthus.files import parse_yaml
 
 __all__ = ["VERDICTS", "Claim", "claims", "parsed_claims"]
 
@@ -45,7 +45,7 @@ class Claim:
 def claims() -> tuple[Claim, ...]:
     """The shipped ones, in the order of the file."""
     text = resources.files("canthus.reporting").joinpath("claims.yaml").read_text(encoding="utf-8")
-    return parsed_claims(yaml.safe_load(text))
+    return parsed_claims(parse_yaml(text))
 
 
 def parsed_claims(entries: list[Mapping[str, Any]]) -> tuple[Claim, ...]:

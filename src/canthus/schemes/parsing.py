@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from canthus.files import parse_yaml
 from canthus.schemes.scheme import Blend, Indices, Scheme, Weights
 
 SAME = "same_points_as"
@@ -62,7 +63,7 @@ def same_points_as(name: str, text: str) -> str | None:
 
 def _load(place: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return parse_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{place}: not YAML: {error}") from error
 

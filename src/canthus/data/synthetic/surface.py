@@ -14,10 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from canthus.data.synthetic.one_thread import one_thread
+from canthus.files import parse_yaml
 from canthus.geometry.generic_face import generic_face
 
 __all__ = [
@@ -142,7 +142,7 @@ class Fit:
 @lru_cache(maxsize=1)
 def fit() -> Fit:
     """The fit that canthus ships."""
-    content = yaml.safe_load(FIT.read_text(encoding="utf-8"))
+    content = parse_yaml(FIT.read_text(encoding="utf-8"))
     points = np.pad(np.array(content["points"], dtype=np.float64), ((0, 0), (0, 1)))
     return Fit(points, float(np.deg2rad(content["pitch"])))
 
@@ -181,7 +181,7 @@ def controls() -> Controls:
 
     flip68 = load_scheme("68").flip
     generic = generic_face().points.double().numpy()
-    extra: dict[str, list[float]] = yaml.safe_load(Path(__file__).with_name("head.yaml").read_text(encoding="utf-8"))
+    extra: dict[str, list[float]] = parse_yaml(Path(__file__).with_name("head.yaml").read_text(encoding="utf-8"))
     names, points, flip = [str(i) for i in range(68)], [], list(flip68)
     for name, (x, y, z) in extra.items():
         at = len(names)
