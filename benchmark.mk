@@ -46,7 +46,7 @@ evaluated: $(EVALUATIONS)
 trained: $(RUNS:%=$(OUT)/runs/%/trained)
 
 $(OUT)/report.html: $(EVALUATIONS)
-	$(BIN)/python -m canthus.report runs=$(OUT)/runs images=$(DATA) output=$@
+	$(BIN)/python -m canthus.report images=$(DATA) runs=$(OUT)/runs output=$@
 
 # a run that has no config.yaml was stopped before it began, perhaps in its steps, and is started again
 $(OUT)/runs/%/trained:

@@ -199,3 +199,9 @@ def test_values_of_another_kind_are_refused(override: str, words: str) -> None:
 
 def test_a_key_may_be_given_twice() -> None:
     assert problem("model.width=0.05", "model.width=0.06") is None
+
+
+def test_nodes_below_keys_that_are_numbers_are_seen() -> None:
+    node = OmegaConf.create({"a": {1: {"b": "x"}, 2.5: ["y"]}})
+    found = {place: leaf._value() for place, leaf in config.nodes_of(node) if not OmegaConf.is_config(leaf)}
+    assert found == {"a.1.b": "x", "a.2.5[0]": "y"}

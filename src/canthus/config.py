@@ -205,8 +205,8 @@ def nodes_of(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     if node is None or node._is_missing() or node._is_none() or node._is_interpolation():
         return
     if isinstance(node, DictConfig):
-        for key in map(str, node.keys()):  # the node itself would leave out missing keys
-            yield from nodes_of(node._get_node(key), f"{place}.{key}".lstrip("."))
+        for key in node.keys():  # noqa: SIM118  # the node itself would leave out missing keys
+            yield from nodes_of(node._get_node(key), f"{place}.{key!s}".lstrip("."))
     elif isinstance(node, ListConfig):
         for index in range(len(node)):
             yield from nodes_of(node._get_node(index), f"{place}[{index}]")

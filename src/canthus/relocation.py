@@ -21,8 +21,14 @@ def relocated(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
     Args:
         config: of the run, a plain container with ``paths.output_dir``.
         run: its folder now.
+
+    Raises:
+        ConfigError: the config names no folder of the run.
     """
-    before, now = str(config["paths"]["output_dir"]), os.path.abspath(run)
+    paths, now = config.get("paths"), os.path.abspath(run)
+    before = paths.get("output_dir") if isinstance(paths, Mapping) else None
+    if not isinstance(before, str):
+        raise ConfigError(f"{run / 'config.yaml'} is not what canthus-train saves: it has no paths.output_dir")
     moves = dict.fromkeys(_spellings(before, run), now)
     for folder in _step_folders(config):
         if moved := _beside(folder, before, run):

@@ -88,9 +88,8 @@ def register_run(run: Path, *, trust: bool = False) -> None:
         )
     saved = load_config(run)
     foreign = sorted(set(map(str, saved)) - {field.name for field in fields(TrainConfig)})
-    if not isinstance(OmegaConf.select(saved, "paths.output_dir"), str) or foreign:
-        wrong = f"it has {foreign[0]!r}" if foreign else "it has no paths.output_dir"
-        raise ConfigError(f"{run / 'config.yaml'} is not what canthus-train saves: {wrong}")
+    if foreign:
+        raise ConfigError(f"{run / 'config.yaml'} is not what canthus-train saves: it has {foreign[0]!r}")
     content = relocated(plain(saved), run)
     content.pop("allow_changed_data", None)  # it was for that time
     content.pop("trust", None)
@@ -197,7 +196,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def status(run: Path) -> str | None:
     """How a run ended, or ``running``; None where nothing is recorded."""
     try:
-        return str(json.loads((run / "provenance.json").read_text())["status"])
+        return str(json.loads(own_file(run / "provenance.json").read_text())["status"])
     except (OSError, ValueError, KeyError):
         return None
 

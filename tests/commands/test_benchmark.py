@@ -52,7 +52,7 @@ def test_every_model_is_trained_and_comparable(suite: str, more: str, tmp_path: 
         assert sorted(model for model, _ in found) == sorted([*who, *who])
         assert all(("data.scheme=5" in words) == (points == "5") for _, words in found)
         assert all(("data=w300" in words) == (suite == "gpu") for _, words in found)
-    assert text.rstrip().endswith(f"canthus.report runs={tmp_path}/runs output={tmp_path}/report.html")
+    assert text.rstrip().endswith(f"runs={tmp_path}/runs output={tmp_path}/report.html")
 
 
 def test_the_zoo_is_evaluated_without_training(tmp_path: Path) -> None:

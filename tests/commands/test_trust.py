@@ -17,6 +17,7 @@ import yaml
 import canthus
 from canthus import packing
 from canthus.errors import ConfigError
+from canthus.resume import changed_settings
 from canthus.runtime import load_config
 from canthus.trust import as_reader
 
@@ -210,6 +211,26 @@ def test_a_resumed_run_runs_and_reaches_nothing(
 ) -> None:
     run = changed(trained, tmp_path / "run", lambda config: config.update(settings))
     assert words in refused("train resume", run, photographs, tmp_path, run_command, capfd)
+
+
+def test_init_from_takes_the_weights_alone(
+    trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
+) -> None:
+    """No config of a stranger is read, so that there is nothing to refuse."""
+    for number, attack in enumerate(("created", "secret")):
+        run = changed(trained, tmp_path / f"run{number}", attacks(tmp_path / "some.pkl")[attack][0])
+        out = tmp_path / f"out{number}"
+        assert run_command("train", *COMMANDS["train init_from"](run, photographs, out)) == 0
+        assert SECRET not in said(capfd) + (out / "config.yaml").read_text()
+    assert not mark.exists()
+
+
+def test_a_step_that_is_a_strangers_run_is_refused(trained: Path, tmp_path: Path) -> None:
+    change, words = attacks(tmp_path / "some.pkl")["secret"]
+    run = changed(trained, tmp_path / "run", change)
+    with pytest.raises(ConfigError) as refusal:
+        list(changed_settings(run, load_config(trained)))
+    assert words in str(refusal.value)
 
 
 def test_a_report_leaves_the_model_of_a_strangers_run_out(

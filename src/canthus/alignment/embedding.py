@@ -15,6 +15,7 @@ from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
 from canthus.files import why_refused
+from canthus.models.pretrained import checked_state
 
 __all__ = ["Embedder", "make_embedder"]
 
@@ -82,7 +83,7 @@ def _from_file(name: str, path: Path) -> nn.Module:
         weights = timm.models.load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch raises whatever the damaged bytes lead to
         raise ValueError(f"embedder_weights={path} cannot be loaded safely: {why_refused(error)}") from error
-    own = network.state_dict()
+    weights, own = checked_state(weights, f"embedder_weights={path}"), network.state_dict()
     try:
         network.load_state_dict({key: value for key, value in weights.items() if key in own})  # no classifier
     except RuntimeError as error:

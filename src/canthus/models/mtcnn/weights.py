@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from canthus.data import DataError
 from canthus.files import why_refused
 from canthus.models.mtcnn.network import MTCNN
+from canthus.models.pretrained import checked_state
 
 __all__ = ["LAYOUTS", "from_state", "load_weights"]
 
@@ -57,7 +58,7 @@ def load_weights(source: Path, layout: str | None = None) -> MTCNN:
         layout: one of `LAYOUTS`; None to tell from names and shapes, which works for all but ``caffe``.
 
     Raises:
-        DataError: a file that is missing, unreadable or of other networks.
+        DataError: a file that is missing, unreadable, of other networks or with values that are not finite.
         ValueError: an unknown layout.
     """
     if layout is not None and layout not in LAYOUTS:
@@ -84,6 +85,7 @@ def load_weights(source: Path, layout: str | None = None) -> MTCNN:
     network = MTCNN(landmarks=False)
     for name in NETWORKS:
         _fill(network.get_submodule(name), arrays[name], layout, places[name])
+    checked_state(network.state_dict(), str(source))
     return network.eval()
 
 
@@ -100,6 +102,7 @@ def from_state(source: Path, state: Mapping[str, Any]) -> MTCNN:
     own = {key.removeprefix("network."): value for key, value in state.items()}
     own = {key: value for key, value in own.items() if key.partition(".")[0] in NETWORKS}
     network = MTCNN(landmarks="pnet.landmarks.weight" in own)
+    checked_state(own, str(source))
     try:
         network.load_state_dict(own)
     except RuntimeError as error:
