@@ -86,6 +86,12 @@ def detectors(content) -> Iterator[Row]:
         yield from by_title({f"detection {line['size']}, {setting}": times}, "ms/scene")
 
 
+def reports(content) -> Iterator[Row]:
+    for line in content:
+        about = f"report, {line['faces']} faces, {line['seeds']} seeds of each recipe"
+        yield Row(about, f"{line['runs']} runs", line["cpu"], "CPU s", None)
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """A file of this folder.
@@ -110,6 +116,7 @@ BENCHMARKS = {
     "patches": Benchmark(quick=("--rounds", "2", "--batch", "8")),
     "maps": Benchmark(quick=("--rounds", "2", "--batch", "8")),
     "latency": Benchmark(quick=("--runs", "10", "--batches", "1"), takes=("dlib",)),
+    "report": Benchmark(reports, ("--runs", "5", "20", "--faces", "100")),
     "synthetic": Benchmark(quick=("--rounds", "2")),
     "detection": Benchmark(
         detectors,

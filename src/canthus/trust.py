@@ -163,7 +163,6 @@ def _loader() -> Any:
 @cache
 def _quick_loader() -> Any:
     """The same values from libyaml's parser, which refuses what is nested more than a thousand deep."""
-
     parser: Any = yaml.cyaml.CParser  # type: ignore[attr-defined]
 
     class Loader(parser, _loader()):  # type: ignore[misc]

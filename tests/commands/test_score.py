@@ -38,6 +38,18 @@ def metrics_of(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
+def test_a_perfect_score_is_0(score, small_300w: Path, monkeypatch) -> None:
+    from canthus import score as command
+
+    returned, real = [], command.score
+    monkeypatch.setattr(command, "score", lambda cfg: returned.append(real(cfg)) or returned[-1])
+    status, folder = score(labels(small_300w), "overlays=0")
+    assert status == 0
+    assert metrics_of(folder)["subsets"]["full"]["nme"] == 0
+    assert returned == [0.0]
+    assert "| full | 24 | 0.00 |" in (folder / "summary.md").read_text()
+
+
 def test_the_files_of_an_evaluation(score, small_300w: Path) -> None:
     truth = labels(small_300w)
     offset = np.array([3.0, 4.0])

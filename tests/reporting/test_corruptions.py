@@ -3,7 +3,13 @@ import json
 
 import pytest
 
-from canthus.reporting.corruptions import Cell, corruptions_section, corruptions_summary, write_corruptions
+from canthus.reporting.corruptions import (
+    Cell,
+    corruptions_section,
+    corruptions_summary,
+    print_corruptions,
+    write_corruptions,
+)
 
 CONTEXT = {"model": "dan", "data": "w300", "split": "test", "normaliser": "box", "threshold": 8.0, "in_training": []}
 
@@ -39,3 +45,15 @@ def test_faces_without_an_estimate_are_named(tmp_path):
     assert "2 at blur 1" in text
     with pytest.raises(ValueError, match="blur 1: no face has a finite estimate"):
         written(tmp_path, [cell("blur", 1, None)])
+
+
+def test_a_perfect_clean_error_has_no_more(tmp_path, capsys):
+    content, text = written(tmp_path, [cell("blur", 1, 2.0), cell("blur", 2, 4.0)], clean=cell("clean", 0, 0.0))
+    assert content["mean_corruption_error"] == 3.0
+    assert content["relative_corruption_error"] is None
+    assert "Mean corruption error 3.00, against 0.00 on clean faces." in text
+    assert "| blur | 0.00 | 2.00 | 4.00 | 3.00 | - |" in text
+    with (tmp_path / "corruptions.csv").open(newline="") as file:
+        assert {row["relative"] for row in csv.DictReader(file)} == {""}
+    print_corruptions(content)
+    assert "3.00" in capsys.readouterr().out

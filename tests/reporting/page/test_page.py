@@ -155,3 +155,20 @@ def test_shown_settings_are_not_resolved(make_run, tmp_path, monkeypatch):
     text = (tmp_path / "page.html").read_text()
     assert "hidden-value" not in text
     assert "${oc.env:SECRET}" in text
+
+
+def test_perfect_errors_are_zeros_everywhere(make_run, make_suite, tmp_path):
+    folder = make_run("perfect", 0.0)
+    make_suite(folder, 0.001)
+    suite = json.loads((folder / "corruptions.json").read_text())
+    suite["clean"]["subsets"]["full"]["nme"], suite["relative_corruption_error"] = 0.0, None
+    (folder / "corruptions.json").write_text(json.dumps(suite))
+    record = read_record(folder)
+    assert not any("corruptions" in problem for problem in record.problems)
+    (section,) = page_sections(grouped([record]), {})
+    cells = dict(zip([column.name for column in section.main.columns], section.main.rows[0], strict=True))
+    assert [cells[name].text for name in ("NME", "stage 1", "stage 2", "AUC@8", "FR@8")] == ["0.00"] * 3 + [
+        "100.00", "0.00",
+    ]  # fmt: skip
+    write_page(tmp_path / "p.html", "t", [section], Context([], Measured(), []))
+    assert not re.search(r"\b(nan|inf)\b", (tmp_path / "p.html").read_text(), re.IGNORECASE)
