@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from canthus.config import ConfigError
+from canthus.errors import ConfigError
 
 try:
     import fcntl

@@ -500,8 +500,8 @@ def test_several_that_find_a_store_damaged_build_it_once(dot_reader, tmp_path):
 
 
 KILLED = """
-import sys, time
-import numpy as np
+import sys
+from pathlib import Path
 from canthus.data.store import Store, StoreSpec
 from canthus.data.synthetic import Synthetic
 reader = Synthetic(size=24, resolution=64)

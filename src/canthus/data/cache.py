@@ -274,9 +274,11 @@ class Work:
                 "name a folder that can be written by paths.cache=FOLDER"
             )
         needed = f"the store needs {self.about}{_gb(self.needed)}" if self.needed else "a store is to be built"
-        free = f"{_gb(shutil.disk_usage(cache).free)} are free" if cache.is_dir() else "nothing is free"
+        room = shutil.disk_usage(cache).free if cache.is_dir() else 0
+        with suppress(OSError):  # what there is of the store is going to be removed
+            room += sum(path.stat().st_size for path in self.folder.iterdir())
         return (
-            f"{self.label}: the disk of {cache} is full: {needed}, {free}; "
+            f"{self.label}: the disk of {cache} is full: {needed}, {_gb(room)} are free; "
             "free some space, or name a folder on another disk by paths.cache=FOLDER"
         )
 
@@ -298,6 +300,8 @@ def _build(work: Work, facts: Mapping[str, Any], sources: Sources, build: Callab
         except OSError:  # a machine whose locks are not seen here has finished the same store first
             if _fault(work.target, facts, sources, verify=False) is not None:
                 raise
+    except OSError as error:
+        raise DataError(work.explained(error)) from error
     finally:
         shutil.rmtree(work.folder, ignore_errors=True)
 

@@ -32,6 +32,8 @@ __all__ = ["Store", "StoreSpec", "box_fault", "check_box", "report_broken"]
 log = getLogger(__name__)
 FORMAT = 1
 """Enters every key: raise it when the same parameters begin to give other crops."""
+SPARE = 1 << 16
+"""Bytes kept free for all but the crops, beside 128 for each face."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ def _build(work: Work, storing: _Storing, workers: int) -> dict[str, int]:
     size = len(head) + math.prod(storing.shape)
     work.expect(size, f"{len(faces)} crops")
     work.reserve(storing.file.name, head, size)
+    spare = work.reserve("spare", b"", SPARE + 128 * len(faces))
     results = side_by_side(storing, len(storing.photographs), workers, processes=storing.reader.processes)
     bad: dict[int, str] = {}
     with Progress(transient=True) as progress, closing(results):
@@ -278,6 +281,7 @@ def _build(work: Work, storing: _Storing, workers: int) -> dict[str, int]:
     rows = np.array([row for row in range(len(faces)) if row not in bad], dtype=np.int64)
     if bad:  # rows and crops must line up
         _close_gaps(storing.file, storing.shape, rows.tolist())
+    spare.unlink()
     np.save(work.folder / "to_original.npy", storing.maps[rows])
     broken = {str(faces[row].image): why for row, why in bad.items()}
     (work.folder / "broken.json").write_text(json.dumps(broken, indent=1), encoding="utf-8")
