@@ -31,7 +31,7 @@ EVALUATIONS += $(patsubst %,$(OUT)/runs/%/evaluation/68/done,$(filter-out $(FIVE
 model = $(firstword $(subst /, ,$*))
 seed = $(patsubst seed%,%,$(notdir $*))
 run = $(if $(filter zoo,$(SUITE)),zoo/$(model),$(OUT)/runs/$*)
-EVALUATE = $(BIN)/python -m canthus.evaluate run=$(run) output=$(@D) $(faces_$(SUITE)) \
+EVALUATE = $(BIN)/python -m canthus.commands.evaluate run=$(run) output=$(@D) $(faces_$(SUITE)) \
 	normaliser=inter_ocular 'normalisers=[inter_pupil]' threshold=8 corruptions=$(CORRUPTIONS)
 
 # two runs would write over each other's progress bars: each has its own file
@@ -46,7 +46,7 @@ evaluated: $(EVALUATIONS)
 trained: $(RUNS:%=$(OUT)/runs/%/trained)
 
 $(OUT)/report.html: $(EVALUATIONS)
-	$(BIN)/python -m canthus.report images=$(DATA) runs=$(OUT)/runs output=$@
+	$(BIN)/python -m canthus.commands.report images=$(DATA) runs=$(OUT)/runs output=$@
 
 # a run that has no config.yaml was stopped before it began, perhaps in its steps, and is started again
 $(OUT)/runs/%/trained:
@@ -54,8 +54,8 @@ $(OUT)/runs/%/trained:
 ifneq ($(SUITE),zoo)
 	@echo "$$(date +%H:%M) $*: training; tail -f $(@D)/train.txt"
 	if grep -qs '^ "status": "finished"' $(@D)/provenance.json; then :; \
-	elif [ -f $(@D)/config.yaml ]; then $(BIN)/python -m canthus.train resume=$(@D); \
-	else $(BIN)/python -m canthus.train experiment=$(call experiment_$(SUITE),$(model)) seed=$(seed) \
+	elif [ -f $(@D)/config.yaml ]; then $(BIN)/python -m canthus.commands.train resume=$(@D); \
+	else $(BIN)/python -m canthus.commands.train experiment=$(call experiment_$(SUITE),$(model)) seed=$(seed) \
 		$(call data_$(SUITE),$(model)) hydra.run.dir=$(@D) paths.log_dir=$(OUT)/steps $(OPTIONS) $(OPTIONS_$(model)); \
 	fi $(call log,train)
 endif

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from canthus.data import Face
 from canthus.data.batch import SCALINGS, InputSpec
+from canthus.data.face import Face
 from canthus.schemes import load_scheme
 
 ROTATION, SCALE, SHIFT, FLIP = 30.0, 0.2, 0.05, 0.5

@@ -38,10 +38,11 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, default_collate
 
-from canthus.data import Face, face_data
+from canthus.data import face_data
 from canthus.data.augment import Augmentation
 from canthus.data.batch import SCALINGS, Batch, InputSpec
 from canthus.data.datamodule import FaceDataModule
+from canthus.data.face import Face
 from canthus.data.readers import W300
 from canthus.data.readers.pts import write_pts
 from canthus.geometry import boxes

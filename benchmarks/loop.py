@@ -19,12 +19,13 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
-from canthus.callbacks import EpochSeed
-from canthus.config import conf_path, register_schemas
+from canthus.callbacks.seeding import EpochSeed
+from canthus.commands.checks import register_schemas
 from canthus.data.datamodule import FaceDataModule
-from canthus.faults import CheckpointFiles
 from canthus.models.base import LandmarkModel
-from canthus.runtime import hush
+from canthus.runs.faults import CheckpointFiles
+from canthus.runs.record import hush
+from canthus.utils.files import conf_path
 
 VARIANTS: dict[str, list[str]] = {
     "canthus": [],

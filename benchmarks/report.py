@@ -18,7 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from canthus.reporting import Prediction, write_metrics_json, write_predictions
+from canthus.evaluation.files import Prediction, write_metrics_json, write_predictions
 
 PARTS = ("afw", "helen/testset", "lfpw/testset")
 POINTS, STAGES = 68, 3
@@ -80,7 +80,7 @@ def write_runs(root: Path, runs: int, faces: int, seeds: int) -> None:
 
 def measured(root: Path, output: Path) -> dict[str, float]:
     """Wall and processor seconds of ``canthus-report``, and the page's megabytes."""
-    command = [sys.executable, "-m", "canthus.report", f"runs={root}", f"output={output}", "latency=0"]
+    command = [sys.executable, "-m", "canthus.commands.report", f"runs={root}", f"output={output}", "latency=0"]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from canthus.files import replacing
-from canthus.runtime import describe_machine
+from canthus.runs.machine import describe_machine
+from canthus.utils.files import replacing
 
 HERE = Path(__file__).parent
 

@@ -16,8 +16,8 @@ from canthus.data.readers import W300, YTF68
 from canthus.geometry.camera import Camera
 from canthus.geometry.generic_face import ANCHORS, FILE, SCHEME, generic_face, write_generic_face
 from canthus.geometry.structure import recover_structure, separate_modes
-from canthus.reporting.face_picture import face_picture
 from canthus.schemes import load_scheme
+from canthus.visualization.face import face_picture
 
 
 def main(w300: Path, ytf68: Path, picture: Path | None) -> None:

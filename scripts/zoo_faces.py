@@ -8,18 +8,20 @@ import sys
 
 import yaml
 
-from canthus import packing, run_faces, zoo
+from canthus import zoo
 from canthus.data import make_reader
 from canthus.data.remembered import FaceList, KnownFace
 from canthus.data.split import hold_out
-from canthus.files import replacing
+from canthus.runs import faces as run_faces
+from canthus.runs import weights
+from canthus.utils.files import replacing
 
 
 def main() -> None:
     """Divide the faces as every one of the trainings did."""
     entries: dict[str, dict[str, object]] = {}
     for path in zoo.files():
-        header = packing.read_header(path)
+        header = weights.read_header(path)
         if run_faces.HEADER in header:
             continue
         data = yaml.safe_load(header["config"])["data"]

@@ -11,12 +11,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch import Tensor
 
-from canthus.callbacks.drawing import captioned, contact_sheet, draw_face
-from canthus.callbacks.overlays import show_picture
 from canthus.callbacks.styles import picture_of
+from canthus.callbacks.trackers import show_picture
 from canthus.data.batch import Batch
 from canthus.models.base import LandmarkModel
-from canthus.picture_files import save_picture
+from canthus.visualization.drawing import captioned, contact_sheet, draw_face
+from canthus.visualization.images import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

@@ -12,9 +12,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from canthus.callbacks.metrics_file import MetricsFile
-from canthus.faults import FULL
-from canthus.files import replacing
 from canthus.models.base import LandmarkModel
+from canthus.runs.faults import FULL
+from canthus.utils.files import replacing
 
 __all__ = ["Checkpoint", "CheckpointFiles", "Kept", "kept"]
 

@@ -8,22 +8,17 @@ import lightning
 import torch
 from torch import Tensor
 
-from canthus.callbacks.evaluation import Evaluation
-from canthus.callbacks.normalisers import (
-    check_normaliser,
-    known_normalisers,
-    other_normalisers,
-    with_label_distances,
-)
 from canthus.callbacks.passes import PassCallback
-from canthus.callbacks.poses import PoseErrors, true_poses
 from canthus.data.batch import Batch
-from canthus.data.face import DataError
+from canthus.evaluation.evaluation import Evaluation
+from canthus.evaluation.normalisers import check_normaliser, known_normalisers, other_normalisers, with_label_distances
+from canthus.evaluation.poses import PoseErrors, true_poses
 from canthus.geometry import affine
 from canthus.geometry.generic_face import SCHEME
 from canthus.metrics import FaceErrors, FacePoses
 from canthus.models.estimates import Estimates
 from canthus.schemes import Scheme, reduce_points
+from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

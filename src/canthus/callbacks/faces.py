@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import lightning
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 
-from canthus.config import ConfigError
+from canthus import zoo
+from canthus.data.datamodule import FaceDataModule
+from canthus.data.face import Face
 from canthus.data.remembered import FaceList, Remembered, changes, some
+from canthus.data.split import hold_out
+from canthus.runs.faces import FILE, divided_alike, face_list, give_split, remembered, split_settings
+from canthus.utils.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
@@ -129,3 +135,66 @@ def _trained_on(
     for kind, faces, reader in data.lists(split):
         seen = known.trained_on(faces, reader, str(data.name), before=before)
         yield kind, seen, some(face.image.name for face, one in zip(faces, seen, strict=True) if one)
+
+
+log = getLogger(__name__)
+
+
+def of_training(folder: Path, cfg: DictConfig, data: FaceDataModule, *, resumed: bool) -> TrainingFaces:
+    """What keeps the faces of a training, and compares them with those that a resumed run began with.
+
+    Args:
+        folder: of the run.
+        cfg: of the run.
+        data: not set up yet; a resumed run holds out what it held out.
+        resumed: from a checkpoint.
+
+    Raises:
+        ConfigError: a damaged list.
+    """
+    before = face_list(folder) if resumed else None
+    if before is not None:
+        data.remembered = before.remembered()
+    elif resumed:
+        log.warning(
+            "%s keeps no list of its faces, like runs of older versions: whether its data are the same is not checked",
+            folder,
+        )
+    earlier = remembered(zoo.run_path(cfg.init_from)) if cfg.init_from and not resumed else None
+    return TrainingFaces(folder / FILE, before, earlier, allow_changes=cfg.allow_changed_data)
+
+
+def of_evaluation(cfg: DictConfig, trained: DictConfig, data: FaceDataModule, *, own: bool) -> EvaluatedFaces | None:
+    """What counts the evaluated faces that the run was trained on; None where nothing is known about these.
+
+    Args:
+        cfg: of the evaluation.
+        trained: config of the run.
+        data: not set up yet; the run's own are divided as the run divided them, unless their settings say otherwise.
+        own: whether they are the run's own.
+
+    Raises:
+        ConfigError: a damaged list.
+    """
+    known = remembered(zoo.run_path(cfg.run))
+    if known is None:
+        if cfg.data.get("name") != trained.data.get("name") or divided_alike(cfg.data, trained.data):
+            return None
+        try:
+            known = _reconstructed(data, trained.data)
+        except DataError as error:  # its training parts need not be at hand
+            log.warning("which faces %s was trained on is not known: %s", cfg.run, error)
+            return None
+    elif own:
+        give_split(data, cfg.data, trained.data, known)
+    return EvaluatedFaces(known, own=own, allow=cfg.allow_trained_on)
+
+
+def _reconstructed(data: FaceDataModule, trained: DictConfig) -> Remembered:
+    """What a run without a list was trained on if its data are as they were: its settings divide the same parts."""
+    faces = data.reader.faces([*trained.get("train_parts", ())])
+    held = hold_out(faces, *split_settings(trained).values())
+    sides: dict[bool, list[Face]] = {False: [], True: []}
+    for face, out in zip(faces, held.tolist(), strict=True):
+        sides[out].append(face)
+    return FaceList.of_faces(str(data.name), data.reader, train=sides[False], val=sides[True]).remembered()

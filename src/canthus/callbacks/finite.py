@@ -7,7 +7,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from canthus.errors import RunError
+from canthus.utils.errors import RunError
 
 __all__ = ["Finite"]
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import lightning
 
-from canthus.errors import ConfigError
 from canthus.models.base import LandmarkModel
+from canthus.utils.errors import ConfigError
 
 __all__ = ["StageSchedule"]
 

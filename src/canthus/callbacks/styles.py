@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from canthus.callbacks.drawing import captioned, contact_sheet
-from canthus.callbacks.overlays import show_picture
+from canthus.callbacks.trackers import show_picture
 from canthus.data.batch import unscale_pixels
 from canthus.data.corruptions import face_keys
 from canthus.data.styles import render
 from canthus.models.san.classifier_module import SANClassifierModule
 from canthus.models.san.discovery import choose_domains, cluster, write_clusters
 from canthus.models.san.style_module import SANStyleModule
-from canthus.picture_files import save_picture
+from canthus.visualization.drawing import captioned, contact_sheet
+from canthus.visualization.images import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

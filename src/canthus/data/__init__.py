@@ -1,10 +1,10 @@
 """Faces: records, readers, store, augmentation and the one data module."""
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.data.making import make_reader, reader_options
 
 if TYPE_CHECKING:
     from canthus.data.batch import InputSpec
@@ -22,15 +22,10 @@ def data_options(reader: str) -> tuple[dict[str, inspect.Parameter], dict[str, i
     Raises:
         DataError: no such class.
     """
-    from hydra.utils import get_class
-
     from canthus.data.datamodule import FaceDataModule
-    from canthus.data.photo_module import PhotoDataModule
+    from canthus.data.detection.datamodule import PhotoDataModule
 
-    try:
-        of_reader = dict(inspect.signature(get_class(reader)).parameters)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DataError(f"data.reader={reader} cannot be imported: {error}") from error
+    of_reader = reader_options(reader)
     of_module = {**inspect.signature(PhotoDataModule).parameters, **inspect.signature(FaceDataModule).parameters}
     of_module |= {key: inspect.signature(face_data).parameters[key] for key in ("view", "endless")}
     return of_reader, {key: value for key, value in of_module.items() if key not in ("input", "reader", "options")}
@@ -52,7 +47,7 @@ def face_data(
         DataError: an option that neither has, no such view, or options of the photo view without it.
     """
     from canthus.data.datamodule import FaceDataModule
-    from canthus.data.photo_module import PhotoDataModule
+    from canthus.data.detection.datamodule import PhotoDataModule
 
     of_reader, of_module = data_options(reader)
     unknown = set(options) - set(of_reader) - set(of_module)
@@ -74,26 +69,3 @@ def face_data(
 
         return EndlessDataModule(input, source, **chosen)
     return FaceDataModule(input, source, **chosen)
-
-
-def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
-    """Build the reader of a data config.
-
-    Args:
-        reader: dotted path of the class.
-        options: of the config; those that the reader does not take are left out.
-
-    Raises:
-        DataError: no such class, or an option that it refuses.
-    """
-    from hydra.utils import get_class
-
-    of_reader, _ = data_options(reader)
-    try:
-        made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
-    except DataError:
-        raise
-    except (TypeError, ValueError) as error:  # such as a scheme that there is none of
-        raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error
-    assert isinstance(made, Reader)
-    return made

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus import locks
-from canthus.data.face import DataError, Reader
+from canthus.data.face import Reader
+from canthus.utils import locks
+from canthus.utils.errors import DataError
 
 __all__ = ["Sources", "Work", "prepared", "still_whole"]
 

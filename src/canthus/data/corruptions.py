@@ -21,8 +21,9 @@ from torch.nn import functional
 
 from canthus.data.augment import shrink_and_enlarge
 from canthus.data.batch import Batch
-from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, DataError, Face
-from canthus.files import parse_yaml
+from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, Face
+from canthus.utils.errors import DataError
+from canthus.utils.files import parse_yaml
 
 __all__ = ["DIFFICULTIES", "SEVERITIES", "Corruption", "difficulty", "face_keys", "in_training"]
 

@@ -1,7 +1,6 @@
 """The one data module: faces from a reader, through the store, to network inputs on the device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
 from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
-from canthus.data.corruptions import Corruption, face_keys
-from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.data.corruptions import Corruption
+from canthus.data.face import Face, Photograph, Reader
 from canthus.data.labels import StoredLandmarks
 from canthus.data.orientations import warn_of_doubts
 from canthus.data.remembered import Remembered
@@ -23,12 +22,14 @@ from canthus.data.sampling import EpochSampler, as_it_is, mix
 from canthus.data.split import RULES, first_of, hold_out
 from canthus.data.store import Store, StoreSpec
 from canthus.data.styles import Styles
+from canthus.data.view import FaceView
 from canthus.geometry import affine, boxes
 from canthus.geometry.shapes import procrustes_mean
 from canthus.geometry.warp import warp, warp_rows
 from canthus.schemes import load_scheme
+from canthus.utils.errors import DataError
 
-__all__ = ["FaceDataModule", "FaceView"]
+__all__ = ["FaceDataModule"]
 
 log = getLogger(__name__)
 
@@ -388,40 +389,3 @@ class FaceDataModule(lightning.LightningDataModule):
         order = order.repeat(-(-count // len(order)))[:count]
         for rows in order.split(self.batch_size):
             yield self.to_input(view.batch(rows.tolist(), copy=False), "train", augment=True)
-
-
-class FaceView(Dataset[Batch]):
-    """Rows of a store as batches. Crops are copied only for devices that cannot read the memory map themselves."""
-
-    def __init__(self, store: Store, rows: np.ndarray[Any, np.dtype[np.int64]], landmarks: StoredLandmarks) -> None:
-        self.store, self.rows, self.landmarks = store, rows, landmarks
-        self.copy_rows = False
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """One batch at once: the loader then neither indexes nor collates face by face."""
-        return self.batch(indices, copy=self.copy_rows)
-
-    @cached_property
-    def _keys(self) -> list[str]:
-        return face_keys(self.store.faces)
-
-    def keys(self, indices: list[int]) -> list[str]:
-        """What the faces of some indices are called in every run."""
-        return [self._keys[row] for row in self.rows[indices]]
-
-    def batch(self, indices: list[int], *, copy: bool) -> Batch:
-        """The faces of some indices, with or without their crops."""
-        rows = self.rows[indices]
-        labels = self.landmarks
-        image = torch.from_numpy(self.store.crops[rows]) if copy else torch.empty(0, dtype=torch.uint8)
-        return Batch(
-            image=image,
-            landmarks=labels.points[rows],
-            visibility=labels.visibility[rows],
-            box=labels.box[rows],
-            to_original=labels.to_original[rows],
-            index=torch.tensor(indices),
-        )

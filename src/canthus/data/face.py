@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.errors import DataError
+from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:
     from canthus.data.images import Exif, ImageHeader

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from canthus.data.face import DataError
 from canthus.data.images import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
+from canthus.utils.errors import DataError
 
 __all__ = ["FolderImages", "ImageNames", "forms"]
 

@@ -30,8 +30,8 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
-from canthus.data.face import DataError
 from canthus.data.jpeg import DamagedJpegError, decode_jpeg
+from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from canthus.data.face import DataError, Face
+from canthus.data.face import Face
 from canthus.data.store import Store
 from canthus.geometry import affine
 from canthus.schemes import load_scheme, reduce_landmarks
+from canthus.utils.errors import DataError
 
 __all__ = ["StoredLandmarks", "reduced_face"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import Face, Reader
 from canthus.data.images import BACK, orientation_to_follow, shown
+from canthus.utils.errors import DataError
 
 __all__ = ["turned_points", "warn_of_doubts", "warn_of_other_frame"]
 

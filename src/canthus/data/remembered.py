@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import Face, Photograph, Reader
-from canthus.files import replacing
+from canthus.utils.files import replacing
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

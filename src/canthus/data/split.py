@@ -6,7 +6,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face
+from canthus.data.face import Face
+from canthus.utils.errors import DataError
 
 __all__ = ["RULES", "first_of", "hold_out", "hold_out_names"]
 

@@ -23,9 +23,10 @@ from rich.progress import Progress
 
 from canthus.data.batch import InputSpec
 from canthus.data.cache import Sources, Work, prepared, still_whole
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import Face, Reader
 from canthus.data.parallel import side_by_side
 from canthus.geometry import boxes
+from canthus.utils.errors import DataError
 
 __all__ = ["Store", "StoreSpec", "box_fault", "check_box", "report_broken"]
 

@@ -12,7 +12,7 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from canthus.data.face import DataError
+from canthus.utils.errors import DataError
 
 __all__ = ["STYLES", "Styles", "render"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from canthus.files import parse_yaml
 from canthus.geometry.camera import Camera
 from canthus.geometry.pnp import PoseSolution, solve_pnp
 from canthus.geometry.structure import Anchors, Structure
+from canthus.utils.files import parse_yaml
 
 __all__ = ["ANCHORS", "SCHEME", "GenericFace", "face_poses", "generic_face", "write_generic_face"]
 

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from canthus.data.face import DataError
-from canthus.escaping import csv_value, figure_text, markdown
-from canthus.files import replacing
 from canthus.inspection.measures import MEASURES
-from canthus.picture_files import save_figure
-from canthus.reporting.curves import COLOURS
 from canthus.reporting.tables import markdown_table
+from canthus.utils.errors import DataError
+from canthus.utils.escaping import csv_value, figure_text, markdown
+from canthus.utils.files import replacing
+from canthus.visualization.curves import COLOURS
+from canthus.visualization.images import save_figure
 
 __all__ = ["Measured", "write_card"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import Face, Reader
 from canthus.data.split import hold_out
 from canthus.inspection.photographs import Photograph, read_photographs
 from canthus.schemes import Scheme, load_scheme
+from canthus.utils.errors import DataError
 
 __all__ = ["SPLITS", "Collection"]
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face
+from canthus.data.face import Face
 from canthus.data.labels import reduced_face
-from canthus.escaping import writing_csv
 from canthus.geometry.generic_face import SCHEME
 from canthus.inspection.collection import Collection
 from canthus.inspection.poses import solved_poses
+from canthus.utils.errors import DataError
+from canthus.utils.escaping import writing_csv
 
 __all__ = ["MEASURES", "face_measures", "point_measures", "write_measures"]
 

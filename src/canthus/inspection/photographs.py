@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from canthus.data.face import DataError, Reader
+from canthus.data.face import Reader
 from canthus.data.images import orientation_to_follow
+from canthus.utils.errors import DataError
 
 __all__ = ["HASH_SIDE", "Photograph", "read_photographs"]
 

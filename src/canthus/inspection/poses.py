@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.data.labels import reduced_face
-from canthus.escaping import writing_csv
 from canthus.geometry import affine, boxes
 from canthus.geometry.camera import Camera, crop_box
 from canthus.geometry.generic_face import SCHEME, face_poses
 from canthus.geometry.pnp import PoseSolution
 from canthus.inspection.collection import Collection
+from canthus.utils.errors import DataError
+from canthus.utils.escaping import writing_csv
 
 __all__ = ["FacePose", "pose_labels", "solved_poses", "write_poses"]
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from canthus.escaping import console, writing_csv
-from canthus.files import replacing
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding
+from canthus.utils.escaping import console, writing_csv
+from canthus.utils.files import replacing
 
 __all__ = ["print_report", "write_findings", "write_report"]
 

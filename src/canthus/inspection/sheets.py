@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from canthus.callbacks.drawing import contact_sheet, face_tile
 from canthus.data.face import Reader
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding
-from canthus.picture_files import save_picture
+from canthus.visualization.drawing import contact_sheet, face_tile
+from canthus.visualization.images import save_picture
 
 __all__ = ["write_sheets"]
 

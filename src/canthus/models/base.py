@@ -12,11 +12,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from canthus.data.batch import Batch, InputSpec
-from canthus.errors import ConfigError
 from canthus.models.estimates import Estimates
 from canthus.models.mirrored import average_with_mirrored, mirror_batch
 from canthus.models.plateau import is_plateau, on_plateau
 from canthus.schemes import Scheme, load_scheme
+from canthus.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

@@ -8,8 +8,8 @@ import lightning
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from canthus.config import higher_is_better
-from canthus.errors import ConfigError
+from canthus.utils.errors import ConfigError
+from canthus.utils.metrics import higher_is_better
 
 __all__ = ["Plateau", "is_plateau", "on_plateau"]
 

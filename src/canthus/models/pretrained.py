@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from canthus.data.face import DataError
-from canthus.files import why_refused
+from canthus.utils.errors import DataError
+from canthus.utils.files import why_refused
 
 __all__ = ["checked_state", "file_weights", "imagenet_model", "run_weights"]
 

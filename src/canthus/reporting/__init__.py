@@ -1,22 +1,21 @@
 """What people look at after a run: pictures, curves, tables and the page that holds them."""
 
-from canthus.reporting.comparison import check_comparable, write_comparison
-from canthus.reporting.curves import ced_figure, ced_steps
-from canthus.reporting.detection import print_detection, write_detection
-from canthus.reporting.results import print_results, write_results
-from canthus.reporting.summary import write_summary
-from canthus.reporting.tables import (
+from canthus.evaluation.files import (
     Metrics,
     MissingFaces,
     Prediction,
     SubsetMetrics,
-    markdown_table,
     read_metrics_json,
     read_predictions,
-    rich_table,
     write_metrics_json,
     write_predictions,
 )
+from canthus.reporting.comparison import check_comparable, write_comparison
+from canthus.reporting.detection import print_detection, write_detection
+from canthus.reporting.results import print_results, write_results
+from canthus.reporting.summary import write_summary
+from canthus.reporting.tables import markdown_table, rich_table
+from canthus.visualization.curves import ced_figure, ced_steps
 
 __all__ = [
     "Metrics",

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from canthus.files import parse_yaml
+from canthus.utils.files import parse_yaml
 
 __all__ = ["VERDICTS", "Claim", "claims", "parsed_claims"]
 

@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.config import ConfigError
-from canthus.escaping import markdown, markdown_code
-from canthus.files import replacing
-from canthus.reporting.tables import (
-    Metrics,
-    Prediction,
-    corruption_name,
-    interval_text,
-    markdown_table,
-    read_metrics_json,
-    read_predictions,
-)
-from canthus.trust import own_file
+from canthus.evaluation.files import Metrics, Prediction, read_metrics_json, read_predictions
+from canthus.reporting.tables import corruption_name, interval_text, markdown_table
+from canthus.runs.trust import own_file
+from canthus.utils.errors import ConfigError
+from canthus.utils.escaping import markdown, markdown_code
+from canthus.utils.files import replacing
 
 if TYPE_CHECKING:  # rich is needed by the console only
     from rich.table import Table
@@ -120,7 +113,7 @@ def comparison_text(folder: Path) -> str:
 
 
 def comparison_table(content: dict[str, Any]) -> "Table":
-    """The same for `canthus.escaping.console`."""
+    """The same for `canthus.utils.escaping.console`."""
     from rich.table import Table
 
     columns, rows = _rows(content)

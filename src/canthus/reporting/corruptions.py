@@ -2,42 +2,21 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canthus.escaping import console, markdown, markdown_code, markdown_link, writing_csv
-from canthus.files import read_json, replacing
+from canthus.evaluation.conditions import Cell
 from canthus.reporting.tables import console_table, markdown_table
+from canthus.utils.escaping import console, markdown, markdown_code, markdown_link, writing_csv
+from canthus.utils.files import read_json, replacing
 
-__all__ = ["Cell", "corruptions_section", "corruptions_summary", "write_corruptions"]
+__all__ = ["corruptions_section", "corruptions_summary", "forget_corruptions", "write_corruptions"]
 
 FILE, TABLE = "corruptions.json", "corruptions.csv"
 CURVES, FACES = "corruptions.png", "corruptions_faces.png"
 MEASURES = ("faces", "nme", "auc", "failure_rate")
 OF_CELL = ("nme_covered", "nme_uncovered", "already_smaller")
 """Fields of a `Cell` that its record has where they are not None."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One pass over the faces.
-
-    Attributes:
-        corruption: difficulty; ``clean`` for none.
-        severity: 1 to 5; 0 for none.
-        subsets: subset name to its numbers, as in ``metrics.json``; ``full`` first.
-        nme_covered: percent, mean over faces of the points that the occluder covers; None without any.
-        nme_uncovered: percent, the same of the points that are seen; None where nothing is covered.
-        already_smaller: faces that had no more pixels than low resolution leaves; None for other difficulties.
-    """
-
-    corruption: str
-    severity: int
-    subsets: Mapping[str, Mapping[str, Any]]
-    nme_covered: float | None = None
-    nme_uncovered: float | None = None
-    already_smaller: int | None = None
 
 
 def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> dict[str, Any]:
@@ -121,6 +100,12 @@ def write_corruptions(folder: Path, content: Mapping[str, Any]) -> None:
         write(columns)
         for row in _rows(content):
             write(row.get(column, "") for column in columns)
+
+
+def forget_corruptions(folder: Path) -> None:
+    """Remove what an earlier suite left in an evaluation's folder, so that it does not stand beside new figures."""
+    for name in (FILE, TABLE, CURVES, FACES):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import from_numpy
 from torchvision.ops import box_iou
 
-from canthus.callbacks.detection import DetectionResult
-from canthus.callbacks.drawing import contact_sheet
-from canthus.escaping import console
-from canthus.files import replacing
+from canthus.evaluation.detection import DetectionResult
 from canthus.metrics import DetectedFaces, FDDBCurve
-from canthus.picture_files import save_figure, save_picture
+from canthus.utils.escaping import console
+from canthus.utils.files import replacing
+from canthus.visualization.drawing import contact_sheet
+from canthus.visualization.images import save_figure, save_picture
 
 if TYPE_CHECKING:
-    from canthus.data.photo_module import PhotoDataModule
+    from canthus.data.detection.datamodule import PhotoDataModule
 
 __all__ = ["detection_sheet", "print_detection", "write_detection"]
 

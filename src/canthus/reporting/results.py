@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from canthus.callbacks.drawing import contact_sheet
-from canthus.callbacks.evaluation import Evaluation
-from canthus.callbacks.overlays import face_strips
-from canthus.escaping import console
-from canthus.picture_files import save_picture
-from canthus.reporting.comparison import comparison_table
-from canthus.reporting.curves import ced_figure
-from canthus.reporting.summary import write_summary
-from canthus.reporting.tables import (
+from canthus.evaluation.evaluation import Evaluation
+from canthus.evaluation.files import (
     Metrics,
     MissingFaces,
     Prediction,
-    data_name,
     read_metrics_json,
-    rich_table,
-    trained_on_text,
     write_metrics_json,
     write_predictions,
 )
+from canthus.evaluation.tiles import face_strips
+from canthus.reporting.comparison import comparison_table
+from canthus.reporting.summary import write_summary
+from canthus.reporting.tables import data_name, rich_table, trained_on_text
+from canthus.utils.escaping import console
+from canthus.visualization.curves import ced_figure
+from canthus.visualization.drawing import contact_sheet
+from canthus.visualization.images import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from canthus.escaping import console, markdown, markdown_code, markdown_link, writing_csv
-from canthus.files import read_json, replacing
 from canthus.reporting.tables import console_table, markdown_table
+from canthus.utils.escaping import console, markdown, markdown_code, markdown_link, writing_csv
+from canthus.utils.files import read_json, replacing
 
 __all__ = ["print_styles", "styles_section", "styles_summary", "write_styles"]
 
@@ -54,6 +54,12 @@ def write_styles(folder: Path, content: Mapping[str, Any]) -> None:
                 row = [content["model"], "+".join(content["trained_on"]), style, subset]
                 row += [content["normaliser"], content["threshold"]]
                 write([*row, *(f"{value:.4f}" if isinstance(value, float) else value for value in values)])
+
+
+def forget_styles(folder: Path) -> None:
+    """Remove what an earlier table left in an evaluation's folder, so that it does not stand beside new figures."""
+    for name in (FILE, TABLE, FACES):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _table(content: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:

@@ -5,22 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from canthus.escaping import Markdown, markdown, markdown_code, markdown_link
-from canthus.files import replacing
+from lightning.pytorch.utilities import rank_zero_only
+
+from canthus.evaluation.files import Metrics, read_metrics_json
 from canthus.reporting.comparison import comparison_text
 from canthus.reporting.corruptions import corruptions_section
 from canthus.reporting.published import published_beside
 from canthus.reporting.styles import styles_section
-from canthus.reporting.tables import (
-    Metrics,
-    data_name,
-    markdown_table,
-    read_metrics_json,
-    subset_table,
-    trained_on_text,
-)
+from canthus.reporting.tables import data_name, markdown_table, subset_table, trained_on_text
+from canthus.utils.escaping import Markdown, markdown, markdown_code, markdown_link
+from canthus.utils.files import replacing
 
-__all__ = ["write_summary"]
+__all__ = ["refresh_summary", "write_summary"]
 
 PICTURES = (".png", ".jpg", ".jpeg")
 RECORDS = (
@@ -74,6 +70,13 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
     with replacing(path) as temporary:
         temporary.write_text("\n".join(section for section in sections if section), encoding="utf-8")
     return path
+
+
+@rank_zero_only
+def refresh_summary(folder: Path) -> None:
+    """Write the summary of a folder again, where there is one: it was written before its run knew how it would end."""
+    if (folder / "metrics.json").is_file():
+        write_summary(folder, overlays="overlays/faces")
 
 
 def _head(run_folder: Path, metrics: Metrics) -> str:

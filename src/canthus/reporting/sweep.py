@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from canthus.escaping import console, figure_text, writing_csv
-from canthus.picture_files import save_figure
-from canthus.sweeps import Job
+from canthus.runs.jobs import Job
+from canthus.utils.escaping import console, figure_text, writing_csv
+from canthus.visualization.images import save_figure
 
 __all__ = ["write_sweep"]
 
@@ -137,7 +137,8 @@ def _draw(path: Path, jobs: Sequence[Job], varied: Sequence[str]) -> None:
 
 
 def _best(jobs: Sequence[Job], objective: str) -> Job:
-    from canthus.config import ConfigError, higher_is_better
+    from canthus.utils.errors import ConfigError
+    from canthus.utils.metrics import higher_is_better
 
     try:
         sign = -1 if higher_is_better(objective) else 1

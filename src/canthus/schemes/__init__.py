@@ -12,9 +12,9 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.errors import ConfigError
 from canthus.schemes.parsing import parse_scheme, same_points_as
 from canthus.schemes.scheme import Scheme
+from canthus.utils.errors import ConfigError
 
 __all__ = ["Scheme", "load_scheme", "reduce_landmarks", "reduce_points"]
 

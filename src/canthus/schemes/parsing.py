@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from canthus.files import parse_yaml
 from canthus.schemes.scheme import Blend, Indices, Scheme, Weights
+from canthus.utils.files import parse_yaml
 
 SAME = "same_points_as"
 """The one key of a file whose scheme has all of another's points, made in another way."""

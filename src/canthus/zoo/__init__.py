@@ -10,8 +10,8 @@ from functools import cache
 from logging import getLogger
 from pathlib import Path
 
-from canthus.config import ConfigError, suggest
-from canthus.files import replacing
+from canthus.utils.errors import ConfigError, suggest
+from canthus.utils.files import replacing
 
 __all__ = [
     "FACES",

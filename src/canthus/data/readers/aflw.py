@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import VISIBLE, DataError, Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.aflw_tables import FEATURES, Tables, read_tables
 from canthus.data.readers.boxes import check_choice, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

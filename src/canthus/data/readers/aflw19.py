@@ -16,11 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Reader
+from canthus.data.face import OCCLUDED, VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, unknown_part
 from canthus.data.readers.mat import load_arrays, load_variables
+from canthus.utils.errors import DataError
 
 _FILE = "AFLWinfo_release.mat"
 _FACES, _TRAIN = 24_386, 20_000

@@ -18,12 +18,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import UNLABELLED, VISIBLE, DataError, Face, Reader
+from canthus.data.face import UNLABELLED, VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, unknown_part
 from canthus.data.readers.mat import load_arrays
 from canthus.data.readers.pose import pose_of_parameters
+from canthus.utils.errors import DataError
 
 _FACES = 2000
 _FOLDERS = ("AFLW2000", "AFLW2000-3D", ".")

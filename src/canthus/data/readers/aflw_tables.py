@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canthus.data.face import DataError
+from canthus.utils.errors import DataError
 
 FEATURES = (
     *("LeftBrowLeftCorner", "LeftBrowCenter", "LeftBrowRightCorner"),

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import UNLABELLED, DataError, Face, Reader
+from canthus.data.face import UNLABELLED, Face, Reader
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import check_count, numbers, text_lines, unknown_part
 from canthus.data.readers.pose import pose_of_biwi
+from canthus.utils.errors import DataError
 
 # Who is in which recording, 01 to 24: table of the Hugging Face reader of the set.
 _PEOPLE = (

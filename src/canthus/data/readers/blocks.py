@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from canthus.data.face import DataError
 from canthus.data.readers.lists import text_lines
+from canthus.utils.errors import DataError
 
 REPLACE = "replace the file by the official one"
 

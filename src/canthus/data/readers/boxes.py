@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
+from canthus.utils.errors import DataError
 
 
 def check_choice(option: str, value: str, choices: Mapping[str, str]) -> None:

@@ -16,11 +16,12 @@ from typing import Literal
 
 import numpy as np
 
-from canthus.data.face import VISIBLE, DataError, Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.celeba_lists import Table, read_attributes, read_headed, read_plain
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, numbers, unknown_part
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

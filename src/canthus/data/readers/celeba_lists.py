@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from canthus.data.face import DataError
 from canthus.data.readers.lists import text_lines
+from canthus.utils.errors import DataError
 
 Table = dict[str, tuple[int, list[str]]]
 """Name of a photograph -> line in the file and the tokens after the name."""

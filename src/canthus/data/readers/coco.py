@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import Face, Reader
 from canthus.data.images import Exif
 from canthus.data.readers.coco_annotations import Annotation, is_key, short
 from canthus.data.readers.coco_categories import Categories
@@ -28,6 +28,7 @@ from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs
 from canthus.data.readers.own_labels import check_options, file_key, labelled_box, relative_name
 from canthus.schemes import load_scheme
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

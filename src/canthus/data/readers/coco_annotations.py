@@ -7,8 +7,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.data.readers.coco_categories import Categories
+from canthus.utils.errors import DataError
 
 
 class Annotation:

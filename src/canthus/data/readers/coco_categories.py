@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.schemes import Scheme
+from canthus.utils.errors import DataError
 
 __all__ = ["Categories"]
 

@@ -16,11 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face
+from canthus.data.face import OCCLUDED, VISIBLE, Face
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import check_count, unknown_part
 from canthus.data.readers.mat73 import CellPhotographs, cell_path, cells, matrix, opened
+from canthus.utils.errors import DataError
 
 FACES = {"train": 1345, "test": 507}
 _SUFFIX = {"train": "Tr", "test": "T"}

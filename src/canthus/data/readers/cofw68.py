@@ -19,13 +19,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face
+from canthus.data.face import Face
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.cofw import FACES, corners_of_rectangle, photographs_of, visibility_of
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import check_count, unknown_part
 from canthus.data.readers.mat import load_arrays
 from canthus.data.readers.mat73 import CellPhotographs, cell_path, cells, opened
+from canthus.utils.errors import DataError
 
 _FOLDERS = (".", "COFW68_Data")
 _LABEL = re.compile(r"(\d+)_points\.mat")

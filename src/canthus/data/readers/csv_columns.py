@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import UNLABELLED, VISIBLE, DataError
+from canthus.data.face import UNLABELLED, VISIBLE
 from canthus.data.readers.lists import strange_number
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

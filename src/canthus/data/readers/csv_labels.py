@@ -21,13 +21,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.face import Face, Reader
 from canthus.data.images import Exif
 from canthus.data.readers.csv_columns import BOX, Columns
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, unknown_part, warn_if_cut
 from canthus.data.readers.own_labels import check_options, file_key, labelled_box, relative_name
 from canthus.schemes import load_scheme
+from canthus.utils.errors import DataError
 
 _ALL = "all"
 

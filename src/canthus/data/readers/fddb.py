@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import UNLABELLED, DataError, Face, Reader
+from canthus.data.face import UNLABELLED, Face, Reader
 from canthus.data.readers.blocks import REPLACE, read_blocks
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, numbers, text_lines, unknown_part
+from canthus.utils.errors import DataError
 
 _FOLDS = tuple(f"fold-{number:02d}" for number in range(1, 11))
 _PHOTOGRAPHS, _FACES = 2845, 5171

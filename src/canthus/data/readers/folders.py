@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from canthus.data.face import DataError
+from canthus.utils.errors import DataError
 
 
 def existing_root(root: Path) -> Path:

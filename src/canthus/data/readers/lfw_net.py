@@ -18,10 +18,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import UNLABELLED, VISIBLE, DataError, Face, Reader
+from canthus.data.face import UNLABELLED, VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, numbers, text_lines, unknown_part
+from canthus.utils.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.data.image_names import FolderImages
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

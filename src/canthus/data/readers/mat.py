@@ -9,8 +9,8 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.data.readers.mat_check import check_level_5
+from canthus.utils.errors import DataError
 
 _REPLACE = "replace the file by the official one"
 

@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.data.face import Face, Photograph, Reader
+from canthus.utils.errors import DataError
 
 _REPLACE = "replace the file by the official one"
 # Opening and closing one file from several threads at once is not safe in every HDF5 build; reads are serial anyway.

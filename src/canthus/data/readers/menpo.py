@@ -16,12 +16,13 @@ from typing import Literal
 
 import numpy as np
 
-from canthus.data.face import VISIBLE, DataError, Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.images import IMAGE_SUFFIXES
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, listing
 from canthus.data.readers.lists import check_count, unknown_part
 from canthus.data.readers.pts import read_pts
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

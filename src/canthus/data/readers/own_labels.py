@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.data.readers.boxes import check_choice, tight_box
+from canthus.utils.errors import DataError
 
 BOXES = {"gt": "tight box of the labelled points", "detector": "the file's own boxes"}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from canthus.data.face import DataError
+from canthus.utils.errors import DataError
 
 
 def read_pts(path: Path, num_points: int | None = None) -> NDArray[np.float64]:

@@ -14,11 +14,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import VISIBLE, DataError, Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.images import IMAGE_SUFFIXES
 from canthus.data.readers.folders import existing_root, listing, missing
 from canthus.data.readers.pts import read_pts
 from canthus.data.readers.w300_boxes import detector_boxes
+from canthus.utils.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from canthus.data.face import VISIBLE, DataError, Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, numbers, text_lines, unknown_part
+from canthus.utils.errors import DataError
 
 CONDITIONS = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
 """Attributes in the order of their columns; 1 is the hard case."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
 from canthus.data.readers.lists import check_count
 from canthus.data.readers.mat import load_variables
 from canthus.data.readers.wider_lists import Listed
+from canthus.utils.errors import DataError
 
 FACES = {"easy": 7211, "medium": 13319, "hard": 31958}
 _TWIN = "wider_face_val.mat"

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from canthus.data.face import UNLABELLED, DataError, Face, Photograph, Reader
+from canthus.data.face import UNLABELLED, Face, Photograph, Reader
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import Photographs, check_count, unknown_part
 from canthus.data.readers.wider_difficulty import read_difficulties
 from canthus.data.readers.wider_lists import FivePoints, Listed, read_boxes, read_points
+from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, DataError
+from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE
 from canthus.data.images import IMAGE_SUFFIXES
 from canthus.data.readers.blocks import REPLACE, read_blocks
 from canthus.data.readers.lists import numbers, text_lines
+from canthus.utils.errors import DataError
 
 FLAGS = {"blur": 2, "expression": 1, "illumination": 1, "invalid": 1, "occlusion": 2, "pose": 1}
 """Name of a column after the box -> its highest value."""

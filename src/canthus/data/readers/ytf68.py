@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from canthus.data.face import VISIBLE, DataError, Face, Reader
+from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import strange_number, warn_if_cut
+from canthus.utils.errors import DataError
 
 _OFFICIAL = {"training": 3462}
 _COLUMNS = 1 + 2 * 68

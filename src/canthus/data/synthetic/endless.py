@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, get_worker_info
 
 from canthus.data.batch import Batch, InputSpec
-from canthus.data.datamodule import FaceDataModule, FaceView
-from canthus.data.face import DataError, Face, Reader
+from canthus.data.datamodule import FaceDataModule
+from canthus.data.face import Face, Reader
 from canthus.data.labels import StoredLandmarks
 from canthus.data.sampling import mix
 from canthus.data.split import first_of
 from canthus.data.store import Store, StoreSpec, crop
 from canthus.data.synthetic.source import Synthetic
+from canthus.data.view import FaceView
+from canthus.utils.errors import DataError
 
 __all__ = ["EndlessDataModule", "EndlessView"]
 

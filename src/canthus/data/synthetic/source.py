@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from canthus.data.face import OCCLUDED, VISIBLE, DataError, Face, Photograph, Reader
+from canthus.data.face import OCCLUDED, VISIBLE, Face, Photograph, Reader
 from canthus.data.parallel import side_by_side
 from canthus.data.synthetic.draw import DIFFICULTIES, WITHOUT, draw_scene
 from canthus.data.synthetic.labels import landmarks, native_scheme, seen
 from canthus.data.synthetic.render import RENDERER, render
 from canthus.data.synthetic.scene import Scene
+from canthus.utils.errors import DataError
 
 __all__ = ["PARTS", "Synthetic", "at_least", "check_parts", "count_of", "labelled", "numbered", "stream", "tight"]
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.synthetic.one_thread import one_thread
-from canthus.files import parse_yaml
 from canthus.geometry.generic_face import generic_face
+from canthus.utils.files import parse_yaml
 
 __all__ = [
     "AXIS",

@@ -5,7 +5,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from canthus.data.photo_module import PhotoBatch, PhotoDataModule
+from canthus.data.detection.datamodule import PhotoBatch, PhotoDataModule
 from canthus.geometry.windows import square
 from canthus.models.mtcnn.detect import Detections, Detector
 from canthus.models.mtcnn.windows import NEGATIVE_BELOW, PART_FROM, MinedBoxes, Squares, label

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchvision.ops import box_iou
 
 from canthus.data.batch import Batch, InputSpec
-from canthus.data.photo_module import PhotoBatch, PhotoDataModule
+from canthus.data.detection.datamodule import PhotoBatch, PhotoDataModule
 from canthus.geometry import boxes
 from canthus.geometry.warp import warp
 from canthus.geometry.windows import crop_maps, decode_points, encode_points, square

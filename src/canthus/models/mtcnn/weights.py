@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from canthus.data import DataError
-from canthus.files import why_refused
 from canthus.models.mtcnn.network import MTCNN
 from canthus.models.pretrained import checked_state
+from canthus.utils.errors import DataError
+from canthus.utils.files import why_refused
 
 __all__ = ["LAYOUTS", "from_state", "load_weights"]
 

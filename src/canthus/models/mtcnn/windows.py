@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from canthus.data.photo_module import PhotoBatch
-from canthus.data.pyramids import Pyramids
+from canthus.data.detection.datamodule import PhotoBatch
+from canthus.data.detection.pyramids import Pyramids
 from canthus.geometry import affine, boxes
 from canthus.geometry.windows import crop_maps, encode, mirror_offsets
 

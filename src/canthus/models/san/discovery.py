@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import DataError
-from canthus.escaping import csv_value, writing_csv
+from canthus.utils.errors import DataError
+from canthus.utils.escaping import csv_value, writing_csv
 
 __all__ = ["choose_domains", "cluster", "read_domains", "write_clusters"]
 

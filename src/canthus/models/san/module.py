@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from canthus.data.batch import Batch, InputSpec
-from canthus.data.face import DataError
 from canthus.geometry.boxes import centred_box
 from canthus.models.base import LandmarkModel
 from canthus.models.estimates import Estimates
 from canthus.models.heatmaps import GaussianMaps, decode_maps
 from canthus.models.pretrained import file_weights, imagenet_model, run_weights
 from canthus.models.san.network import SAN
+from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from canthus.escaping import one_line
+from canthus.utils.escaping import one_line
 
 __all__ = ["Axis", "Series", "line_chart", "nice_ticks", "scatter_chart"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from canthus.reporting.curves import BEYOND, ced_steps, words
 from canthus.reporting.page.charts import Axis, Series, line_chart, nice_ticks, scatter_chart
 from canthus.reporting.page.difficulties import severities
 from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.protocols import Group, Row
 from canthus.reporting.page.results import cost_of
+from canthus.visualization.curves import BEYOND, ced_steps, words
 
 __all__ = ["Chart", "ced_chart", "corruption_charts", "cost_chart", "legend", "stage_chart"]
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from canthus.escaping import markdown, writing_csv
-from canthus.files import replacing
 from canthus.reporting.claims import claims
 from canthus.reporting.page import literature, provenance
 from canthus.reporting.page.measured import Costs
@@ -14,6 +12,8 @@ from canthus.reporting.page.protocols import Group, Row
 from canthus.reporting.page.records import Record
 from canthus.reporting.page.results import cost_of
 from canthus.reporting.page.tables import as_markdown
+from canthus.utils.escaping import markdown, writing_csv
+from canthus.utils.files import replacing
 
 __all__ = ["write_csv", "write_markdown"]
 

@@ -4,36 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from canthus.evaluation.cost import Cost
 from canthus.reporting.page.protocols import Group, Row
 
-__all__ = ["Cost", "Costs", "DrawnFace", "Measured", "Picture", "Times"]
-
-
-@dataclass(frozen=True)
-class Times:
-    """Milliseconds of one face, over the timed passes."""
-
-    median: float
-    fastest: float
-    slowest: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one model.
-
-    Attributes:
-        parameters: that the network has, trained or not.
-        operations: of one face through all stages, counted by torch: convolutions and matrix products, two for a
-            multiply-add. Resampling, look-ups and whatever else is not a product are not in it.
-        network: from the cropped input to the last stage's points, batch 1; None where nothing was timed.
-        photograph: the same from a decoded photograph and a box, so with the crop.
-    """
-
-    parameters: int
-    operations: int
-    network: Times | None = None
-    photograph: Times | None = None
+__all__ = ["Costs", "DrawnFace", "Measured", "Picture"]
 
 
 Costs = Mapping[Path, Cost]

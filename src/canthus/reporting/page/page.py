@@ -9,14 +9,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from canthus.escaping import one_line
-from canthus.files import replacing
 from canthus.reporting.claims import claims
 from canthus.reporting.page import difficulties, figures, literature, provenance, results, significance
 from canthus.reporting.page.charts import Series
 from canthus.reporting.page.measured import Costs, Measured
 from canthus.reporting.page.protocols import Group
 from canthus.reporting.page.tables import Column, Table, number_cell, text_cell
+from canthus.utils.escaping import one_line
+from canthus.utils.files import replacing
 
 SECTIONS = 40
 """Protocols with tables and charts, those with most models."""

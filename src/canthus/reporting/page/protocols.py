@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from canthus.evaluation.files import Prediction
 from canthus.reporting.comparison import BOX_TOLERANCE, FaceKey
 from canthus.reporting.page.records import Record, names_of
-from canthus.reporting.tables import Prediction, corruption_name
+from canthus.reporting.tables import corruption_name
 
 __all__ = ["Group", "Number", "Protocol", "Row", "grouped"]
 

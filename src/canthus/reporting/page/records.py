@@ -17,12 +17,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from canthus import packing, zoo
-from canthus.config import ConfigError
+from canthus import zoo
+from canthus.evaluation.files import Metrics, Prediction, read_metrics_json, read_predictions
 from canthus.reporting.comparison import FaceKey, faces_by_key
-from canthus.reporting.tables import Metrics, Prediction, read_metrics_json, read_predictions
+from canthus.runs import weights
+from canthus.runs.trust import Bounds, own_file, plain_yaml
 from canthus.schemes import load_scheme
-from canthus.trust import Bounds, own_file, plain_yaml
+from canthus.utils.errors import ConfigError
 
 __all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of", "trained_epochs", "trained_seconds"]
 
@@ -236,7 +237,7 @@ def _stored(config: Mapping[str, Any], bounds: Bounds, problems: list[str]) -> T
                 f"run={run} of this evaluation lies outside of the named folders: name it, too, or trust=true"
             )
             return None
-        header = packing.read_header(path) if path else None
+        header = weights.read_header(path) if path else None
         trained = plain_yaml(str(header.get("config")), f"{path}, config") if header else None
     except ConfigError as error:
         problems.append(f"{run}: {error}")

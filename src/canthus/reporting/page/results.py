@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from canthus.reporting.page.measured import Cost, Costs
+from canthus.evaluation.cost import Cost
+from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.protocols import Group, Number, Row
 from canthus.reporting.page.tables import NOTHING, Cell, Column, Table, heated, number_cell, text_cell
 from canthus.reporting.tables import interval_text

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from canthus.escaping import markdown
 from canthus.reporting.page.protocols import Number
 from canthus.reporting.tables import NOTHING, markdown_table
+from canthus.utils.escaping import markdown
 
 MOST_CELLS = 6000
 """Of a table on the page, half a megabyte; what is beyond stands in the Markdown file."""

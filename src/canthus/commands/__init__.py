@@ -1,0 +1,1 @@
+"""One module per command, and what turns the words of a command line into a running job."""

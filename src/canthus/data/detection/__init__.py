@@ -1,0 +1,1 @@
+"""Whole images with all their faces, for methods that find faces."""

@@ -1,0 +1,402 @@
+"""The photo view: whole photographs with all their faces beside the face view's crops, for methods that detect."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from logging import getLogger
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from canthus.data.augment import Augmentation
+from canthus.data.batch import Batch, InputSpec
+from canthus.data.datamodule import FaceDataModule
+from canthus.data.detection.collage import SCENES, Collages
+from canthus.data.detection.pyramids import Pyramids
+from canthus.data.detection.store import PhotoStore
+from canthus.data.face import Face, Photograph, Reader
+from canthus.data.making import make_reader, reader_options
+from canthus.data.orientations import warn_of_doubts
+from canthus.data.sampling import EpochSampler, as_it_is, mix
+from canthus.data.split import hold_out, hold_out_names
+from canthus.data.view import FaceView
+from canthus.utils.errors import DataError
+
+__all__ = ["PhotoBatch", "PhotoDataModule"]
+
+log = getLogger(__name__)
+
+
+class PhotoBatch(TypedDict):
+    """A batch of photographs. B photographs, F faces in all of them; boxes are in the stored photographs' pixels."""
+
+    pixels: Pyramids
+    index: Tensor  # (B,) row in the data module's photographs of the split
+    shrink: Tensor  # (B,) original pixels per stored pixel
+    complete: Tensor  # (B,) bool, whether all faces are labelled
+    boxes: Tensor  # (F, 4)
+    owner: Tensor  # (F,) place of the face's photograph in this batch
+    ignored: Tensor  # (F,) bool, neither to be found nor missed
+    faces: Batch | None  # of the face view, for landmarks; none outside training
+
+
+class PhotoDataModule(FaceDataModule):
+    """Photographs to learn detection from, and the faces of the face view to learn landmarks from.
+
+    A training batch holds ``batch_size`` photographs and ``landmark_faces`` faces. Validation and test give the
+    held-out faces first, as the face view does, then the held-out photographs.
+
+    Args:
+        input: see `FaceDataModule`.
+        reader: likewise; of the photographs, and of the faces if there is no other source of landmarks.
+        photo_side: limit of the longer side of a stored photograph, pixels.
+        landmark_faces: faces of a training batch.
+        landmarks: another source of landmark faces: ``reader`` (dotted path), its options, ``train_parts`` and
+            ``test_parts``. Its photographs are not searched for faces.
+        landmark_box: side of a landmark face's box in larger sides of the tight box of its points, where the data
+            set's own boxes are of another kind than those to be detected; the reader's boxes when absent.
+        incomplete_parts: parts whose photographs show faces without labels.
+        smallest_face: shorter faces than this (larger side, stored pixels) are neither found nor missed.
+        scenes: pictures made of the training faces that are added to the photographs, see `Collages`.
+        **options: of `FaceDataModule`.
+
+    Raises:
+        DataError: as `FaceDataModule`; unknown options of the landmark source.
+    """
+
+    def __init__(
+        self,
+        input: InputSpec,
+        reader: Reader,
+        *,
+        photo_side: int = 1024,
+        landmark_faces: int = 128,
+        landmarks: Mapping[str, Any] | None = None,
+        landmark_box: float | None = None,
+        incomplete_parts: Sequence[str] = (),
+        smallest_face: float = 20.0,
+        scenes: int = 0,
+        **options: Any,
+    ) -> None:
+        self.photo_reader = reader
+        self.photo_parts = {"train": list(options.get("train_parts", ())), "test": list(options.get("test_parts", ()))}
+        if landmarks is not None:
+            reader, parts = _source(landmarks)
+            options |= parts
+        # at the size of a window, not of the face view's input, and the same for windows of both
+        self.pixel_changes: Augmentation | None = options.get("augmentation")
+        if self.pixel_changes is not None:
+            options["augmentation"] = self.pixel_changes.geometric()
+        super().__init__(input, reader, **options)
+        if landmark_faces < 1 or photo_side < 12 or scenes < 0:
+            raise DataError(
+                f"data.landmark_faces={landmark_faces}, data.photo_side={photo_side} and data.scenes={scenes} must be "
+                "at least 1, 12 and 0"
+            )
+        self.other_source = landmarks is not None
+        self.photo_side, self.landmark_faces, self.landmark_box = photo_side, landmark_faces, landmark_box
+        self.incomplete_parts, self.smallest_face, self.scenes = set(incomplete_parts), smallest_face, scenes
+        self._lists: dict[str, list[Photograph]] = {}
+        self._photo_stores: dict[str, PhotoStore] = {}
+        self._photo_views: dict[str, PhotoView] = {}
+
+    # -- preparation -------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Build the stores of faces and photographs."""
+        super().prepare_data()
+        self._open_photographs("test" if self._stage() == "test" else "train")
+
+    def setup(self, stage: str) -> None:
+        """Open the stores and divide both by photograph."""
+        super().setup(stage)
+        split = "test" if stage in ("test", "predict") else "train"
+        if split in self._photo_views:
+            return
+        store = self._open_photographs(split)
+        if split == "test":
+            self._photo_views["test"] = self._photo_view(store, np.arange(len(store)))
+            return
+        held = np.array([photograph.photo in self._held_photographs for photograph in store.photographs])
+        self._photo_views["train"] = self._photo_view(store, np.flatnonzero(~held))
+        self._photo_views["val"] = self._photo_view(store, np.flatnonzero(held))
+        count = sum(len(photograph.faces) for photograph in self.photographs("train"))
+        log.info(
+            "%s: %d photographs with %d faces to train on, %d held out", self.name, (~held).sum(), count, held.sum()
+        )
+
+    def _stored_faces(self, split: str) -> list[Face]:
+        """Faces for the face view: those with a labelled point."""
+        faces = [face for face in super()._stored_faces(split) if (face.visibility > 0).any()]
+        if not faces:
+            raise DataError(
+                f"no face of {self.name} ({split}) has landmarks to learn from; name a source by data.landmarks, with "
+                "reader, root and train_parts"
+            )
+        return faces if self.landmark_box is None else [_squared(face, self.landmark_box) for face in faces]
+
+    def _held_out(self, faces: Sequence[Face]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """A photograph that is held out is so in both views."""
+        if self.other_source:
+            return super()._held_out(faces)
+        return np.array([face.photo in self._held_photographs for face in faces], dtype=np.bool_)
+
+    @cached_property
+    def _held_photographs(self) -> set[str]:
+        """Names of the photographs to validate on, with faces or without."""
+        photographs = self._listed("train")
+        if self.remembered is not None:
+            known = self.remembered.held_out([photograph.photo for photograph in photographs], "images")
+            if known is not None:
+                return {photograph.photo for photograph, out in zip(photographs, known, strict=True) if out}
+        faces = [face for photograph in photographs for face in photograph.faces]
+        settings = self.validation, self.validation_seed, self.validation_rule
+        held = hold_out(faces, *settings)
+        chosen = hold_out_names([photograph.photo for photograph in photographs if not photograph.faces], *settings)
+        return chosen | {face.photo for face, out in zip(faces, held, strict=True) if out}
+
+    def _listed(self, split: str) -> list[Photograph]:
+        if split not in self._lists:
+            self._lists[split] = self.photo_reader.photographs(self.photo_parts[split])
+        return self._lists[split]
+
+    def _open_photographs(self, split: str) -> PhotoStore:
+        if split not in self._photo_stores:
+            reader, photographs = self.photo_reader, self._listed(split)
+            if reader is not self.reader:  # else said of the faces already
+                warn_of_doubts(reader, (photograph.image for photograph in photographs), f"{self.name} {split}")
+            if split == "train" and self.scenes:
+                donors = [photo for photo in photographs if photo.photo not in self._held_photographs]
+                reader = collages = Collages(reader, donors, self.scenes)
+                photographs = [*photographs, *collages.scenes()]
+            label = f"{self.name} {split} photographs"
+            options = {"max_broken": self.max_broken, "verify": self.verify_store, "label": label}
+            self._photo_stores[split] = PhotoStore.prepare(reader, photographs, self.photo_side, self.cache, **options)  # type: ignore[arg-type]
+        return self._photo_stores[split]
+
+    def _photo_view(self, store: PhotoStore, rows: np.ndarray[Any, np.dtype[np.int64]]) -> "PhotoView":
+        return PhotoView(store, rows, self.incomplete_parts, self.smallest_face)
+
+    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | Photograph], Reader]]:
+        """Faces, then, as ``images``, the photographs themselves; scenes are made of these."""
+        yield from super().lists(split)
+        own = [photograph for photograph in self.photographs(split) if photograph.part != SCENES]
+        yield "images", own, self.photo_reader
+
+    def photographs(self, split: str) -> list[Photograph]:
+        """The photographs of a split, in the order of the batches' ``index``."""
+        view = self._photo_views[split]
+        return [view.store.photographs[row] for row in view.rows]
+
+    def ignored(self, split: str) -> list[np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Per photograph of a split, which of its faces are neither found nor missed."""
+        view = self._photo_views[split]
+        return [view.ignored(row) for row in view.rows.tolist()]
+
+    # -- loaders -----------------------------------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch: it is over when every photograph was seen."""
+        return len(self._photo_views["train"].rows) // self.batch_size
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Photographs, shuffled by epoch, with as many faces beside each batch as were asked for."""
+        self._drawn_epoch = -1  # another run begins
+        trainer, view, faces = self.trainer, self._photo_views["train"], self._views["train"]
+        parts, world, rank = 1, 1, 0
+        if trainer:
+            world, rank = trainer.world_size, trainer.global_rank
+            parts = world * trainer.accumulate_grad_batches
+        share, face_share = max(self.batch_size // parts, 1), max(self.landmark_faces // parts, 1)
+        if share * parts != self.batch_size or face_share * parts != self.landmark_faces:
+            raise DataError(
+                f"data.batch_size={self.batch_size} and data.landmark_faces={self.landmark_faces} do not divide into "
+                f"{parts}: processes x accumulated"
+            )
+        if not self.steps_per_epoch:
+            raise DataError(
+                f"{len(view.rows)} training photographs do not fill a batch of {self.batch_size}; lower data.batch_size"
+            )
+        workers, accelerated = self._workers()
+        view.pack = accelerated or workers > 0
+        faces.copy_rows = view.pack
+        photos = EpochSampler(len(view.rows), True, self.seed, rank, world, step=self.batch_size)
+        return DataLoader(
+            Together(view, faces, share),
+            batch_size=share + face_share,
+            sampler=TogetherSampler(photos, len(faces), share, face_share),
+            drop_last=True,
+            generator=torch.Generator(),
+            collate_fn=as_it_is,  # __getitems__ has made the batch
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=accelerated,
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:  # type: ignore[override]
+        """Every held-out face once, then every held-out photograph."""
+        return self._both("val") if len(self._photo_views["val"].rows) else []
+
+    def test_dataloader(self) -> list[DataLoader[Any]]:  # type: ignore[override]
+        """Every test face once, then every test photograph."""
+        return self._both("test")
+
+    def _both(self, split: str) -> list[DataLoader[Any]]:
+        view = self._photo_views[split]
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if len(view.rows) < world:
+            raise DataError(
+                f"{len(view.rows)} photographs cannot be divided among {world} processes; use fewer devices"
+            )
+        workers, accelerated = self._workers()
+        view.pack = accelerated or workers > 0
+        photographs: DataLoader[Any] = DataLoader(
+            view,
+            batch_size=min(self.batch_size, 16),  # whole photographs are searched, not windows
+            sampler=EpochSampler(len(view.rows), False, self.seed, rank, world),
+            generator=torch.Generator(),
+            collate_fn=as_it_is,  # __getitems__ has made the batch
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=accelerated,
+        )
+        return [self._loader(split), photographs] if len(self._views[split].rows) else [photographs]
+
+    def _workers(self) -> tuple[int, bool]:
+        accelerated = self.trainer is not None and self.trainer.strategy.root_device.type != "cpu"
+        return self.num_workers if self.num_workers is not None else (4 if accelerated else 0), accelerated
+
+    def every_photograph(self, split: str, rows: Sequence[int]) -> Iterator[PhotoBatch]:
+        """Chosen photographs of a split, a few at a time, on the host: what hard examples are mined in."""
+        view = self._photo_views[split]
+        for begin in range(0, len(rows), 16):
+            yield view.batch(list(rows[begin : begin + 16]), pack=False)
+
+    # -- on the device -----------------------------------------------------------------------------------------------
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Faces become network inputs as in the face view; windows of photographs are up to the model."""
+        if "pixels" not in batch:
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        if batch["faces"] is not None:
+            batch["faces"] = super().on_after_batch_transfer(batch["faces"], dataloader_idx)
+        return batch
+
+    def change_pixels(self, windows: Tensor) -> Tensor:
+        """The augmentation's changes of the pixels of (W, 3, S, S) windows in [0, 1], not made to the faces yet."""
+        if self.pixel_changes is None or not self.pixel_changes.changes_pixels:
+            return windows
+        return self.pixel_changes.change_pixels(windows, self._random)
+
+
+class PhotoView(Dataset[PhotoBatch]):
+    """Rows of a store of photographs as batches."""
+
+    def __init__(
+        self,
+        store: PhotoStore,
+        rows: np.ndarray[Any, np.dtype[np.int64]],
+        incomplete_parts: set[str],
+        smallest_face: float,
+    ) -> None:
+        self.store, self.rows, self.smallest_face = store, rows, smallest_face
+        self.pack = False
+        self.complete = np.array([photo.part not in incomplete_parts for photo in store.photographs], dtype=np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: list[int]) -> PhotoBatch:
+        return self.batch(indices, pack=self.pack)
+
+    def ignored(self, row: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which faces of a row of the store are neither found nor missed."""
+        photograph = self.store.photographs[row]
+        extent = (photograph.boxes[:, 2:] - photograph.boxes[:, :2]).max(1, initial=0) / self.store.shrink[row]
+        return np.asarray(photograph.ignored | (extent < self.smallest_face))
+
+    def batch(self, indices: list[int], *, pack: bool) -> PhotoBatch:
+        """The photographs of some indices; packed for devices and other processes."""
+        rows = self.rows[indices]
+        shrink = self.store.shrink[rows]
+        # pixel centres are at integers: the left border of the photograph is at -0.5 at every size
+        boxes = [(self.store.photographs[row].boxes + 0.5) / s - 0.5 for row, s in zip(rows, shrink, strict=True)]
+        pixels = self.store.pyramids.select(torch.from_numpy(rows))
+        return PhotoBatch(
+            pixels=pixels.packed() if pack else pixels,
+            index=torch.tensor(indices),
+            shrink=torch.from_numpy(shrink).float(),
+            complete=torch.from_numpy(self.complete[rows]),
+            boxes=torch.from_numpy(np.concatenate(boxes)).float(),
+            owner=torch.from_numpy(np.repeat(np.arange(len(rows)), [len(some) for some in boxes])),
+            ignored=torch.from_numpy(np.concatenate([self.ignored(row) for row in rows.tolist()])),
+            faces=None,
+        )
+
+
+class Together(Dataset[PhotoBatch]):
+    """Batches of ``share`` photographs, the first indices, and faces, the others."""
+
+    def __init__(self, photographs: PhotoView, faces: FaceView, share: int) -> None:
+        self.photographs, self.faces, self.share = photographs, faces, share
+
+    def __getitems__(self, indices: list[int]) -> PhotoBatch:
+        batch = self.photographs.batch(indices[: self.share], pack=self.photographs.pack)
+        batch["faces"] = self.faces.batch(indices[self.share :], copy=self.faces.copy_rows)
+        return batch
+
+
+class TogetherSampler(Sampler[int]):
+    """For every ``share`` photographs of a sampler, ``face_share`` faces, which begin again when all were shown."""
+
+    def __init__(self, photographs: EpochSampler, faces: int, share: int, face_share: int) -> None:
+        self.photographs, self.faces, self.share, self.face_share = photographs, faces, share, face_share
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.photographs.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.photographs) // self.share * (self.share + self.face_share)
+
+    def __iter__(self) -> Iterator[int]:
+        photographs, faces = iter(self.photographs), self._faces()
+        for _ in range(len(self.photographs) // self.share):
+            yield from (next(photographs) for _ in range(self.share))
+            yield from (next(faces) for _ in range(self.face_share))
+
+    def _faces(self) -> Iterator[int]:
+        p = self.photographs
+        random = torch.Generator().manual_seed(mix(p.seed, p.epoch, p.rank, 1))
+        while True:
+            yield from torch.randperm(self.faces, generator=random).tolist()
+
+
+def _source(options: Mapping[str, Any]) -> tuple[Reader, dict[str, list[str]]]:
+    """Reader and parts of a second data set.
+
+    Raises:
+        DataError: no reader, or options that it does not have.
+    """
+    given = dict(options)
+    if "reader" not in given:
+        raise DataError("data.landmarks needs `reader`, the dotted path of a reader, beside its options")
+    name = str(given.pop("reader"))
+    parts = {key: list(given.pop(key, ())) for key in ("train_parts", "test_parts")}
+    unknown = sorted(set(given) - set(reader_options(name)))
+    if unknown:
+        raise DataError(f"data.landmarks: {name} has no option {', '.join(unknown)}")
+    return make_reader(name, given), parts
+
+
+def _squared(face: Face, sides: float) -> Face:
+    """The face with a square box about the tight box of its points, ``sides`` times as large as its larger side."""
+    points = face.landmarks[face.visibility > 0]
+    low, high = points.min(0), points.max(0)
+    half = max(sides * float((high - low).max()) / 2, 0.5)
+    centre = (low + high) / 2
+    return replace(face, box=np.concatenate([centre - half, centre + half]))

@@ -1,0 +1,50 @@
+"""A reader from the words of a config."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from canthus.data.face import Reader
+from canthus.utils.errors import DataError
+
+__all__ = ["make_reader", "reader_options"]
+
+
+def reader_options(reader: str) -> dict[str, inspect.Parameter]:
+    """Parameters of a reader class.
+
+    Args:
+        reader: its dotted path.
+
+    Raises:
+        DataError: no such class.
+    """
+    from hydra.utils import get_class  # only where a reader is made: completion and help do without
+
+    try:
+        return dict(inspect.signature(get_class(reader)).parameters)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"data.reader={reader} cannot be imported: {error}") from error
+
+
+def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
+    """Build the reader of a data config.
+
+    Args:
+        reader: dotted path of the class.
+        options: of the config; those that the reader does not take are left out.
+
+    Raises:
+        DataError: no such class, or an option that it refuses.
+    """
+    from hydra.utils import get_class
+
+    of_reader = reader_options(reader)
+    try:
+        made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:  # such as a scheme that there is none of
+        raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error
+    assert isinstance(made, Reader)
+    return made

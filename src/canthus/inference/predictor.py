@@ -1,0 +1,146 @@
+"""Landmarks on photographs: boxes in, points in the photograph's own pixels out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from canthus.data.augment import input_to_store
+from canthus.data.batch import Batch, scale_pixels
+from canthus.data.store import StoreSpec, box_fault, crop
+from canthus.geometry import affine
+from canthus.geometry.warp import warp
+from canthus.models.base import LandmarkModel
+from canthus.utils.errors import ConfigError, DataError
+
+__all__ = ["LocatedFace", "Predictor", "chosen_device", "input_batch"]
+
+
+@dataclass(frozen=True)
+class LocatedFace:
+    """A face in a photograph.
+
+    Attributes:
+        box: (4,) ``xyxy`` that was given, original pixels.
+        stages: (S, K, 2) every stage's points, original pixels.
+        scores: (K,) confidences, if the model has them.
+        pose: (3,) yaw, pitch, roll in radians, if the model estimates it.
+        scheme: name of the landmark scheme.
+        detection_score: probability of a face, if a detector found it.
+    """
+
+    box: NDArray[np.float64]
+    stages: NDArray[np.float64]
+    scores: NDArray[np.float64] | None
+    pose: NDArray[np.float64] | None
+    scheme: str
+    detection_score: float | None = None
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """(K, 2) of the last stage."""
+        last: NDArray[np.float64] = self.stages[-1]
+        return last
+
+    @property
+    def found(self) -> bool:
+        """Whether every point of the last stage is a finite number."""
+        return bool(np.isfinite(self.landmarks).all())
+
+
+class Predictor:
+    """Runs a model on boxes of photographs, along the same path as evaluation: store crop, then one warp.
+
+    Args:
+        model: trained.
+        extent: see `StoreSpec.for_input`; the run's.
+        oversample: likewise.
+        device: where the model runs.
+        batch_size: faces at once.
+    """
+
+    def __init__(
+        self, model: LandmarkModel, *, extent: float, oversample: float, device: torch.device, batch_size: int = 32
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.spec = StoreSpec.for_input(model.input, extent=extent, oversample=oversample)
+        self.device, self.batch_size = device, batch_size
+
+    def __call__(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> list[LocatedFace]:
+        """Locate the landmarks in every box.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            boxes: (N, 4) ``xyxy``.
+
+        Raises:
+            DataError: a box by which nothing can be cut out, see `canthus.data.store.box_fault`.
+        """
+        if fault := next(filter(None, (box_fault(box, pixels.shape) for box in boxes)), None):
+            raise DataError(f"{fault}; give boxes of faces in this image")
+        return list(self._faces(pixels, boxes))
+
+    @torch.inference_mode()
+    def _faces(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Iterator[LocatedFace]:
+        for begin in range(0, len(boxes), self.batch_size):
+            some = boxes[begin : begin + self.batch_size]
+            batch = self.inputs(pixels, some)
+            estimates = self.model.final_estimates(batch)
+            points = affine.apply(batch["to_original"][:, None], torch.stack(estimates.points, 1).float())
+            stages = points.cpu().double().numpy()
+            scores, poses = (
+                None if values is None else values.cpu().double().numpy()
+                for values in (estimates.scores, estimates.pose)
+            )
+            for row, box in enumerate(some):
+                # the crop is upright, so that its pose is the photograph's
+                score, pose = (None if values is None else values[row] for values in (scores, poses))
+                yield LocatedFace(box, stages[row], score, pose, self.model.scheme.name)
+
+    def inputs(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Batch:
+        """What the network sees of (N, 4) boxes of a photograph, (H, W, 3) uint8 RGB."""
+        maps = np.stack([self.spec.to_original(box) for box in boxes])
+        crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
+        spec, to_original = self.model.input, torch.from_numpy(maps)
+        corners = affine.apply(affine.invert(to_original), torch.from_numpy(boxes).unflatten(1, (2, 2)))
+        to_store = input_to_store(corners.flatten(1).float(), spec)
+        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+        image = warp(images, to_store.to(self.device), spec.size, padding="zeros") / 255
+        return input_batch(
+            self.model, scale_pixels(image, spec.scaling), affine.compose(to_original.float(), to_store).to(self.device)
+        )
+
+
+def input_batch(model: LandmarkModel, image: Tensor, to_original: Tensor | None = None) -> Batch:
+    """Inputs without labels as a batch: (B, C, H, W) pictures, scaled, and (B, 2, 3) maps to the photograph if any."""
+    count, device = image.shape[0], image.device
+    points = model.scheme.num_landmarks
+    return Batch(
+        image=image,
+        landmarks=torch.zeros(count, points, 2, device=device),
+        visibility=torch.zeros(count, points, dtype=torch.uint8, device=device),
+        box=model.input.reference.to(device).expand(count, 4),
+        to_original=affine.identity(count, device=device) if to_original is None else to_original,
+        index=torch.arange(count, device=device),
+    )
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is an accelerator if there is one, else the CPU.
+
+    Raises:
+        ConfigError: no device has this name, or none is there.
+    """
+    if name != "auto":
+        try:
+            device = torch.device(name)
+            torch.empty(1, device=device).cpu()  # a name may be right where there is no such device
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device={name} is not there ({reason}); auto takes what is, cpu always works") from error
+        return device
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")

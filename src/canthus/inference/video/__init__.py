@@ -1,0 +1,1 @@
+"""Landmarks in videos and from cameras: frames, tracking, smoothing, annotated films."""

@@ -1,0 +1,1 @@
+"""What figures of landmark accuracy hide: poses, label noise, costs."""

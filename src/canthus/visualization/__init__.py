@@ -1,0 +1,1 @@
+"""Drawing: faces, curves, figures, and how images reach the disk."""
