@@ -156,15 +156,7 @@ def test_a_full_disk(
 
 
 @LINUX
-@pytest.mark.parametrize(
-    "command",
-    [
-        "evaluate",
-        "report",
-        "train",
-        *(pytest.param(name, marks=SLOW) for name in ("predict", "inspect_data", "export")),
-    ],
-)
+@pytest.mark.parametrize("command", ["evaluate", "report", "train", *slow("predict", "inspect_data", "export")])
 def test_a_place_that_cannot_be_written(
     command: str, trained: Path, photographs: Path, run_command, small_disk, capsys
 ) -> None:
@@ -183,9 +175,7 @@ def test_a_place_that_cannot_be_written(
     assert "Read-only file system. Name a place that can be written" in said.err
 
 
-@pytest.mark.parametrize(
-    "command", ["evaluate", *(pytest.param(name, marks=SLOW) for name in ("predict", "inspect_data", "train"))]
-)
+@pytest.mark.parametrize("command", ["evaluate", *slow("predict", "inspect_data", "train")])
 def test_an_output_that_is_a_file(
     command: str, trained: Path, photographs: Path, run_command, tmp_path, capsys
 ) -> None:
