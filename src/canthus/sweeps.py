@@ -64,7 +64,7 @@ class Job:
         """The record in a job's folder; None if there is none, or one that was cut off."""
         try:
             return cls(**json.loads((folder / "job.json").read_text()))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def write(self, folder: Path) -> None:
@@ -236,7 +236,7 @@ def resumed_arguments(folder: Path, arguments: list[str]) -> list[str]:
     """
     try:
         first: list[str] = json.loads((folder / "sweep.json").read_text())["arguments"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"sweep.resume={folder} is not a sweep: it has no readable sweep.json; name the folder that holds the jobs"
         ) from error

@@ -243,6 +243,32 @@ def test_the_words_of_errors(error: BaseException, status: int, words: str | Non
         assert words in str(faults.mendable(error))
 
 
+def test_a_batch_of_one_face_is_the_setting_s() -> None:
+    """As torch says it today."""
+    import torch
+
+    with pytest.raises(ValueError, match="more than 1 value") as raised:
+        torch.nn.BatchNorm1d(2)(torch.zeros(1, 2))
+    assert "data.batch_size leaves one face" in str(faults.mendable(raised.value))
+
+
+@pytest.mark.parametrize("scheme", ["106", 106, "sixty-eight"])
+def test_a_scheme_that_there_is_none_of(scheme: str | int, tmp_path: Path) -> None:
+    """The same line from every command: those that build a data module, and canthus-data, which only reads."""
+    from canthus.data import make_reader
+
+    with pytest.raises(ConfigError, match=f"there is no landmark scheme '{scheme}'; nearest: "):
+        make_reader("canthus.data.readers.CsvLabels", {"root": tmp_path, "label_scheme": scheme})
+
+
+def test_a_reader_refuses_in_one_line(run_command, tmp_path: Path, capsys) -> None:
+    words = ["data=csv", f"data.root={tmp_path}", "data.label_scheme=106", f"output={tmp_path / 'out'}"]
+    assert run_command("inspect_data", *words) == 2
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    assert "there is no landmark scheme '106'" in said.err
+
+
 def test_errors_while_something_is_built_name_the_place() -> None:
     outer = InstantiationException(
         "Error in call to target 'canthus.models.dan.DAN':\nTypeError('no')\nfull_key: model"

@@ -94,6 +94,7 @@ def test_other_commands(
         "export": ([f"run={trained}", "format=torchscript", f"output={tmp_path / 'x.pt'}"], EXPORT_KEYS),
     }
     words, keys = lines[command]
+    unforeseen = []
     odd = (*VALUES, *files(tmp_path / "odd"), str(trained), str(photographs))
     for line in mutated(words, keys.split(), odd, 3, 25):
         given = [word.partition("=")[0] for word in line]
@@ -102,8 +103,10 @@ def test_other_commands(
         logging.getLogger().handlers.clear()
         status = run_command({"score": "evaluate", "study": "evaluate"}.get(command, command), *line)
         said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err, (line, said.err[-2000:])
-        assert status in (0, 1 if command == "inspect_data" else 0, 2), (line, status, said.err[-2000:])
+        # canthus-data tells damage by 1
+        if "Traceback" in said.out + said.err or status not in (0, 2, *([1] if command == "inspect_data" else [])):
+            unforeseen.append((line, status, said.err[-1500:]))
+    assert not unforeseen
 
 
 PREDICT_KEYS = (

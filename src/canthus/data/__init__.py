@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from canthus.data.face import DataError, Face, Photograph, Reader
+from canthus.errors import ConfigError
 
 if TYPE_CHECKING:
     from canthus.data.batch import InputSpec
@@ -91,7 +92,7 @@ def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
     of_reader, _ = data_options(reader)
     try:
         made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
-    except DataError:
+    except (ConfigError, DataError):
         raise
     except (TypeError, ValueError) as error:  # such as a scheme that there is none of
         raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error
