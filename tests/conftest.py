@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from tests.helpers.places import REPOSITORY
 
 
 @pytest.fixture(scope="session")

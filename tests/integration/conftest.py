@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ PARTS_300W |= {"lfpw/testset": ".png", "ibug": ".jpg"}
 
 def call(command: str, *arguments: object) -> int:
     """Run ``canthus-<command>``; returns the exit status."""
-    module = importlib.import_module(f"canthus.{command}")
+    module = importlib.import_module(f"canthus.commands.{command}")
     os.environ.pop("HYDRA_FULL_ERROR", None)  # it asks for tracebacks instead of exit statuses
     before = sys.argv
     sys.argv = [f"canthus-{command}", *map(str, arguments)]
@@ -104,3 +105,21 @@ def photographs(tmp_path: Path) -> Path:
     for name, face in zip(("a.jpg", "b.png", "more/a.jpg"), source.faces(["train"]), strict=False):
         cv2.imwrite(str(folder / name), np.ascontiguousarray(source.pixels(face.image)[..., ::-1]))
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """Mount a disk of so many kilobytes, again in place of the one before if called again."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(kilobytes: int, *more: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={kilobytes}k", *more]), "tmpfs", str(place)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"mounting a small disk is not permitted here: {error}")
+        return place
+
+    yield mount
+    subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)

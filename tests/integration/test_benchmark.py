@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from canthus.utils.files import conf_path
+from tests.helpers.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 EIGHT = {"cfan", "dan", "dcnn", "facepose", "fan_zhou", "mdm", "mtcnn", "san"}
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -26,7 +26,7 @@ def inspected(run_command, tmp_path: Path):
     """Run the command; gives its status, report and findings."""
 
     def run(*arguments: object) -> tuple[int, dict, list[dict[str, str]]]:
-        status = run_command("inspect_data", *arguments, f"output={tmp_path / 'out'}")
+        status = run_command("data", *arguments, f"output={tmp_path / 'out'}")
         report = tmp_path / "out/report.json"
         return status, json.loads(report.read_text()) if report.exists() else {}, rows(report.parent) if report else []
 
@@ -142,7 +142,7 @@ def test_sets_without_points(inspected, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_give_status_2(run_command, tmp_path: Path, arguments, words, capsys) -> None:
-    assert run_command("inspect_data", *arguments, f"output={tmp_path}") == 2
+    assert run_command("data", *arguments, f"output={tmp_path}") == 2
     assert words in "".join(capsys.readouterr())
 
 
@@ -158,12 +158,12 @@ def test_every_data_config_passes_the_checks(name: str) -> None:
 
 def test_a_card_beside_other_sets(inspected, tmp_path: Path, run_command, capsys) -> None:
     tiny = ("data.size=10", "data.resolution=64", "data.validation=0", "faces=1")
-    assert run_command("inspect_data", *tiny, "data.difficulty=easy", f"output={tmp_path / 'easy'}") == 0
+    assert run_command("data", *tiny, "data.difficulty=easy", f"output={tmp_path / 'easy'}") == 0
     assert "KS" not in (tmp_path / "easy/card.md").read_text()
     assert inspected(*tiny, f"beside=[{tmp_path / 'easy'}]")[0] == 0
     assert "KS synthetic (2)" in (tmp_path / "out/card.md").read_text()
     assert cv2.imread(str(tmp_path / "out/card.png")) is not None
-    assert run_command("inspect_data", *tiny, "beside=[/nowhere]", f"output={tmp_path / 'other'}") == 2
+    assert run_command("data", *tiny, "beside=[/nowhere]", f"output={tmp_path / 'other'}") == 2
     assert "/nowhere: no report.json and measures.csv" in "".join(capsys.readouterr())
 
 
@@ -173,4 +173,4 @@ def test_poses_of_every_face(inspected, tmp_path: Path, run_command) -> None:
         poses = list(csv.DictReader(file))
     assert len(poses) == 36
     assert sum(row["accepted"] == "1" for row in poses) > 30
-    assert run_command("inspect_data", *SMALL, "poses=guess", f"output={tmp_path / 'other'}") == 2
+    assert run_command("data", *SMALL, "poses=guess", f"output={tmp_path / 'other'}") == 2

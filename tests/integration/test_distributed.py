@@ -19,7 +19,7 @@ SETTINGS = [
 def command(module: str, *arguments: object) -> subprocess.CompletedProcess:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     environment = {name: value for name, value in environment.items() if name != "PL_GLOBAL_SEED"}
-    words = [sys.executable, "-m", f"canthus.{module}", *map(str, arguments)]
+    words = [sys.executable, "-m", f"canthus.commands.{module}", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, env=environment, check=False, timeout=300)
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from canthus.data.synthetic import Synthetic
 from canthus.schemes import load_scheme, reduce_landmarks
+from tests.helpers.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = {"canthus-train": "train", "canthus-eval": "evaluate", "canthus-predict": "predict"}
-COMMANDS |= {"canthus-data": "inspect_data"}
+COMMANDS |= {"canthus-data": "data"}
 TINY = ["trainer=cpu", "trainer.max_epochs=1", "data.batch_size=4", "data.validation=0.25"]
 DAN = ["model.width=0.05", "model.statistics_faces=8"]
 
@@ -126,7 +126,7 @@ def test_labels_in_a_csv_file(page, run_command) -> None:
     table.write_text("\n".join([header, *rows, *five[:8]]) + "\n")
     table.with_name("test.csv").write_text("\n".join([header, *five[8:]]) + "\n")
     look, train = [words for words in commands("adding-a-data-set.md") if "data=csv" in words]
-    assert run_command("inspect_data", *look[1:]) == 0
+    assert run_command("data", *look[1:]) == 0
     assert run_command("train", *train[1:], *TINY, *DAN, "test=true") == 0
     metrics = json.loads(Path("RUN/metrics.json").read_text())
     assert (metrics["data"], metrics["scheme"], metrics["normaliser"]) == ("csv", "5", "inter_pupil")

@@ -122,27 +122,9 @@ def test_what_lightning_refuses_is_one_message(run_command, tmp_path: Path, caps
     assert record(tmp_path)["exit_status"] == 2
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """Mount a disk of so many megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def mount(size: int, *more: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}m", *more]), "tmpfs", str(place)]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"mounting a small disk is not permitted here: {error}")
-        return place
-
-    yield mount
-    subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
 def test_a_full_disk_while_saving(run_command, cache: Path, small_disk) -> None:
-    folder = small_disk(24) / "run"  # two checkpoints of 9.4 MB, but not a third beside them
+    folder = small_disk(24 << 10) / "run"  # two checkpoints of 9.4 MB, but not a third beside them
     assert run_command("train", *SETTINGS, f"paths.cache={cache}", f"hydra.run.dir={folder}") == 1
     text = (folder / "train.log").read_text()
     assert "Traceback" not in text
@@ -150,14 +132,14 @@ def test_a_full_disk_while_saving(run_command, cache: Path, small_disk) -> None:
     assert last_epoch(folder / "checkpoints/last.ckpt") == 0
     assert record(folder)["status"].startswith("failed: OSError: [Errno 28] the disk is full")
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
-    small_disk(64, "remount")
+    small_disk(64 << 10, "remount")
     assert run_command("train", f"resume={folder}", "trust=true") == 0
     assert last_epoch(folder / "checkpoints/last.ckpt") == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
 def test_a_disk_without_a_byte_left(run_command, cache: Path, small_disk, capsys) -> None:
-    folder = small_disk(64) / "run"
+    folder = small_disk(64 << 10) / "run"
     arguments = [*SETTINGS, f"paths.cache={cache}", f"hydra.run.dir={folder}", bomb("Fault", epoch=2, kind="full")]
     assert run_command("train", *arguments) == 1
     output = capsys.readouterr()

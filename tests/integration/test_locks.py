@@ -66,7 +66,7 @@ def test_jobs_of_a_sweep_of_evaluations_have_folders_of_their_own(
 
 
 def start(command: str, *arguments: object) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", f"canthus.{command}", *map(str, arguments)]
+    words = [sys.executable, "-m", f"canthus.commands.{command}", *map(str, arguments)]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

@@ -108,7 +108,7 @@ def test_a_sweep_is_not_overwritten(run_command, tmp_path: Path, capsys: pytest.
 
 def test_failures_of_other_commands_reach_the_exit_status(run_command, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command("inspect_data", "-m", "data=synthetic", "data.size=10", "data.test_parts=[nothing],[]") == 1
+    assert run_command("data", "-m", "data=synthetic", "data.size=10", "data.test_parts=[nothing],[]") == 1
 
 
 def test_resuming_what_is_no_sweep(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

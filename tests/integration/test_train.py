@@ -41,6 +41,21 @@ TINY["san"] = [
 EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
 
 
+def test_rates_fall_on_a_plateau(run_command, cache: Path, tmp_path: Path) -> None:
+    """By the value that chooses the best epoch, without a word for it; the first validation is the yardstick."""
+    status = run_command(
+        "train", "data=synthetic", "trainer=cpu", "trainer.max_epochs=4", "model.width=0.05", "data.size=40",
+        "data.resolution=128", "data.batch_size=10", "data.validation=0.25", "model.statistics_faces=16",
+        f"paths.cache={cache}", f"hydra.run.dir={tmp_path}", "callbacks.stages.phases=[{stages:[0]}]",
+        "callbacks.overlays=null", "+model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
+        "+model.scheduler._partial_=true", "+model.scheduler.patience=0", "+model.scheduler.threshold=0.99",
+    )  # fmt: skip
+    assert status == 0
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rates = [float(row["train/lr"]) for row in csv.DictReader(file)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
+
+
 def test_a_run_folder_holds_everything(trained: Path) -> None:
     for name in ("config.yaml", "provenance.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv"):
         assert (trained / name).is_file(), name

@@ -12,7 +12,7 @@ import pytest
 from canthus.data.synthetic import Synthetic
 from canthus.inference.predictor import LocatedFace, Predictor
 from canthus.inference.video.video import FrameSource, VideoFile
-from tests.unit.inference.video.films import with_times
+from tests.helpers.films import with_times
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from tests.helpers.places import REPOSITORY
+
 PAGE = [f"reporting/page/page.{kind}" for kind in ("html.j2", "css", "js")] + ["reporting/claims.yaml"]
 
 
@@ -25,7 +26,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(installed: Path, *arguments: str) -> str:
-    code = "import sys, canthus, canthus.commands.train; assert 'site/canthus' in canthus.__file__; canthus.commands.train.main()"
+    code = (
+        "import sys, canthus, canthus.commands.train; assert 'site/canthus' in canthus.__file__; "
+        "canthus.commands.train.main()"
+    )
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, cwd=installed.parent, env=environment, capture_output=True, text=True, check=False)

@@ -198,7 +198,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], DictCo
         except ConfigError:
             raise
         except RecursionError as error:
-            raise ConfigError(f"interpolations of the command line lead in a circle: {error}") from error
+            raise ConfigError("a config is nested too deeply, or its interpolations lead in a circle") from error
         except Exception as error:  # whatever it is, a word of the command line has led to it
             raise ConfigError(_explain(error, config_name, choices)) from error
         finally:

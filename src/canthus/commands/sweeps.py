@@ -54,7 +54,6 @@ def run_job(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         JobFailed: a trial of a study, or a job of another command than training, failed.
         ConfigError: the folder holds another job.
     """
-
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     with ExitStack() as stack:
@@ -186,7 +185,7 @@ def resumed_arguments(folder: Path, arguments: list[str]) -> list[str]:
     """
     try:
         first: list[str] = json.loads((folder / "sweep.json").read_text())["arguments"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"sweep.resume={folder} is not a sweep: it has no readable sweep.json; name the folder that holds the jobs"
         ) from error

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canthus.data.face import Reader
-from canthus.utils.errors import DataError
+from canthus.utils.errors import ConfigError, DataError
 
 __all__ = ["make_reader", "reader_options"]
 
@@ -41,8 +41,9 @@ def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
 
     of_reader = reader_options(reader)
     try:
+        try:
         made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
-    except DataError:
+    except (ConfigError, DataError):
         raise
     except (TypeError, ValueError) as error:  # such as a scheme that there is none of
         raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error

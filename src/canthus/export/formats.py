@@ -1,5 +1,6 @@
 """The file formats: how a graph is written, and how the file is run to see that it says the same."""
 
+import io
 import json
 import warnings
 from abc import ABC, abstractmethod
@@ -76,7 +77,9 @@ class TorchScriptFile(Exported):
         with torch.no_grad(), _quiet():
             # tried on other batch sizes afterwards, so the tracer's own check is left out
             traced = torch.jit.trace(graph.network, (graph.examples[:TRACED],), check_trace=False)
-            torch.jit.save(traced, str(path), _extra_files={f"{ABOUT}.json": json.dumps(graph.about)})
+            content = io.BytesIO()  # torch's own file ends the process when the disk is full
+            torch.jit.save(traced, content, _extra_files={f"{ABOUT}.json": json.dumps(graph.about)})
+        path.write_bytes(content.getvalue())
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> list[Tensor]:

@@ -60,11 +60,16 @@ class Predictor:
         oversample: likewise.
         device: where the model runs.
         batch_size: faces at once.
+
+    Raises:
+        ConfigError: ``batch_size`` below 1.
     """
 
     def __init__(
         self, model: LandmarkModel, *, extent: float, oversample: float, device: torch.device, batch_size: int = 32
     ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: at least 1 face at once")
         self.model = model.to(device).eval()
         self.spec = StoreSpec.for_input(model.input, extent=extent, oversample=oversample)
         self.device, self.batch_size = device, batch_size

@@ -63,7 +63,7 @@ class Measured:
             split = "train" if any(row["split"] == "train" for row in rows) else "all"
             rows = [row for row in rows if split in ("all", row["split"])]
             measures = {key: np.array([float(row[key]) for row in rows if row[key]]) for key in MEASURES}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{folder}: no report.json and measures.csv of canthus-data on labels of 68 points: {error}"
             ) from error

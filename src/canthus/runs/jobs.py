@@ -40,7 +40,7 @@ class Job:
         """The record in a job's folder; None if there is none, or one that was cut off."""
         try:
             return cls(**json.loads((folder / "job.json").read_text()))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def write(self, folder: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+from tests.helpers.places import REPOSITORY
+
+FOLDER = REPOSITORY / "benchmarks"
 
 
 @pytest.fixture

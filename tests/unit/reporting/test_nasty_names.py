@@ -34,7 +34,7 @@ from canthus.reporting.sweep import write_sweep
 from canthus.runs.jobs import Job
 from canthus.utils.escaping import csv_value, one_line, visible
 from canthus.visualization.curves import ced_figure
-from tests.unit.nasty import PIECES, HTMLPage, MarkdownPage, hidden, names
+from tests.helpers.nasty import PIECES, HTMLPage, MarkdownPage, hidden, names
 
 NAMES = [*PIECES, *(f"a{piece}b" for piece in PIECES), *(f" {piece}" for piece in PIECES)]
 SUBSET = {"faces": 2, "nme": 4.5, "nme_per_stage": [6.0, 4.5], "auc": 49.0, "failure_rate": 0.0}

@@ -106,7 +106,7 @@ def read_domains(run: Path, keys: Sequence[str], option: str) -> tuple[list[int]
         with (run / "clusters.csv").open(newline="", encoding="utf-8") as file:
             known = {csv_value(row["face"]): int(row["cluster"]) for row in csv.DictReader(file)}
         domains = json.loads((run / "clusters.json").read_text())["domains"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{option}={run}: no clusters of style there ({error}); run model=san_classifier") from error
     absent = [key for key in keys if key not in known]
     if absent:

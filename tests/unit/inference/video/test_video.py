@@ -12,7 +12,7 @@ from canthus.inference.video.tracking import TrackedFace, Tracker
 from canthus.inference.video.video import FrameSource, VideoFile, is_video
 from canthus.schemes import load_scheme
 from canthus.utils.errors import ConfigError
-from tests.unit.inference.video.films import with_times
+from tests.helpers.films import with_times
 from tests.unit.inference.video.test_tracking import face
 
 

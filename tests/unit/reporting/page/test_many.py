@@ -14,7 +14,7 @@ from canthus.reporting.page.measuring import chosen_faces
 from canthus.reporting.page.page import Context, page_sections, write_page
 from canthus.reporting.page.protocols import grouped
 from canthus.reporting.page.records import names_of, read_record
-from tests.unit.nasty import HTMLPage, MarkdownPage
+from tests.helpers.nasty import HTMLPage, MarkdownPage
 
 MANY = 24
 

@@ -14,7 +14,7 @@ from canthus.reporting.page.measured import DrawnFace, Measured, Picture
 from canthus.reporting.page.page import Context, page_sections, write_page
 from canthus.reporting.page.protocols import grouped
 from canthus.reporting.page.records import read_record
-from tests.unit.nasty import HTMLPage, MarkdownPage
+from tests.helpers.nasty import HTMLPage, MarkdownPage
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 

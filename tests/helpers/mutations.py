@@ -9,7 +9,8 @@ VALUES = (
     "[]", "[1,2]", "[a,b]", "{}", "{a:1}", "[[1]]", "'quoted'", "it's", "ünï/çödé", "a=b", "~/nowhere",
     "/nowhere/at/all", "${oc.env:HOME}", "${nothing}", "${", "x,y", "1,2", "glob(*)", "sort(1,2)", "\x00", "\n",
     "\ufeff", "a" * 300, "..",
-    "/dev/null", "/dev/full", "/proc/1/mem", "canthus.utils.errors.ConfigError", "os.getcwd", "2026_12_01", "#", "%s", "{0}",
+    "/dev/null", "/dev/full", "/proc/1/mem", "canthus.utils.errors.ConfigError", "os.getcwd", "2026_12_01",
+    "#", "%s", "{0}",
 )  # fmt: skip
 """What people, scripts and shells put behind ``key=``."""
 

@@ -28,10 +28,10 @@ from canthus.utils.escaping import (
     visible,
     writing_csv,
 )
-from tests.unit.nasty import MarkdownPage, hidden, names
+from tests.helpers.nasty import MarkdownPage, hidden, names
+from tests.helpers.places import SOURCE
 
 few = settings(max_examples=60, deadline=None)
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "canthus"
 
 
 def squeezed(text: str) -> str:

@@ -21,7 +21,7 @@ from canthus.utils import errors, locks, processes
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from canthus.folders import held
+from canthus.runs.folders import held
 with held(Path(sys.argv[1])):
     if "fork" in sys.argv and os.fork() == 0:  # as the worker of a data loader
         print(os.getpid(), flush=True)

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from canthus.visualization.images import PictureError, encoded, save_figure, save_picture
+from tests.helpers.places import SOURCE
 
 
 def picture() -> np.ndarray:
@@ -65,7 +66,7 @@ def test_a_figure(tmp_path: Path) -> None:
 
 def test_nothing_else_writes_pictures() -> None:
     """OpenCV's own writer ends the process on some file names; a figure would leave half a file on a full disk."""
-    source = Path(__file__).parents[1] / "src" / "canthus"
+    source = SOURCE
     assert source.is_dir()
     writers = [
         path.name
