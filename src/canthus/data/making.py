@@ -41,7 +41,6 @@ def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
 
     of_reader = reader_options(reader)
     try:
-        try:
         made = get_class(reader)(**{key: value for key, value in options.items() if key in of_reader})
     except (ConfigError, DataError):
         raise

@@ -30,7 +30,7 @@ VALUES = [
     "\ud7ff", "x" * 5000,
     [], [1], [[]], {}, {"a": 1}, {1: 2}, {"_target_": "os.system", "command": "true"}, {"_target_": "canthus.load"},
     {"_partial_": True}, {"_args_": ["true"]}, {"_recursive_": False}, {"_convert_": "object"}, {"defaults": ["x"]},
-    "os.system", "canthus.runs.loading.os.system", "canthus.models.cfan.module.CFANModule", 
+    "os.system", "canthus.runs.loading.os.system", "canthus.models.cfan.module.CFANModule",
     "canthus.callbacks.Evaluator",
 ]  # fmt: skip
 
