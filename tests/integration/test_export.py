@@ -10,8 +10,9 @@ import torch
 
 from canthus import zoo
 from canthus.export import entry
-from canthus.inference.api import load_predictor
+from canthus.inference.predictor import Predictor
 from canthus.runs import loading
+from canthus.runs.loading import open_run
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_torchscript(trained: Path, run_command, tmp_path: Path, capsys) -> None
     module = torch.jit.load(str(path), _extra_files=files)
     about = json.loads(files["canthus.json"])
     assert about["scheme"] == "68"
-    predictor = load_predictor(trained, "best", device="cpu", batch_size=4, flip_average=None, trust=False)
+    predictor = Predictor.of(open_run(trained), device="cpu", batch_size=4)
     pixels = np.random.default_rng(0).integers(0, 255, (90, 80, 3), dtype=np.uint8)
     batch = predictor.inputs(pixels, np.array([[10.0, 10, 70, 80]]))
     found = predictor(pixels, np.array([[10.0, 10, 70, 80]]))[0]

@@ -12,8 +12,6 @@ from canthus.utils import errors
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from canthus.evaluation.evaluation import Evaluation
-
 
 def evaluate(cfg: DictConfig) -> float:
     """Evaluate a run.
@@ -24,32 +22,48 @@ def evaluate(cfg: DictConfig) -> float:
     Returns:
         NME of the last stage over all faces with a finite estimate, percent; infinite if there are none.
     """
+    # what evaluates takes seconds to import: completion and mistakes in the command line do not wait for it
     import lightning
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import open_dict
 
-    from canthus.callbacks import faces
-    from canthus.callbacks.detection_evaluator import DetectionEvaluator
-    from canthus.callbacks.evaluator import Evaluator
-    from canthus.data.corruptions import in_training
-    from canthus.evaluation.conditions import chosen_corruptions, chosen_styles, run_corruptions, run_styles
-    from canthus.reporting.comparison import check_comparable, write_comparison
-    from canthus.reporting.corruptions import forget_corruptions
-    from canthus.reporting.detection import print_detection, write_detection
-    from canthus.reporting.results import print_results, write_results
-    from canthus.reporting.styles import forget_styles
-    from canthus.reporting.suites import write_corruption_suite, write_style_suite
+    from canthus.commands.evaluation import RunEvaluation
+    from canthus.evaluation.conditions import chosen_corruptions, chosen_styles
+    from canthus.reporting.comparison import check_comparable
     from canthus.reporting.summary import refresh_summary
     from canthus.runs import loading, record
 
-    run = zoo.run_path(cfg.run)
     _checked_settings(cfg)  # before anything that imports what it names
     checks.check(cfg, schemas.EvalConfig)
-    trained = loading.load_config(run)
+    _complete(cfg, loading.load_config(zoo.run_path(cfg.run)))
     own_data = HydraConfig.get().runtime.choices["data"] == "of_run"
     split = ("val" if own_data else "test") if cfg.split == "auto" else cfg.split
     if split not in ("val", "test"):
         raise errors.ConfigError(f"split={cfg.split}: one of auto, val, test")
+    corruptions, styles = chosen_corruptions(cfg.corruptions), chosen_styles(cfg.styles)
+    if corruptions and cfg.data.get("corruption"):
+        raise errors.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")
+    check_places(cfg)
+    if cfg.compare:
+        check_comparable(Path(cfg.compare))
+    record.hush()
+    with record.recorded(Path(cfg.output), cfg, refresh_summary):
+        lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+        evaluation = RunEvaluation(cfg, _checked_settings(cfg), split, own_data=own_data)
+        clean = evaluation.measure()
+        evaluation.write(clean)
+        evaluation.under_conditions(clean, corruptions, styles)
+        nme = clean.summaries()["full"]["nme"]
+        return float("inf") if nme is None else float(nme)
+
+
+def _complete(cfg: DictConfig, trained: DictConfig) -> None:
+    """Take what the command line leaves open from the run.
+
+    Raises:
+        ConfigError: a threshold that is none.
+    """
+    from omegaconf import open_dict
+
     with open_dict(cfg):
         cfg.normaliser = cfg.normaliser or trained.normaliser
         cfg.normalisers = trained.get("normalisers") if cfg.normalisers is None else cfg.normalisers
@@ -57,63 +71,6 @@ def evaluate(cfg: DictConfig) -> float:
         cfg.seed = trained.seed if cfg.seed is None else cfg.seed
     if cfg.threshold <= 0:
         raise errors.ConfigError(f"threshold={cfg.threshold}: of failure rate and AUC, percent, above 0")
-    difficulties = chosen_corruptions(cfg.corruptions)
-    if difficulties and cfg.data.get("corruption"):
-        raise errors.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")
-    styles = chosen_styles(cfg.styles)
-    check_places(cfg)
-    output = Path(cfg.output)
-    if cfg.compare:
-        check_comparable(Path(cfg.compare))
-    record.hush()
-    with record.recorded(output, cfg, refresh_summary):
-        lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-        model = loading.load_model(run, trained, cfg.checkpoint, trust=cfg.trust)
-        if cfg.flip_average is not None:
-            model.flip_average = cfg.flip_average
-        settings = _checked_settings(cfg)
-        data = loading.built(settings["data"], "data", input=model.input)
-        evaluator = Evaluator(cfg.normaliser, cfg.threshold, cfg.normalisers or ())
-        detection = DetectionEvaluator()
-        seen = faces.of_evaluation(cfg, trained, data, own=own_data)
-        quiet = {"logger": False, "enable_checkpointing": False, "default_root_dir": str(output)}
-        watching = [evaluator, detection, *([seen] if seen else [])]
-        trainer = loading.built(settings["trainer"] | quiet, "trainer", callbacks=watching)
-        run_split = trainer.validate if split == "val" else trainer.test
-        run_split(model, data, verbose=False)
-        if evaluator.result is None:
-            raise errors.ConfigError(f"split={split} of this data holds no face; choose another split, or other data")
-        if trainer.is_global_zero:
-            forget_corruptions(output)
-            forget_styles(output)
-            counts = seen.counts if seen else {}
-            count = {"overlays": cfg.overlays, "trained_on": counts.get("faces")}
-            metrics = write_results(output, evaluator.result, data, model.name, **count)
-            comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
-            print_results(metrics, output, comparison)
-            if detection.result is not None:
-                print_detection(write_detection(output, detection.result, data, trained_on=counts.get("images")))
-        clean = evaluator.result
-        if (difficulties or styles) and trainer.progress_bar_callback:
-            trainer.progress_bar_callback.disable()  # one bar for all passes instead of one each
-
-        def again() -> Evaluation:
-            run_split(model, data, verbose=False)
-            assert evaluator.result is not None
-            return evaluator.result
-
-        if difficulties:
-            context = {"model": model.name, "in_training": in_training(trained.data.get("augmentation"))}
-            suite = run_corruptions(difficulties, clean, again, data, draw=trainer.is_global_zero)
-            if trainer.is_global_zero:
-                write_corruption_suite(output, suite, clean, data, **context)
-        if styles:
-            context = {"model": model.name, "trained_on": list(trained.data.get("styles") or ["original"])}
-            in_styles = run_styles(styles, clean, again, data, draw=trainer.is_global_zero)
-            if trainer.is_global_zero:
-                write_style_suite(output, in_styles, data, **context)
-        nme = clean.summaries()["full"]["nme"]
-        return float("inf") if nme is None else float(nme)
 
 
 def _checked_settings(cfg: DictConfig) -> dict[str, dict[str, Any]]:

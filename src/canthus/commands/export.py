@@ -27,8 +27,9 @@ def export(cfg: DictConfig) -> None:
     """
     from canthus.export.entry import write_entry
     from canthus.export.formats import FORMATS
-    from canthus.inference.api import load_predictor
-    from canthus.runs import loading, record
+    from canthus.inference.predictor import Predictor
+    from canthus.runs import record
+    from canthus.runs.loading import open_run
     from canthus.runs.weights import STORAGES
     from canthus.utils import outputs
 
@@ -40,9 +41,8 @@ def export(cfg: DictConfig) -> None:
     run, output = zoo.run_path(cfg.run), Path(cfg.output)
     inputs = _inputs(run, cfg.checkpoint)
     outputs.check_files([output], inputs)
-    predictor = load_predictor(
-        run, cfg.checkpoint, device=cfg.device, batch_size=32, flip_average=cfg.flip_average, trust=cfg.trust
-    )
+    opened = open_run(run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average)
+    predictor = Predictor.of(opened, device=cfg.device)
     if cfg.format != "safetensors":
         _graphs(cfg, predictor, output, inputs)
         return
@@ -52,7 +52,7 @@ def export(cfg: DictConfig) -> None:
         output,
         run,
         predictor.model,
-        loading.load_config(run),
+        opened.config,
         storage=cfg.storage,
         tolerance=cfg.tolerance,
         terms=cfg.terms,

@@ -90,16 +90,11 @@ def check_places(cfg: DictConfig) -> None:
 
 
 def _model(cfg: DictConfig) -> Predictor:
-    from canthus.inference.api import load_predictor
+    from canthus.inference.predictor import Predictor
+    from canthus.runs.loading import open_run
 
-    return load_predictor(
-        zoo.run_path(cfg.run),
-        cfg.checkpoint,
-        device=cfg.device,
-        batch_size=cfg.batch_size,
-        flip_average=cfg.flip_average,
-        trust=cfg.trust,
-    )
+    opened = open_run(cfg.run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average)
+    return Predictor.of(opened, device=cfg.device, batch_size=cfg.batch_size)
 
 
 def _finder(cfg: DictConfig, predictor: Predictor) -> FaceFinder | None:

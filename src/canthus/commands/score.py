@@ -39,10 +39,9 @@ def score(cfg: DictConfig) -> float:
     Raises:
         ConfigError: a setting that cannot work, or faces without a prediction under ``missing=error``.
     """
-    from hydra.utils import instantiate
-
     from canthus.data.batch import InputSpec
     from canthus.data.labels import reduced_face
+    from canthus.data.making import build_data
     from canthus.data.orientations import warn_of_other_frame
     from canthus.evaluation.external.matching import place_predictions
     from canthus.evaluation.external.predictions import read_predicted
@@ -65,7 +64,7 @@ def score(cfg: DictConfig) -> float:
     with record.recorded(output, cfg, refresh_summary):
         # for tools as for models, the store decides which photographs can be used; small pictures cost little
         small = InputSpec(16, 1, centred_box(16, 0.5))
-        data: FaceDataModule = instantiate(cfg.data, _partial_=True, _convert_="all")(input=small)
+        data = build_data(cfg.data, small)
         data.setup("test" if cfg.split == "test" else "validate")
         if not data.faces(cfg.split):
             raise errors.ConfigError(f"split={cfg.split} of this data holds no face; choose another split")

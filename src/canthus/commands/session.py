@@ -26,8 +26,8 @@ from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import TrainingFaces, of_training
 from canthus.callbacks.finite import Finite
 from canthus.commands import session
-from canthus.data.datamodule import FaceDataModule
 from canthus.data.detection.datamodule import PhotoDataModule
+from canthus.data.making import build_data
 from canthus.models.base import LandmarkModel
 from canthus.reporting.detection import print_detection, write_detection
 from canthus.reporting.results import print_results, write_results
@@ -102,7 +102,7 @@ class Session:
         cfg = self.cfg
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         self.model = instantiate(cfg.model, _convert_="all")
-        self.data: FaceDataModule = instantiate(cfg.data, _partial_=True, _convert_="all")(input=self.model.input)
+        self.data = build_data(cfg.data, self.model.input)
         if cfg.test:
             self.data.reader.faces(self.data.test_parts)  # a missing part should not wait until the training is over
         self.callbacks = {

@@ -1,13 +1,35 @@
-"""A reader from the words of a config."""
+"""Readers and data modules from the words of a config."""
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canthus.data.face import Reader
 from canthus.utils.errors import ConfigError, DataError
 
-__all__ = ["make_reader", "reader_options"]
+if TYPE_CHECKING:
+    from canthus.data.batch import InputSpec
+    from canthus.data.datamodule import FaceDataModule
+
+__all__ = ["build_data", "make_reader", "reader_options"]
+
+
+def build_data(config: Any, input: "InputSpec", **more: Any) -> "FaceDataModule":
+    """The data module of a data config: the only way from one to the other.
+
+    Args:
+        config: group ``data``, of the user's own or checked by `canthus.runs.trust.check_trust`.
+        input: what the model wants to see.
+        **more: settings that go before those of the config.
+
+    Raises:
+        ConfigError: settings with which it cannot be built.
+        DataError: likewise, about the data set itself.
+    """
+    from hydra.utils import instantiate  # as below
+
+    data: FaceDataModule = instantiate(config, _partial_=True, _convert_="all")(input=input, **more)
+    return data
 
 
 def reader_options(reader: str) -> dict[str, inspect.Parameter]:

@@ -1,12 +1,12 @@
 """How the weights in a file were made: a run's provenance.json without what belongs to one disk."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from canthus.reporting.page.records import trained_epochs, trained_seconds
+from canthus.runs.record import read_provenance
 from canthus.runs.trust import own_file, read_plain
 from canthus.utils.escaping import markdown, markdown_block
 
@@ -24,9 +24,8 @@ def training_record(run: Path) -> dict[str, Any]:
     Returns:
         Empty where no record was kept.
     """
-    try:
-        record = json.loads(own_file(run / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    record = read_provenance(run)
+    if not record:
         return {}
     overrides = run / ".hydra" / "overrides.yaml"
     given = read_plain(own_file(overrides, run)) if overrides.is_file() else record["command"][1:]  # nothing resolved

@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from canthus import zoo
 from canthus.data.images import of_pillow, read_image
 from canthus.inference.face_detector import FaceFinder
-from canthus.inference.predictor import LocatedFace, Predictor, chosen_device
+from canthus.inference.predictor import LocatedFace, Predictor
 from canthus.inference.sources import whole_box
-from canthus.runs import loading
+from canthus.runs.loading import open_run
 from canthus.schemes import Scheme
 from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Locator", "load", "load_predictor"]
+__all__ = ["Locator", "load"]
 
 
 class Locator:
@@ -90,23 +90,10 @@ def load(
     Raises:
         ConfigError: no such run, or one that cannot be loaded safely.
     """
-    predictor = load_predictor(
-        zoo.run_path(run), checkpoint, device=device, batch_size=batch_size, flip_average=flip_average, trust=trust
-    )
+    opened = open_run(run, checkpoint, trust=trust, flip_average=flip_average)
+    predictor = Predictor.of(opened, device=device, batch_size=batch_size)
     finder = None if detector is None else FaceFinder(run=str(detector), device=predictor.device)
     return Locator(predictor, finder)
-
-
-def load_predictor(
-    run: Path, checkpoint: str, *, device: str, batch_size: int, flip_average: bool | None, trust: bool
-) -> Predictor:
-    """The model of a run with its crops, see `load`."""
-    trained = loading.load_config(run)
-    model = loading.load_model(run, trained, checkpoint, trust=trust)
-    if flip_average is not None:
-        model.flip_average = flip_average
-    extent, oversample = loading.crop_settings(trained, run)
-    return Predictor(model, extent=extent, oversample=oversample, device=chosen_device(device), batch_size=batch_size)
 
 
 def _pixels(image: "str | PathLike[str] | Image | NDArray[np.uint8]") -> NDArray[np.uint8]:

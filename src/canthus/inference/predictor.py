@@ -14,6 +14,7 @@ from canthus.data.store import StoreSpec, box_fault, crop
 from canthus.geometry import affine
 from canthus.geometry.warp import warp
 from canthus.models.base import LandmarkModel
+from canthus.runs.loading import LoadedRun
 from canthus.utils.errors import ConfigError, DataError
 
 __all__ = ["LocatedFace", "Predictor", "chosen_device", "input_batch"]
@@ -73,6 +74,21 @@ class Predictor:
         self.model = model.to(device).eval()
         self.spec = StoreSpec.for_input(model.input, extent=extent, oversample=oversample)
         self.device, self.batch_size = device, batch_size
+
+    @classmethod
+    def of(cls, run: LoadedRun, *, device: str = "auto", batch_size: int = 32) -> "Predictor":
+        """The predictor of a run that is open.
+
+        Args:
+            run: see `canthus.runs.loading.open_run`.
+            device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+            batch_size: faces at once.
+
+        Raises:
+            ConfigError: no such device, or a run whose config does not say what its crops were.
+        """
+        extent, oversample = run.crops
+        return cls(run.model, extent=extent, oversample=oversample, device=chosen_device(device), batch_size=batch_size)
 
     def __call__(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> list[LocatedFace]:
         """Locate the landmarks in every box.

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from logging import getLogger
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,13 @@ from canthus import zoo
 from canthus.models.base import LandmarkModel
 from canthus.models.pretrained import checked_state
 from canthus.runs import weights as packing
-from canthus.runs.own_classes import _own_class
+from canthus.runs.own_classes import own_class
+from canthus.runs.record import read_provenance
 from canthus.runs.trust import check_sizes, check_trust, config_of, own_file, read_plain, regular_file, shown
 from canthus.utils.errors import ConfigError, DataError
 from canthus.utils.files import why_refused
 
-__all__ = ["built", "checkpoint_of", "crop_settings", "load_config", "load_model", "load_weights"]
+__all__ = ["LoadedRun", "building", "built", "checkpoint_of", "load_config", "load_weights", "open_run"]
 
 log = getLogger(__name__)
 
@@ -123,7 +126,58 @@ def warm_start(model: LandmarkModel, path: Path) -> None:
         )
 
 
-def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model and where it comes from.
+
+    Attributes:
+        folder: of the run, or the file of weights that stands for it.
+        config: as it was trained with, plain values.
+        model: with its weights, in evaluation mode.
+        provenance: how it was made and how that ended (`canthus.runs.record`); empty without a record.
+    """
+
+    folder: Path
+    config: DictConfig
+    model: LandmarkModel
+    provenance: dict[str, Any]
+
+    @property
+    def crops(self) -> tuple[float, float]:
+        """``extent`` and ``oversample`` of its crops, see `canthus.data.store.StoreSpec`.
+
+        Raises:
+            ConfigError: missing, or no such number.
+        """
+        return _crop_settings(self.config, self.folder)
+
+
+def open_run(
+    run: str | PathLike[str], checkpoint: str = "best", *, trust: bool = False, flip_average: bool | None = None
+) -> LoadedRun:
+    """Open a run: the only way from a run, a model of the zoo or a file of weights to a model.
+
+    Args:
+        run: run folder, ``zoo/NAME``, or a ``.safetensors`` file of canthus-export.
+        checkpoint: ``best`` or ``last``, or a file.
+        trust: build a model class from outside canthus, which can run any code.
+        flip_average: average with the mirror image; None: as the model was configured.
+
+    Raises:
+        ConfigError: no run, one that places no landmarks, one from outside canthus without ``trust``, or weights that
+            do not fit.
+    """
+    folder = zoo.run_path(run)
+    config = load_config(folder)
+    model = _load_model(folder, config, checkpoint, trust=trust)
+    if flip_average is not None:
+        model.flip_average = flip_average
+    stored = zoo.stored_file(folder)
+    provenance = packing.read_header(stored).get("provenance") if stored else read_provenance(folder)
+    return LoadedRun(folder, config, model, provenance if isinstance(provenance, dict) else {})
+
+
+def _load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:
     """Build the model of a run and load its weights.
 
     Args:
@@ -136,7 +190,7 @@ def load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landma
         ConfigError: no model, one that places no landmarks, one from outside canthus without ``trust``, or weights that
             do not fit.
     """
-    step = _own_class(str(cfg.model.get("_target_")))
+    step = own_class(str(cfg.model.get("_target_")))
     if step is not None and hasattr(step, "used_by"):
         raise ConfigError(
             f"run={run} is of model={step.name}, which places no landmarks: it is a step before another model. Train "  # type: ignore[attr-defined]  # as those have
@@ -175,8 +229,22 @@ def built(settings: dict[str, Any], place: str, **given: Any) -> Any:
     """
     if "_target_" not in settings:
         raise ConfigError(f"{place} cannot be built: its config names no class (_target_)")
-    try:
+    with building(place):
         return instantiate(settings, _partial_=True, _convert_="all")(**given)
+
+
+@contextmanager
+def building(place: str) -> Iterator[None]:
+    """Explain why something cannot be built as a stranger's config says.
+
+    Args:
+        place: what it is, for messages.
+
+    Raises:
+        ConfigError: whatever its values led to, in one line.
+    """
+    try:
+        yield
     except (ConfigError, DataError) as error:
         if len(str(error)) > LONGEST_REASON:  # a value that it quotes
             raise ConfigError(shown(error, LONGEST_REASON)) from error
@@ -219,8 +287,8 @@ def _no_larger_than(weights: dict[str, torch.Tensor]) -> Iterator[None]:
             hook.remove()
 
 
-def crop_settings(cfg: DictConfig, run: Path) -> tuple[float, float]:
-    """``extent`` and ``oversample`` of a run's data, for `canthus.inference.predictor.Predictor`.
+def _crop_settings(cfg: DictConfig, run: Path) -> tuple[float, float]:
+    """``extent`` and ``oversample`` of a run's data.
 
     Raises:
         ConfigError: missing, or no such number.

@@ -7,7 +7,7 @@ from lightning.pytorch.loggers import Logger
 
 from canthus.data.face import Reader
 
-__all__ = ["is_own"]
+__all__ = ["is_own", "own_class"]
 
 OWN: dict[str, tuple[type, ...]] = {
     "model": (lightning.LightningModule,),
@@ -27,11 +27,11 @@ def is_own(kind: str, target: str) -> bool:
         place, _, name = target.rpartition(".")
         found = getattr(module, name, None) if place == module.__name__ else None
         return isinstance(found, type) and issubclass(found, OWN[kind])
-    found = _own_class(target)
+    found = own_class(target)
     return found is not None and issubclass(found, OWN.get(kind, ()))
 
 
-def _own_class(target: str) -> type | None:
+def own_class(target: str) -> type | None:
     """The class that a dotted path names, if canthus itself defines it."""
     if not target.startswith("canthus."):
         return None

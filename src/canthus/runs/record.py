@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from canthus.runs.faults import exit_status
 from canthus.runs.interruptions import how_it_ended
 from canthus.runs.machine import describe_machine
+from canthus.runs.trust import own_file
 from canthus.utils.files import replacing
 
 __all__ = ["hush", "recorded"]
@@ -89,11 +90,22 @@ def recorded(
             log.error("%s could not be written: %s", folder / "provenance.json", error)
 
 
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What ``provenance.json`` of a folder says; empty where there is none, or none that can be read.
+
+    The file may be a stranger's: it is read as plain values, and not followed out of the folder.
+    """
+    try:
+        content = json.loads(own_file(folder / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _earlier(folder: Path) -> list[dict[str, Any]]:
     """Records of the processes that worked on this run before."""
-    try:
-        before = json.loads((folder / "provenance.json").read_text())
-    except (OSError, json.JSONDecodeError):
+    before = read_provenance(folder)
+    if not before:
         return []
     short = {key: before.get(key) for key in ("status", "command", "started", "seconds", "commit")}
     return [*before.get("earlier", []), short]

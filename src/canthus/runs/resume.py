@@ -1,6 +1,5 @@
 """Continuing a run in its own folder: its config, its last checkpoint, and what may change."""
 
-import json
 from collections.abc import Iterator
 from logging import getLogger
 from pathlib import Path
@@ -11,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus.runs.faults import last_epoch
 from canthus.runs.loading import load_config, load_weights
+from canthus.runs.record import read_provenance
 from canthus.runs.relocation import relocated
-from canthus.runs.trust import own_file
 from canthus.utils import processes
 from canthus.utils.config import nodes_of
 from canthus.utils.errors import ConfigError
@@ -125,10 +124,8 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def status(run: Path) -> str | None:
     """How a run ended, or ``running``; None where nothing is recorded."""
-    try:
-        return str(json.loads(own_file(run / "provenance.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
-        return None
+    found = read_provenance(run).get("status")
+    return None if found is None else str(found)
 
 
 def _in_first_epoch(run: Path) -> bool:

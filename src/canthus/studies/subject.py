@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.progress import track
@@ -18,11 +17,12 @@ from canthus.data.corruptions import Corruption, in_training
 from canthus.data.datamodule import FaceDataModule
 from canthus.data.face import Face, Reader
 from canthus.data.labels import reduced_face
+from canthus.data.making import build_data
 from canthus.geometry import affine
 from canthus.geometry.boxes import box_of_points, centred_box
 from canthus.geometry.generic_face import SCHEME
 from canthus.metrics import normaliser_distance
-from canthus.runs import loading
+from canthus.runs.loading import open_run
 from canthus.schemes import Scheme, load_scheme
 from canthus.studies.alignment.faces import StudyFaces
 from canthus.utils.errors import ConfigError, DataError
@@ -100,10 +100,9 @@ class Run:
     """
 
     def __init__(self, folder: Path, cfg: DictConfig) -> None:
-        trained = loading.load_config(folder)
-        self.name, self._cfg = folder.name, cfg
-        self.model = loading.load_model(folder, trained, cfg.checkpoint, trust=cfg.trust).eval()
-        self.augmented = in_training(trained.data.get("augmentation"))
+        opened = open_run(folder, cfg.checkpoint, trust=cfg.trust)
+        self.name, self._cfg, self.model = folder.name, cfg, opened.model
+        self.augmented = in_training(opened.config.data.get("augmentation"))
         self.gives_poses, self.milliseconds = False, float("nan")
         self._data: FaceDataModule | None = None
 
@@ -140,7 +139,7 @@ class Run:
 
 def _module(cfg: DictConfig, spec: InputSpec, scheme: str) -> FaceDataModule:
     """The study's faces as a model wants to see them."""
-    data: FaceDataModule = instantiate(cfg.data, _partial_=True, _convert_="all")(input=spec, scheme=scheme)
+    data = build_data(cfg.data, spec, scheme=scheme)
     data.reader = StudyFaces(data.reader, cfg.persons, cfg.box_noise, cfg.seed)
     data.setup("test")
     return data

@@ -26,7 +26,7 @@ def test_every_model_is_whole_small_and_loadable(name: str) -> None:
     assert path is not None
     assert path.stat().st_size <= LARGEST
     cfg = loading.load_config(run)
-    model = loading.load_model(run, cfg, "best", trust=False)
+    model = loading.open_run(run).model
     assert model.depth == model.num_stages  # trained to the end
     header = weights.read_header(path)
     assert header["model"] == model.name

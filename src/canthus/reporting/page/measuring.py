@@ -14,7 +14,7 @@ from canthus.inference.predictor import Predictor
 from canthus.reporting.page.gallery import Photographs, draw_face_stages
 from canthus.reporting.page.measured import Measured, Picture
 from canthus.reporting.page.protocols import Group, Row
-from canthus.runs import loading
+from canthus.runs.loading import open_run
 from canthus.runs.trust import Bounds
 from canthus.utils.errors import ConfigError
 
@@ -104,13 +104,14 @@ def _predictor(record: "Record", device: torch.device, measured: Measured, *, tr
     if training is None or training.checkpoint is None:
         return None
     try:
-        trained = loading.load_config(training.folder)
-        model = loading.load_model(training.folder, trained, str(training.checkpoint), trust=trust)
         flip = record.config.get("flip_average")
-        if flip is not None:
-            model.flip_average = bool(flip)
-        extent, oversample = loading.crop_settings(trained, training.folder)
-        return Predictor(model, extent=extent, oversample=oversample, device=device)
+        opened = open_run(
+            training.folder,
+            str(training.checkpoint),
+            trust=trust,
+            flip_average=None if flip is None else bool(flip),
+        )
+        return Predictor.of(opened, device=str(device))
     except Exception as error:  # a stranger's config leads anywhere; the page goes on without this model
         log.debug("%s", training.folder, exc_info=True)
         measured.missing.append(f"{training.folder}: its model cannot be loaded ({str(error).splitlines()[0]})")

@@ -1,0 +1,109 @@
+"""One evaluation of a run: build, measure, and the same faces under other conditions."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+from omegaconf import DictConfig
+
+from canthus.callbacks.detection_evaluator import DetectionEvaluator
+from canthus.callbacks.evaluator import Evaluator
+from canthus.callbacks.faces import of_evaluation
+from canthus.data.corruptions import in_training
+from canthus.data.making import build_data
+from canthus.evaluation.conditions import run_corruptions, run_styles
+from canthus.evaluation.evaluation import Evaluation
+from canthus.reporting.comparison import write_comparison
+from canthus.reporting.corruptions import forget_corruptions
+from canthus.reporting.detection import print_detection, write_detection
+from canthus.reporting.results import print_results, write_results
+from canthus.reporting.styles import forget_styles
+from canthus.reporting.suites import write_corruption_suite, write_style_suite
+from canthus.runs.loading import building, built, open_run
+from canthus.utils.errors import ConfigError
+
+__all__ = ["RunEvaluation"]
+
+
+class RunEvaluation:
+    """A run on a split of some data.
+
+    Args:
+        cfg: of canthus-eval, complete.
+        settings: its ``data`` and ``trainer`` as plain containers, checked.
+        split: ``val`` or ``test``.
+        own_data: whether the data are the run's own.
+
+    Raises:
+        ConfigError: a run that cannot be opened, or settings with which nothing can be built.
+    """
+
+    def __init__(self, cfg: DictConfig, settings: dict[str, dict[str, Any]], split: str, *, own_data: bool) -> None:
+        self.cfg, self.split, self.output = cfg, split, Path(cfg.output)
+        self.run = open_run(cfg.run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average)
+        with building("data"):
+            self.data = build_data(settings["data"], self.run.model.input)
+        self.evaluator = Evaluator(cfg.normaliser, cfg.threshold, cfg.normalisers or ())
+        self.detection = DetectionEvaluator()
+        self.seen = of_evaluation(cfg, self.run.config, self.data, own=own_data)
+        quiet = {"logger": False, "enable_checkpointing": False, "default_root_dir": str(self.output)}
+        watching = [self.evaluator, self.detection, *([self.seen] if self.seen else [])]
+        self.trainer: lightning.Trainer = built(settings["trainer"] | quiet, "trainer", callbacks=watching)
+
+    def measure(self) -> Evaluation:
+        """Run the model over the faces once.
+
+        Raises:
+            ConfigError: the split holds none.
+        """
+        run_split = self.trainer.validate if self.split == "val" else self.trainer.test
+        run_split(self.run.model, self.data, verbose=False)
+        if self.evaluator.result is None:
+            raise ConfigError(f"split={self.split} of this data holds no face; choose another split, or other data")
+        return self.evaluator.result
+
+    def write(self, result: Evaluation) -> None:
+        """Write and show what a pass found, in place of what an earlier evaluation left; on the main process."""
+        if not self.trainer.is_global_zero:
+            return
+        forget_corruptions(self.output)
+        forget_styles(self.output)
+        counts = self.seen.counts if self.seen else {}
+        metrics = write_results(
+            self.output,
+            result,
+            self.data,
+            self.run.model.name,
+            overlays=self.cfg.overlays,
+            trained_on=counts.get("faces"),
+        )
+        comparison = write_comparison(self.output, Path(self.cfg.compare)) if self.cfg.compare else None
+        print_results(metrics, self.output, comparison)
+        if self.detection.result is not None:
+            images: Any = self.data  # of whole images where something was detected
+            print_detection(
+                write_detection(self.output, self.detection.result, images, trained_on=counts.get("images"))
+            )
+
+    def under_conditions(self, clean: Evaluation, corruptions: list[str], styles: list[str]) -> None:
+        """Measure the same faces again under corruptions and in styles; write what was found.
+
+        Args:
+            clean: of the faces as they are.
+            corruptions: to go through, each at every severity.
+            styles: to go through.
+        """
+        main, trained = self.trainer.is_global_zero, self.run.config.data
+        bar = self.trainer.progress_bar_callback
+        if (corruptions or styles) and bar:
+            bar.disable()  # one bar for all passes instead of one each
+        if corruptions:
+            suite = run_corruptions(corruptions, clean, self.measure, self.data, draw=main)
+            if main:
+                context = {"model": self.run.model.name, "in_training": in_training(trained.get("augmentation"))}
+                write_corruption_suite(self.output, suite, clean, self.data, **context)
+        if styles:
+            in_styles = run_styles(styles, clean, self.measure, self.data, draw=main)
+            if main:
+                context = {"model": self.run.model.name, "trained_on": list(trained.get("styles") or ["original"])}
+                write_style_suite(self.output, in_styles, self.data, **context)
