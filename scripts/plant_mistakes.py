@@ -38,7 +38,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "torchvision", "lightning", "torchmetrics", "cv2", "scipy.stats", "hydra", "kornia", "matplotlib.figure")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "cv2",
+    "scipy.stats",
+    "hydra",
+    "kornia",
+    "matplotlib.figure",
+)
 COPIED = ("src", "tests", "conf", "scripts", "benchmarks", "docs", "pyproject.toml", "README.md", "Makefile", "LICENSE")
 WHOLE = 1800.0
 """Seconds for all tests without a mistake."""
@@ -79,139 +89,569 @@ READERS = _mistakes(
     ("src/canthus/data/readers/pts.py", "for x, y in array + 1.0)", "for x, y in array)", "tests/data/test_pts.py"),
     ("src/canthus/data/readers/wflw.py", '("pose", "expression",', '("expression", "pose",', "tests/data/test_wflw.py"),
     ("src/canthus/data/readers/wflw.py", 'if flag == "1")', 'if flag == "0")', "tests/data/test_wflw.py"),
-    ("src/canthus/data/readers/cofw.py", "np.stack([x, y], axis=1) - 1", "np.stack([x, y], axis=1)", "tests/data/test_cofw.py"),
+    (
+        "src/canthus/data/readers/cofw.py",
+        "np.stack([x, y], axis=1) - 1",
+        "np.stack([x, y], axis=1)",
+        "tests/data/test_cofw.py",
+    ),
     ("src/canthus/data/readers/cofw.py", "1, OCCLUDED, VISIBLE)", "1, VISIBLE, OCCLUDED)", "tests/data/test_cofw.py"),
-    ("src/canthus/data/readers/cofw.py", "rectangle, first_pixel=1)", "rectangle, first_pixel=0)", "tests/data/test_cofw.py"),
+    (
+        "src/canthus/data/readers/cofw.py",
+        "rectangle, first_pixel=1)",
+        "rectangle, first_pixel=0)",
+        "tests/data/test_cofw.py",
+    ),
     ("src/canthus/data/readers/aflw.py", "[yaw, pitch, -roll]", "[yaw, pitch, roll]", "tests/data/test_aflw.py"),
-    ("src/canthus/data/readers/w300.py", "_FACE_NUMBER.sub('', key) if part.photographs else key", "key", "tests/data/test_w300.py"),
-    ("src/canthus/data/readers/coco_annotations.py", "points[codes == 0] = np.nan", "points[codes == 1] = np.nan", "tests/data/test_coco.py"),
-    ("src/canthus/data/readers/coco_annotations.py", "[x, y, x + width, y + height]", "[x, y, x + height, y + width]", "tests/data/test_coco.py"),
-    ("src/canthus/data/readers/csv_labels.py", "columns.box(place, row) - self.first_pixel", "columns.box(place, row)", "tests/data/test_csv_labels.py"),
+    (
+        "src/canthus/data/readers/w300.py",
+        "_FACE_NUMBER.sub('', key) if part.photographs else key",
+        "key",
+        "tests/data/test_w300.py",
+    ),
+    (
+        "src/canthus/data/readers/coco_annotations.py",
+        "points[codes == 0] = np.nan",
+        "points[codes == 1] = np.nan",
+        "tests/data/test_coco.py",
+    ),
+    (
+        "src/canthus/data/readers/coco_annotations.py",
+        "[x, y, x + width, y + height]",
+        "[x, y, x + height, y + width]",
+        "tests/data/test_coco.py",
+    ),
+    (
+        "src/canthus/data/readers/csv_labels.py",
+        "columns.box(place, row) - self.first_pixel",
+        "columns.box(place, row)",
+        "tests/data/test_csv_labels.py",
+    ),
     ("src/canthus/data/readers/biwi.py", "focal * _BOX_MM / 2 / z", "focal * _BOX_MM / z", "tests/data/test_biwi.py"),
-    ("src/canthus/data/readers/bioid.py", "_FIVE = [0, 1, 14, 2, 3]", "_FIVE = [1, 0, 14, 2, 3]", "tests/data/test_bioid.py"),
+    (
+        "src/canthus/data/readers/bioid.py",
+        "_FIVE = [0, 1, 14, 2, 3]",
+        "_FIVE = [1, 0, 14, 2, 3]",
+        "tests/data/test_bioid.py",
+    ),
     ("src/canthus/data/readers/w300lp.py", "[_WIDTH - 1, 0]", "[_WIDTH, 0]", "tests/data/test_w300lp.py"),
     ("src/canthus/data/readers/aflw19.py", "[:, [0, 2, 1, 3]]", "[:, [0, 1, 2, 3]]", "tests/data/test_aflw19.py"),
 )
 
 METRICS = _mistakes(
     "metrics",
-    ("src/canthus/metrics/functional.py", "(nme > threshold).to", "(nme >= threshold).to", "tests/metrics/test_functional.py"),
+    (
+        "src/canthus/metrics/functional.py",
+        "(nme > threshold).to",
+        "(nme >= threshold).to",
+        "tests/metrics/test_functional.py",
+    ),
     ("src/canthus/metrics/functional.py", "right=True", "right=False", "tests/metrics/test_functional.py"),
-    ("src/canthus/metrics/functional.py", "(threshold - nme).clamp(min=0), nme)", "(threshold - nme), nme)", "tests/metrics/test_functional.py"),
+    (
+        "src/canthus/metrics/functional.py",
+        "(threshold - nme).clamp(min=0), nme)",
+        "(threshold - nme), nme)",
+        "tests/metrics/test_functional.py",
+    ),
     ("src/canthus/metrics/functional.py", "size.prod(1).sqrt()", "size.mean(1)", "tests/metrics/test_functional.py"),
-    ("src/canthus/metrics/functional.py", "visibility >= VISIBLE if", "visibility > 0 if", "tests/metrics/test_functional.py"),
-    ("src/canthus/metrics/table.py", "measured = self.nme[:, -1], self.nme[self.found]", "measured = self.nme[:, -1], self.nme", "tests/metrics/test_landmarks.py"),
-    ("src/canthus/metrics/landmarks.py", "torch.promote_types(torch.promote_types(points.dtype, landmarks.dtype), torch.float32)", "torch.promote_types(points.dtype, landmarks.dtype)", "tests/metrics/test_landmarks.py"),
-    ("src/canthus/metrics/landmarks.py", "self.box.append(box.detach().to(dtype))", "self.box.append(box.detach().half())", "tests/metrics/test_landmarks.py"),
-    ("src/canthus/metrics/detection.py", "np.maximum(proposed[ends], 1)", "(proposed[ends] + 1)", "tests/metrics/test_detection.py"),
-    ("src/canthus/metrics/pose.py", "2 * torch.asin((apart / 2)", "torch.asin((apart / 2)", "tests/metrics/test_pose.py"),
+    (
+        "src/canthus/metrics/functional.py",
+        "visibility >= VISIBLE if",
+        "visibility > 0 if",
+        "tests/metrics/test_functional.py",
+    ),
+    (
+        "src/canthus/metrics/table.py",
+        "measured = self.nme[:, -1], self.nme[self.found]",
+        "measured = self.nme[:, -1], self.nme",
+        "tests/metrics/test_landmarks.py",
+    ),
+    (
+        "src/canthus/metrics/landmarks.py",
+        "torch.promote_types(torch.promote_types(points.dtype, landmarks.dtype), torch.float32)",
+        "torch.promote_types(points.dtype, landmarks.dtype)",
+        "tests/metrics/test_landmarks.py",
+    ),
+    (
+        "src/canthus/metrics/landmarks.py",
+        "self.box.append(box.detach().to(dtype))",
+        "self.box.append(box.detach().half())",
+        "tests/metrics/test_landmarks.py",
+    ),
+    (
+        "src/canthus/metrics/detection.py",
+        "np.maximum(proposed[ends], 1)",
+        "(proposed[ends] + 1)",
+        "tests/metrics/test_detection.py",
+    ),
+    (
+        "src/canthus/metrics/pose.py",
+        "2 * torch.asin((apart / 2)",
+        "torch.asin((apart / 2)",
+        "tests/metrics/test_pose.py",
+    ),
 )
 
 GEOMETRY = _mistakes(
     "geometry",
-    ("src/canthus/geometry/boxes.py", "middle, half = (size - 1) / 2, share", "middle, half = size / 2, share", "tests/geometry/test_boxes.py"),
-    ("src/canthus/geometry/boxes.py", "target_sides.norm(dim=-1) / source_sides.norm(dim=-1)", "target_sides.mean(-1) / source_sides.mean(-1)", "tests/geometry/test_boxes.py"),
-    ("src/canthus/geometry/boxes.py", "target_sides.amax(-1) / source_sides.amax(-1)", "(target_sides / source_sides).amax(-1)", "tests/geometry/test_boxes.py"),
-    ("src/canthus/geometry/affine.py", "torch.where(flags, 2 * axis, zero)", "torch.where(flags, 2 * axis + 1, zero)", "tests/geometry/test_affine.py"),
-    ("src/canthus/geometry/affine.py", "n = (w * s.square()).sum((-2, -1))", "n = s.square().sum((-2, -1))", "tests/geometry/test_affine.py"),
-    ("src/canthus/geometry/affine.py", "[cos, -sin], -1), torch.stack([sin, cos], -1)", "[cos, sin], -1), torch.stack([-sin, cos], -1)", "tests/geometry/test_affine.py"),
-    ("src/canthus/geometry/windows.py", "(windows[:, :2] + scale / 2)", "(windows[:, :2] + scale)", "tests/geometry/test_windows.py"),
-    ("src/canthus/geometry/windows.py", "torch.minimum(area[:, :, None], area[:, None])", "torch.maximum(area[:, :, None], area[:, None])", "tests/geometry/test_windows.py"),
+    (
+        "src/canthus/geometry/boxes.py",
+        "middle, half = (size - 1) / 2, share",
+        "middle, half = size / 2, share",
+        "tests/geometry/test_boxes.py",
+    ),
+    (
+        "src/canthus/geometry/boxes.py",
+        "target_sides.norm(dim=-1) / source_sides.norm(dim=-1)",
+        "target_sides.mean(-1) / source_sides.mean(-1)",
+        "tests/geometry/test_boxes.py",
+    ),
+    (
+        "src/canthus/geometry/boxes.py",
+        "target_sides.amax(-1) / source_sides.amax(-1)",
+        "(target_sides / source_sides).amax(-1)",
+        "tests/geometry/test_boxes.py",
+    ),
+    (
+        "src/canthus/geometry/affine.py",
+        "torch.where(flags, 2 * axis, zero)",
+        "torch.where(flags, 2 * axis + 1, zero)",
+        "tests/geometry/test_affine.py",
+    ),
+    (
+        "src/canthus/geometry/affine.py",
+        "n = (w * s.square()).sum((-2, -1))",
+        "n = s.square().sum((-2, -1))",
+        "tests/geometry/test_affine.py",
+    ),
+    (
+        "src/canthus/geometry/affine.py",
+        "[cos, -sin], -1), torch.stack([sin, cos], -1)",
+        "[cos, sin], -1), torch.stack([-sin, cos], -1)",
+        "tests/geometry/test_affine.py",
+    ),
+    (
+        "src/canthus/geometry/windows.py",
+        "(windows[:, :2] + scale / 2)",
+        "(windows[:, :2] + scale)",
+        "tests/geometry/test_windows.py",
+    ),
+    (
+        "src/canthus/geometry/windows.py",
+        "torch.minimum(area[:, :, None], area[:, None])",
+        "torch.maximum(area[:, :, None], area[:, None])",
+        "tests/geometry/test_windows.py",
+    ),
     ("src/canthus/geometry/shapes.py", "mean = (mean + mirrored) / 2", "mean = mean", "tests/geometry/test_shapes.py"),
-    ("src/canthus/geometry/pose.py", "torch.atan2(-m[..., 0, 2], cosine)", "torch.atan2(m[..., 0, 2], cosine)", "tests/geometry/test_camera_pose.py"),
+    (
+        "src/canthus/geometry/pose.py",
+        "torch.atan2(-m[..., 0, 2], cosine)",
+        "torch.atan2(m[..., 0, 2], cosine)",
+        "tests/geometry/test_camera_pose.py",
+    ),
 )
 
 DATA = _mistakes(
     "data",
-    ("src/canthus/data/split.py", "count = round(share * len(photographs))", "count = int(share * len(photographs))", "tests/data/test_split.py"),
-    ("src/canthus/data/split.py", "default_rng(0).permutation(len(rows))[:count]", "default_rng(count).permutation(len(rows))[:count]", "tests/data/test_split.py"),
+    (
+        "src/canthus/data/split.py",
+        "count = round(share * len(photographs))",
+        "count = int(share * len(photographs))",
+        "tests/data/test_split.py",
+    ),
+    (
+        "src/canthus/data/split.py",
+        "default_rng(0).permutation(len(rows))[:count]",
+        "default_rng(count).permutation(len(rows))[:count]",
+        "tests/data/test_split.py",
+    ),
     ("src/canthus/data/sampling.py", "mix(self.seed, self.epoch)", "mix(self.seed, 0)", "tests/data/test_loaders.py"),
     ("src/canthus/data/sampling.py", "order[: self.kept][self.rank", "order[self.rank", "tests/data/test_loaders.py"),
-    ("src/canthus/data/datamodule.py", "weight = (labels.visibility[view.rows] > 0)[..., None]", "weight = (labels.visibility[view.rows] >= 0)[..., None]", "tests/data/test_datamodule.py"),
-    ("src/canthus/data/datamodule.py", "visibility = permute_mirrored(visibility, mirrored, self.scheme.flip)", "visibility = visibility.clone()", "tests/data/test_datamodule.py tests/data/test_augment.py"),
-    ("src/canthus/data/augment.py", "torch.pi / 180 * self.rotation", "torch.pi / 90 * self.rotation", "tests/data/test_augment.py"),
-    ("src/canthus/data/augment.py", "shift * (reference[2:] - reference[:2])", "shift * reference[2:]", "tests/data/test_augment.py"),
-    ("src/canthus/data/corruptions.py", ".all(-1) & (visibility == VISIBLE)", ".all(-1)", "tests/data/test_corruptions.py"),
-    ("src/canthus/data/corruptions.py", "on_landmark[..., None]).sum(1), anywhere)", "on_landmark[..., None]).sum(1) + 3, anywhere)", "tests/data/test_corruptions.py"),
-    ("src/canthus/data/synthetic/labels.py", '"lid_0_upper_6", "lid_0_lower_6"', '"lid_0_lower_6", "lid_0_upper_6"', "tests/data/test_synthetic.py"),
-    ("src/canthus/data/synthetic/labels.py", '*PUPILS, "wing_l", "wing_r"', '*PUPILS, "wing_r", "wing_l"', "tests/data/test_synthetic.py"),
-    ("src/canthus/data/store.py", "(moved[:, 2] - low + 0.5) / factor - 0.5", "(moved[:, 2] - low) / factor", "tests/data/test_store.py"),
+    (
+        "src/canthus/data/datamodule.py",
+        "weight = (labels.visibility[view.rows] > 0)[..., None]",
+        "weight = (labels.visibility[view.rows] >= 0)[..., None]",
+        "tests/data/test_datamodule.py",
+    ),
+    (
+        "src/canthus/data/datamodule.py",
+        "visibility = permute_mirrored(visibility, mirrored, self.scheme.flip)",
+        "visibility = visibility.clone()",
+        "tests/data/test_datamodule.py tests/data/test_augment.py",
+    ),
+    (
+        "src/canthus/data/augment.py",
+        "torch.pi / 180 * self.rotation",
+        "torch.pi / 90 * self.rotation",
+        "tests/data/test_augment.py",
+    ),
+    (
+        "src/canthus/data/augment.py",
+        "shift * (reference[2:] - reference[:2])",
+        "shift * reference[2:]",
+        "tests/data/test_augment.py",
+    ),
+    (
+        "src/canthus/data/corruptions.py",
+        ".all(-1) & (visibility == VISIBLE)",
+        ".all(-1)",
+        "tests/data/test_corruptions.py",
+    ),
+    (
+        "src/canthus/data/corruptions.py",
+        "on_landmark[..., None]).sum(1), anywhere)",
+        "on_landmark[..., None]).sum(1) + 3, anywhere)",
+        "tests/data/test_corruptions.py",
+    ),
+    (
+        "src/canthus/data/synthetic/labels.py",
+        '"lid_0_upper_6", "lid_0_lower_6"',
+        '"lid_0_lower_6", "lid_0_upper_6"',
+        "tests/data/test_synthetic.py",
+    ),
+    (
+        "src/canthus/data/synthetic/labels.py",
+        '*PUPILS, "wing_l", "wing_r"',
+        '*PUPILS, "wing_r", "wing_l"',
+        "tests/data/test_synthetic.py",
+    ),
+    (
+        "src/canthus/data/store.py",
+        "(moved[:, 2] - low + 0.5) / factor - 0.5",
+        "(moved[:, 2] - low) / factor",
+        "tests/data/test_store.py",
+    ),
 )
 
 MODELS = _mistakes(
     "models",
-    ("src/canthus/models/dan/network.py", "affine.apply(affine.invert(to_upright), upright_points + displacement), hidden", "points + displacement, hidden", "tests/models/test_dan_network.py"),
-    ("src/canthus/models/dan/network.py", "warp(image, affine.invert(to_upright)", "warp(image, to_upright", "tests/models/test_dan_network.py"),
-    ("src/canthus/models/dan/network.py", "refine(image, points[-1], hidden", "refine(image, points[0], hidden", "tests/models/test_dan_network.py"),
-    ("src/canthus/models/san/module.py", "decode_maps(stage[0][:, :-1]", "decode_maps(stage[-1][:, :-1]", "tests/models/test_san_module.py"),
-    ("src/canthus/models/san/module.py", "factor = 1.0 if stage == 0 else self.later_rate", "factor = self.later_rate", "tests/models/test_san_module.py"),
-    ("src/canthus/models/mtcnn/detect.py", "OVERLAPS = (0.5, 0.7, 0.7, 0.7)", "OVERLAPS = (0.5, 0.7, 0.7, 0.5)", "tests/models/test_mtcnn_detect.py"),
-    ("src/canthus/models/mtcnn/detect.py", "OVERLAPS = (0.5, 0.7, 0.7, 0.7)", "OVERLAPS = (0.5, 0.7, 0.5, 0.7)", "tests/models/test_mtcnn_detect.py"),
-    ("src/canthus/models/mtcnn/losses.py", "losses.topk(kept).values.sum() / max(kept, 1)", "losses.topk(kept).values.sum() / len(losses)", "tests/models/test_mtcnn_losses.py"),
-    ("src/canthus/models/heatmaps.py", "(points.float() - (self.stride - 1) / 2) / self.stride", "points.float() / self.stride", "tests/models/test_heatmaps.py"),
-    ("src/canthus/models/cfan/network.py", "return points * size - 0.5", "return points * size", "tests/models/test_cfan_network.py"),
-    ("src/canthus/models/mdm/module.py", "weight = (visibility > 0)[..., None]", "weight = (visibility >= 0)[..., None]", "tests/models/test_mdm_module.py"),
-    ("src/canthus/models/facepose/labels.py", "depth = turned[:, 2] / scale", "depth = turned[:, 2] * scale", "tests/models/test_facepose_module.py"),
-    ("src/canthus/models/mirrored.py", "affine.apply(mirror, other)[:, flip]) / 2", "affine.apply(mirror, other)) / 2", "tests/commands/test_flip.py"),
+    (
+        "src/canthus/models/dan/network.py",
+        "affine.apply(affine.invert(to_upright), upright_points + displacement), hidden",
+        "points + displacement, hidden",
+        "tests/models/test_dan_network.py",
+    ),
+    (
+        "src/canthus/models/dan/network.py",
+        "warp(image, affine.invert(to_upright)",
+        "warp(image, to_upright",
+        "tests/models/test_dan_network.py",
+    ),
+    (
+        "src/canthus/models/dan/network.py",
+        "refine(image, points[-1], hidden",
+        "refine(image, points[0], hidden",
+        "tests/models/test_dan_network.py",
+    ),
+    (
+        "src/canthus/models/san/module.py",
+        "decode_maps(stage[0][:, :-1]",
+        "decode_maps(stage[-1][:, :-1]",
+        "tests/models/test_san_module.py",
+    ),
+    (
+        "src/canthus/models/san/module.py",
+        "factor = 1.0 if stage == 0 else self.later_rate",
+        "factor = self.later_rate",
+        "tests/models/test_san_module.py",
+    ),
+    (
+        "src/canthus/models/mtcnn/detect.py",
+        "OVERLAPS = (0.5, 0.7, 0.7, 0.7)",
+        "OVERLAPS = (0.5, 0.7, 0.7, 0.5)",
+        "tests/models/test_mtcnn_detect.py",
+    ),
+    (
+        "src/canthus/models/mtcnn/detect.py",
+        "OVERLAPS = (0.5, 0.7, 0.7, 0.7)",
+        "OVERLAPS = (0.5, 0.7, 0.5, 0.7)",
+        "tests/models/test_mtcnn_detect.py",
+    ),
+    (
+        "src/canthus/models/mtcnn/losses.py",
+        "losses.topk(kept).values.sum() / max(kept, 1)",
+        "losses.topk(kept).values.sum() / len(losses)",
+        "tests/models/test_mtcnn_losses.py",
+    ),
+    (
+        "src/canthus/models/heatmaps.py",
+        "(points.float() - (self.stride - 1) / 2) / self.stride",
+        "points.float() / self.stride",
+        "tests/models/test_heatmaps.py",
+    ),
+    (
+        "src/canthus/models/cfan/network.py",
+        "return points * size - 0.5",
+        "return points * size",
+        "tests/models/test_cfan_network.py",
+    ),
+    (
+        "src/canthus/models/mdm/module.py",
+        "weight = (visibility > 0)[..., None]",
+        "weight = (visibility >= 0)[..., None]",
+        "tests/models/test_mdm_module.py",
+    ),
+    (
+        "src/canthus/models/facepose/labels.py",
+        "depth = turned[:, 2] / scale",
+        "depth = turned[:, 2] * scale",
+        "tests/models/test_facepose_module.py",
+    ),
+    (
+        "src/canthus/models/mirrored.py",
+        "affine.apply(mirror, other)[:, flip]) / 2",
+        "affine.apply(mirror, other)) / 2",
+        "tests/commands/test_flip.py",
+    ),
 )
 
 BASE = _mistakes(
     "base",
-    ("src/canthus/models/base.py", "epochs = self.phase_epochs or self.trainer.max_epochs", "epochs = self.trainer.max_epochs", "tests/models/test_base.py tests/models/test_dan_module.py tests/models/test_mdm_module.py tests/callbacks/test_stages.py"),
-    ("src/canthus/models/base.py", "value.detach().float() * count, faces + count)", "value.detach().float() * count, faces + 1)", "tests/models/test_base.py tests/models/test_dan_module.py tests/callbacks/test_metrics_file.py"),
-    ("src/canthus/models/base.py", "value.detach().float() * count, faces + count)", "value.detach().float(), faces + 1)", "tests/models/test_base.py tests/models/test_dan_module.py tests/callbacks/test_metrics_file.py"),
-    ("src/canthus/models/base.py", "fill_(max(stages) + 1)", "fill_(len(stages))", "tests/models/test_base.py tests/callbacks/test_stages.py"),
-    ("src/canthus/models/base.py", '"interval": "step"', '"interval": "epoch"', "tests/models/test_base.py tests/models/test_dan_module.py tests/models/test_fan_zhou_module.py"),
-    ("src/canthus/models/base.py", 'group["lr"] *= group.pop("rate", 1.0)', 'group.pop("rate", 1.0)', "tests/models/test_base.py tests/models/test_san_module.py"),
+    (
+        "src/canthus/models/base.py",
+        "epochs = self.phase_epochs or self.trainer.max_epochs",
+        "epochs = self.trainer.max_epochs",
+        "tests/models/test_base.py tests/models/test_dan_module.py tests/models/test_mdm_module.py tests/callbacks/test_stages.py",
+    ),
+    (
+        "src/canthus/models/base.py",
+        "value.detach().float() * count, faces + count)",
+        "value.detach().float() * count, faces + 1)",
+        "tests/models/test_base.py tests/models/test_dan_module.py tests/callbacks/test_metrics_file.py",
+    ),
+    (
+        "src/canthus/models/base.py",
+        "value.detach().float() * count, faces + count)",
+        "value.detach().float(), faces + 1)",
+        "tests/models/test_base.py tests/models/test_dan_module.py tests/callbacks/test_metrics_file.py",
+    ),
+    (
+        "src/canthus/models/base.py",
+        "fill_(max(stages) + 1)",
+        "fill_(len(stages))",
+        "tests/models/test_base.py tests/callbacks/test_stages.py",
+    ),
+    (
+        "src/canthus/models/base.py",
+        '"interval": "step"',
+        '"interval": "epoch"',
+        "tests/models/test_base.py tests/models/test_dan_module.py tests/models/test_fan_zhou_module.py",
+    ),
+    (
+        "src/canthus/models/base.py",
+        'group["lr"] *= group.pop("rate", 1.0)',
+        'group.pop("rate", 1.0)',
+        "tests/models/test_base.py tests/models/test_san_module.py",
+    ),
 )
 
 CALLBACKS = _mistakes(
     "callbacks",
-    ("src/canthus/callbacks/ema.py", "self._average_model.n_averaged.zero_()", "self._average_model.n_averaged", "tests/callbacks/test_ema.py"),
-    ("src/canthus/callbacks/ema.py", "average.lerp(value, 1 - ((1 + n)", "average.lerp(value, 1 - ((2 + n)", "tests/callbacks/test_ema.py"),
-    ("src/canthus/callbacks/ema.py", "if id(weight) not in begun", "if id(weight) in begun", "tests/callbacks/test_ema.py"),
-    ("src/canthus/callbacks/stages.py", "round(passed / total * trainer.max_epochs)", "int(passed / total * trainer.max_epochs)", "tests/callbacks/test_stages.py"),
-    ("src/canthus/callbacks/stages.py", "begin = self.ends[self.phase - 1] if self.phase else 0", "begin = 0", "tests/callbacks/test_stages.py"),
-    ("src/canthus/callbacks/seeding.py", "[self.seed, trainer.current_epoch, trainer.global_rank]", "[self.seed, trainer.global_rank]", "tests/callbacks/test_seeding.py tests/callbacks/test_ema.py"),
-    ("src/canthus/callbacks/seeding.py", "[self.seed, trainer.current_epoch, trainer.global_rank]", "[self.seed, trainer.current_epoch]", "tests/callbacks/test_seeding.py tests/callbacks/test_ema.py"),
-    ("src/canthus/callbacks/evaluator.py", "table.nme.nanmean(0)", "table.nme.mean(0)", "tests/callbacks/test_evaluator.py"),
-    ("src/canthus/callbacks/evaluator.py", "initial = table.nme[:, 0]", "initial = table.nme[:, 1]", "tests/callbacks/test_evaluator.py"),
-    ("src/canthus/callbacks/metrics_file.py", "if known > epoch", "if known >= epoch", "tests/callbacks/test_metrics_file.py"),
-    ("src/canthus/callbacks/finite.py", "(self._first < 0) & ~loss", "(self._first < 0) & loss", "tests/callbacks/test_finite.py"),
+    (
+        "src/canthus/callbacks/ema.py",
+        "self._average_model.n_averaged.zero_()",
+        "self._average_model.n_averaged",
+        "tests/callbacks/test_ema.py",
+    ),
+    (
+        "src/canthus/callbacks/ema.py",
+        "average.lerp(value, 1 - ((1 + n)",
+        "average.lerp(value, 1 - ((2 + n)",
+        "tests/callbacks/test_ema.py",
+    ),
+    (
+        "src/canthus/callbacks/ema.py",
+        "if id(weight) not in begun",
+        "if id(weight) in begun",
+        "tests/callbacks/test_ema.py",
+    ),
+    (
+        "src/canthus/callbacks/stages.py",
+        "round(passed / total * trainer.max_epochs)",
+        "int(passed / total * trainer.max_epochs)",
+        "tests/callbacks/test_stages.py",
+    ),
+    (
+        "src/canthus/callbacks/stages.py",
+        "begin = self.ends[self.phase - 1] if self.phase else 0",
+        "begin = 0",
+        "tests/callbacks/test_stages.py",
+    ),
+    (
+        "src/canthus/callbacks/seeding.py",
+        "[self.seed, trainer.current_epoch, trainer.global_rank]",
+        "[self.seed, trainer.global_rank]",
+        "tests/callbacks/test_seeding.py tests/callbacks/test_ema.py",
+    ),
+    (
+        "src/canthus/callbacks/seeding.py",
+        "[self.seed, trainer.current_epoch, trainer.global_rank]",
+        "[self.seed, trainer.current_epoch]",
+        "tests/callbacks/test_seeding.py tests/callbacks/test_ema.py",
+    ),
+    (
+        "src/canthus/callbacks/evaluator.py",
+        "table.nme.nanmean(0)",
+        "table.nme.mean(0)",
+        "tests/callbacks/test_evaluator.py",
+    ),
+    (
+        "src/canthus/callbacks/evaluator.py",
+        "initial = table.nme[:, 0]",
+        "initial = table.nme[:, 1]",
+        "tests/callbacks/test_evaluator.py",
+    ),
+    (
+        "src/canthus/callbacks/metrics_file.py",
+        "if known > epoch",
+        "if known >= epoch",
+        "tests/callbacks/test_metrics_file.py",
+    ),
+    (
+        "src/canthus/callbacks/finite.py",
+        "(self._first < 0) & ~loss",
+        "(self._first < 0) & loss",
+        "tests/callbacks/test_finite.py",
+    ),
 )
 
 RUNNING = _mistakes(
     "running",
-    ("src/canthus/runtime.py", '"dirty": bool(status) if inside', '"dirty": False if inside', "tests/test_provenance.py tests/commands/test_train.py"),
-    ("src/canthus/resume.py", '"callbacks.overlays.",', '"callbacks.",', "tests/test_resume_settings.py tests/commands/test_resume.py"),
-    ("src/canthus/resume.py", '"trainer.max_epochs": ":', '"model.width": "", "trainer.max_epochs": ":', "tests/test_resume_settings.py tests/commands/test_resume.py"),
-    ("src/canthus/matching.py", "overlap[overlap < LEAST_OVERLAP] = 0", "overlap[overlap < 0] = 0", "tests/test_matching.py"),
-    ("src/canthus/predictions.py", "points = read_pts(file) + 1.0", "points = read_pts(file)", "tests/test_predictions.py"),
-    ("src/canthus/live/smoothing.py", "self.cutoff + self.beta * speed", "self.cutoff + speed", "tests/live/test_smoothing.py"),
-    ("src/canthus/live/tracking.py", "(now + growth * (corners - before))", "(now + (corners - before))", "tests/live/test_tracking.py"),
+    (
+        "src/canthus/runtime.py",
+        '"dirty": bool(status) if inside',
+        '"dirty": False if inside',
+        "tests/test_provenance.py tests/commands/test_train.py",
+    ),
+    (
+        "src/canthus/resume.py",
+        '"callbacks.overlays.",',
+        '"callbacks.",',
+        "tests/test_resume_settings.py tests/commands/test_resume.py",
+    ),
+    (
+        "src/canthus/resume.py",
+        '"trainer.max_epochs": ":',
+        '"model.width": "", "trainer.max_epochs": ":',
+        "tests/test_resume_settings.py tests/commands/test_resume.py",
+    ),
+    (
+        "src/canthus/matching.py",
+        "overlap[overlap < LEAST_OVERLAP] = 0",
+        "overlap[overlap < 0] = 0",
+        "tests/test_matching.py",
+    ),
+    (
+        "src/canthus/predictions.py",
+        "points = read_pts(file) + 1.0",
+        "points = read_pts(file)",
+        "tests/test_predictions.py",
+    ),
+    (
+        "src/canthus/live/smoothing.py",
+        "self.cutoff + self.beta * speed",
+        "self.cutoff + speed",
+        "tests/live/test_smoothing.py",
+    ),
+    (
+        "src/canthus/live/tracking.py",
+        "(now + growth * (corners - before))",
+        "(now + (corners - before))",
+        "tests/live/test_tracking.py",
+    ),
 )
 
 REPORTING = _mistakes(
     "reporting",
-    ("src/canthus/reporting/results.py", "landmarks=table.points[row, -1]", "landmarks=table.points[row, 0]", "tests/callbacks/test_evaluator.py tests/reporting/test_tables.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/results.py", "nme_per_stage=table.nme[row].cpu()", "nme_per_stage=table.nme[row].flip(0).cpu()", "tests/callbacks/test_evaluator.py tests/reporting/test_tables.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/results.py", "name: values.nanmean(0).tolist()", "name: values.nan_to_num().mean(0).tolist()[::-1]", "tests/callbacks/test_evaluator.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/tables.py", 'subset["auc"], subset["failure_rate"]])', 'subset["failure_rate"], subset["auc"]])', "tests/reporting/test_tables.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/tables.py", 'row += [subset.get("nme_initial")] if start', 'row += [subset.get("nme")] if start', "tests/reporting/test_tables.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/tables.py", "landmarks=values[4 + stages :]", "landmarks=values[4 + stages :][::-1]", "tests/reporting/test_tables.py"),
-    ("src/canthus/reporting/comparison.py", 'for key in first])[:, -1] for rows', 'for key in first])[:, 0] for rows', "tests/reporting/test_comparison.py"),
-    ("src/canthus/reporting/corruptions.py", "100 * (error - base) / base", "100 * (error - base) / error", "tests/reporting/test_corruptions.py"),
-    ("src/canthus/reporting/sweep.py", 'for number, value in enumerate(stages, 1)}', 'for number, value in enumerate(reversed(stages), 1)}', "tests/reporting/test_sweep.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/sweep.py", "sign = -1 if higher_is_better(objective) else 1", "sign = 1 if higher_is_better(objective) else -1", "tests/reporting/test_sweep.py"),
-    ("src/canthus/reporting/summary.py", 'row += [subset["other_normalisers"][other]["nme"]', 'row += [subset["nme"]', "tests/reporting/test_summary.py tests/reporting/test_golden.py"),
-    ("src/canthus/reporting/page/significance.py", "value = sign * pair.numbers.mean_difference", "value = pair.numbers.mean_difference", "tests/reporting/page/test_protocols.py tests/reporting/page/test_page.py tests/reporting/page/test_significance.py"),
+    (
+        "src/canthus/reporting/results.py",
+        "landmarks=table.points[row, -1]",
+        "landmarks=table.points[row, 0]",
+        "tests/callbacks/test_evaluator.py tests/reporting/test_tables.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/results.py",
+        "nme_per_stage=table.nme[row].cpu()",
+        "nme_per_stage=table.nme[row].flip(0).cpu()",
+        "tests/callbacks/test_evaluator.py tests/reporting/test_tables.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/results.py",
+        "name: values.nanmean(0).tolist()",
+        "name: values.nan_to_num().mean(0).tolist()[::-1]",
+        "tests/callbacks/test_evaluator.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/tables.py",
+        'subset["auc"], subset["failure_rate"]])',
+        'subset["failure_rate"], subset["auc"]])',
+        "tests/reporting/test_tables.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/tables.py",
+        'row += [subset.get("nme_initial")] if start',
+        'row += [subset.get("nme")] if start',
+        "tests/reporting/test_tables.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/tables.py",
+        "landmarks=values[4 + stages :]",
+        "landmarks=values[4 + stages :][::-1]",
+        "tests/reporting/test_tables.py",
+    ),
+    (
+        "src/canthus/reporting/comparison.py",
+        "for key in first])[:, -1] for rows",
+        "for key in first])[:, 0] for rows",
+        "tests/reporting/test_comparison.py",
+    ),
+    (
+        "src/canthus/reporting/corruptions.py",
+        "100 * (error - base) / base",
+        "100 * (error - base) / error",
+        "tests/reporting/test_corruptions.py",
+    ),
+    (
+        "src/canthus/reporting/sweep.py",
+        "for number, value in enumerate(stages, 1)}",
+        "for number, value in enumerate(reversed(stages), 1)}",
+        "tests/reporting/test_sweep.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/sweep.py",
+        "sign = -1 if higher_is_better(objective) else 1",
+        "sign = 1 if higher_is_better(objective) else -1",
+        "tests/reporting/test_sweep.py",
+    ),
+    (
+        "src/canthus/reporting/summary.py",
+        'row += [subset["other_normalisers"][other]["nme"]',
+        'row += [subset["nme"]',
+        "tests/reporting/test_summary.py tests/reporting/test_golden.py",
+    ),
+    (
+        "src/canthus/reporting/page/significance.py",
+        "value = sign * pair.numbers.mean_difference",
+        "value = pair.numbers.mean_difference",
+        "tests/reporting/page/test_protocols.py tests/reporting/page/test_page.py tests/reporting/page/test_significance.py",
+    ),
 )
 
 LOCKS = _mistakes(
     "locks",
     ("src/canthus/locks.py", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "tests/test_folders.py"),
-    ("src/canthus/locks.py", "if not _is_at(path, descriptor):  # the one", "if False:  # the one", "tests/test_folders.py"),
-    ("src/canthus/folders.py", "if not processes.requeued():\n        raise", "if False:\n        raise", "tests/test_folders.py tests/commands/test_locks.py"),
+    (
+        "src/canthus/locks.py",
+        "if not _is_at(path, descriptor):  # the one",
+        "if False:  # the one",
+        "tests/test_folders.py",
+    ),
+    (
+        "src/canthus/folders.py",
+        "if not processes.requeued():\n        raise",
+        "if False:\n        raise",
+        "tests/test_folders.py tests/commands/test_locks.py",
+    ),
     ("src/canthus/folders.py", "processes.next_name()", "pass", "tests/test_folders.py"),
 )
 
@@ -219,53 +659,148 @@ STORES = _mistakes(
     "stores",
     ("src/canthus/data/cache.py", "if record[key] != value:", "if False:", "tests/data/test_cache.py"),
     ("src/canthus/data/cache.py", "sorted({0, *some, count - 1})", "sorted({0, *some})", "tests/data/test_cache.py"),
-    ("src/canthus/data/cache.py", "replaced = sources.replaced(np.load(folder / SOURCES))", "replaced = None", "tests/data/test_cache.py"),
+    (
+        "src/canthus/data/cache.py",
+        "replaced = sources.replaced(np.load(folder / SOURCES))",
+        "replaced = None",
+        "tests/data/test_cache.py",
+    ),
     ("src/canthus/data/cache.py", "time.time() - last > IDLE", "time.time() - last > 0", "tests/data/test_cache.py"),
     ("src/canthus/data/store.py", "if x2 < 0 or y2 < 0 or", "if x2 < 0 or", "tests/data/test_box_faults.py"),
-    ("src/canthus/data/store.py", "file.seek(begin + old * size)", "file.seek(begin + new * size)", "tests/data/test_store.py tests/data/test_cache.py"),
+    (
+        "src/canthus/data/store.py",
+        "file.seek(begin + old * size)",
+        "file.seek(begin + new * size)",
+        "tests/data/test_store.py tests/data/test_cache.py",
+    ),
 )
 
 ESCAPING = _mistakes(
     "escaping",
     ("src/canthus/escaping.py", "[=+\\\\-@\\uff1d", "[=+\\\\-\\uff1d", "tests/test_escaping.py"),
     ("src/canthus/escaping.py", '"<": "&lt;"', '"<": "<"', "tests/test_escaping.py"),
-    ("src/canthus/escaping.py", 'options |= {"markup": False, "emoji": False}', 'options |= {"emoji": False}', "tests/test_escaping.py"),
+    (
+        "src/canthus/escaping.py",
+        'options |= {"markup": False, "emoji": False}',
+        'options |= {"emoji": False}',
+        "tests/test_escaping.py",
+    ),
     ("src/canthus/escaping.py", "return cell[1:] if cell[:1]", "return cell if cell[:1]", "tests/test_escaping.py"),
     ("src/canthus/escaping.py", '"`" * max(least, longest + 1)', '"`" * max(least, longest)', "tests/test_escaping.py"),
 )
 
 FRAMES = _mistakes(
     "image frames",
-    ("src/canthus/data/images.py", "if orientation in (2, 3, 6, 7):", "if orientation in (2, 3, 7, 8):", "tests/data/test_image_frames.py tests/data/test_images.py"),
-    ("src/canthus/data/images.py", "{6: 8, 8: 6}", "{}", "tests/data/test_image_frames.py tests/data/test_images.py tests/data/test_orientations.py"),
-    ("src/canthus/data/images.py", 'exif = "ignore" if stated == header.stored else "apply"', 'exif = "apply"', "tests/data/test_image_frames.py"),
-    ("src/canthus/data/images.py", "if self.orientation >= 5 else (self.width", "if self.orientation > 5 else (self.width", "tests/data/test_image_frames.py tests/data/test_images.py"),
-    ("src/canthus/data/images.py", "if header.width * header.height > max_pixels():", "if header.width > max_pixels():", "tests/data/test_images.py tests/data/test_damaged_images.py"),
+    (
+        "src/canthus/data/images.py",
+        "if orientation in (2, 3, 6, 7):",
+        "if orientation in (2, 3, 7, 8):",
+        "tests/data/test_image_frames.py tests/data/test_images.py",
+    ),
+    (
+        "src/canthus/data/images.py",
+        "{6: 8, 8: 6}",
+        "{}",
+        "tests/data/test_image_frames.py tests/data/test_images.py tests/data/test_orientations.py",
+    ),
+    (
+        "src/canthus/data/images.py",
+        'exif = "ignore" if stated == header.stored else "apply"',
+        'exif = "apply"',
+        "tests/data/test_image_frames.py",
+    ),
+    (
+        "src/canthus/data/images.py",
+        "if self.orientation >= 5 else (self.width",
+        "if self.orientation > 5 else (self.width",
+        "tests/data/test_image_frames.py tests/data/test_images.py",
+    ),
+    (
+        "src/canthus/data/images.py",
+        "if header.width * header.height > max_pixels():",
+        "if header.width > max_pixels():",
+        "tests/data/test_images.py tests/data/test_damaged_images.py",
+    ),
 )
 
 NAMES = _mistakes(
     "names",
     ("src/canthus/data/image_names.py", "if len(found) > 1:", "if len(found) > 2:", "tests/data/test_image_names.py"),
-    ("src/canthus/data/image_names.py", "return name, lower, stem if suffix in SUFFIXES else lower", "return lower, lower, stem if suffix in SUFFIXES else lower", "tests/data/test_image_names.py"),
-    ("src/canthus/data/image_names.py", "path if path is None or path not in named or _called(path, name) else None", "path", "tests/data/test_image_names.py"),
-    ("src/canthus/data/image_names.py", "if folder in self._roots else None", "if folder else None", "tests/data/test_image_names.py"),
+    (
+        "src/canthus/data/image_names.py",
+        "return name, lower, stem if suffix in SUFFIXES else lower",
+        "return lower, lower, stem if suffix in SUFFIXES else lower",
+        "tests/data/test_image_names.py",
+    ),
+    (
+        "src/canthus/data/image_names.py",
+        "path if path is None or path not in named or _called(path, name) else None",
+        "path",
+        "tests/data/test_image_names.py",
+    ),
+    (
+        "src/canthus/data/image_names.py",
+        "if folder in self._roots else None",
+        "if folder else None",
+        "tests/data/test_image_names.py",
+    ),
 )
 
 REMEMBERED = _mistakes(
     "remembered faces",
-    ("src/canthus/data/remembered.py", "moved += [image] * sum(a[1] != b[1] for", "moved += [image] * sum(a[2] != b[2] for", "tests/data/test_remembered.py"),
-    ("src/canthus/data/remembered.py", "crossed += [image] * sum(a[0] != b[0]", "crossed += [image] * sum(a[0] == b[0]", "tests/data/test_remembered.py"),
-    ("src/canthus/data/remembered.py", "not few and bytes.fromhex(known.labels) in labels", "bytes.fromhex(known.labels) in labels", "tests/data/test_remembered.py"),
-    ("src/canthus/data/remembered.py", "self.before | other.trained | other.before", "self.before | other.before", "tests/data/test_remembered.py"),
+    (
+        "src/canthus/data/remembered.py",
+        "moved += [image] * sum(a[1] != b[1] for",
+        "moved += [image] * sum(a[2] != b[2] for",
+        "tests/data/test_remembered.py",
+    ),
+    (
+        "src/canthus/data/remembered.py",
+        "crossed += [image] * sum(a[0] != b[0]",
+        "crossed += [image] * sum(a[0] == b[0]",
+        "tests/data/test_remembered.py",
+    ),
+    (
+        "src/canthus/data/remembered.py",
+        "not few and bytes.fromhex(known.labels) in labels",
+        "bytes.fromhex(known.labels) in labels",
+        "tests/data/test_remembered.py",
+    ),
+    (
+        "src/canthus/data/remembered.py",
+        "self.before | other.trained | other.before",
+        "self.before | other.before",
+        "tests/data/test_remembered.py",
+    ),
     ("src/canthus/data/remembered.py", "% period:06d", ":06d", "tests/data/test_remembered.py"),
 )
 
 TRUST = _mistakes(
     "trust",
-    ("src/canthus/trust.py", 'isinstance(word, str) and "${" in word', 'isinstance(word, str) and word.startswith("${oc.")', "tests/test_trust_mutations.py"),
-    ("src/canthus/trust.py", "if not real.is_relative_to(_resolved(folder)):", "if False:", "tests/test_trust_mutations.py tests/commands/test_trust.py"),
-    ("src/canthus/trust.py", r"[^./\\~][^/\\]{0,79}", r"[^~].{0,79}", "tests/test_trust_mutations.py tests/commands/test_trust.py"),
-    ("src/canthus/trust.py", "wrong = key in SPECIAL", "wrong = False", "tests/test_trust_mutations.py tests/commands/test_trust.py"),
+    (
+        "src/canthus/trust.py",
+        'isinstance(word, str) and "${" in word',
+        'isinstance(word, str) and word.startswith("${oc.")',
+        "tests/test_trust_mutations.py",
+    ),
+    (
+        "src/canthus/trust.py",
+        "if not real.is_relative_to(_resolved(folder)):",
+        "if False:",
+        "tests/test_trust_mutations.py tests/commands/test_trust.py",
+    ),
+    (
+        "src/canthus/trust.py",
+        r"[^./\\~][^/\\]{0,79}",
+        r"[^~].{0,79}",
+        "tests/test_trust_mutations.py tests/commands/test_trust.py",
+    ),
+    (
+        "src/canthus/trust.py",
+        "wrong = key in SPECIAL",
+        "wrong = False",
+        "tests/test_trust_mutations.py tests/commands/test_trust.py",
+    ),
     ("src/canthus/trust.py", "if isinstance(event, yaml.AliasEvent):", "if False:", "tests/test_trust_mutations.py"),
 )
 
@@ -287,7 +822,9 @@ def copied(tree: Path, folder: Path, tests_of: str | None) -> None:
         elif source.is_file():
             shutil.copy2(source, folder / name)
     if tests_of is not None:
-        archive = subprocess.run(["git", "archive", tests_of, "tests"], cwd=tree, capture_output=True, check=True).stdout
+        archive = subprocess.run(
+            ["git", "archive", tests_of, "tests"], cwd=tree, capture_output=True, check=True
+        ).stdout
         shutil.rmtree(folder / "tests")
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
@@ -346,7 +883,9 @@ def run_tests(tests: Sequence[str], tree: Path, timeout: float, *options: str) -
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         process = os.fork()
         if process == 0:
-            _child([*tests, "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", *options], tree, output.fileno())
+            _child(
+                [*tests, "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", *options], tree, output.fileno()
+            )
         end = time.monotonic() + timeout
         status = None
         while status is None and time.monotonic() < end:
