@@ -214,4 +214,5 @@ def test_points_are_those_of_the_face_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     for points, place in zip(estimates.points, expected, strict=True):
         torch.testing.assert_close(points, torch.tensor(place).expand(2, 68, 2), atol=1e-3, rtol=0)
     torch.testing.assert_close(estimates.scores, torch.full((2, 68), 0.5))
-    assert [maps is one for maps, one in zip(estimates.heatmaps, sum(stages, []), strict=True)] == [True] * 4
+    every = [maps for stage in stages for maps in stage]
+    assert [maps is one for maps, one in zip(estimates.heatmaps, every, strict=True)] == [True] * 4
