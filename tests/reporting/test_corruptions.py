@@ -39,3 +39,16 @@ def test_faces_without_an_estimate_are_named(tmp_path):
     assert "2 at blur 1" in text
     with pytest.raises(ValueError, match="blur 1: no face has a finite estimate"):
         written(tmp_path, [cell("blur", 1, None)])
+
+
+def test_means_and_relative_errors_by_hand(tmp_path):
+    """A clean error of 4; 5 and 7 under blur, 9 and 11 under occlusion: means 6 and 10, and 8 of these two."""
+    cells = [cell("blur", 1, 5.0), cell("blur", 2, 7.0), cell("occlusion", 1, 9.0), cell("occlusion", 2, 11.0)]
+    content, text = written(tmp_path, cells)
+    blur, occlusion = content["corruptions"]["blur"], content["corruptions"]["occlusion"]
+    assert (blur["mean_nme"], blur["relative"]) == (6.0, 50.0)
+    assert (occlusion["mean_nme"], occlusion["relative"]) == (10.0, 150.0)
+    assert (content["mean_corruption_error"], content["relative_corruption_error"]) == (8.0, 100.0)
+    assert content["worst"] == {"corruption": "occlusion", "severity": 2, "nme": 11.0}
+    assert "| blur | 4.00 | 5.00 | 7.00 | 6.00 | 50.00 |" in text
+    assert "| occlusion | 4.00 | 9.00 | 11.00 | 10.00 | 150.00 |" in text
