@@ -69,7 +69,7 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
     assert record["exit_status"] == 0
     assert record["seconds"] > 0
     assert record["packages"].keys() >= {"canthus", "torch", "lightning", "timm", "wandb"}
-    assert isinstance(record["dirty"], bool)
+    assert record["dirty"] in (True, False)  # which of them: tests/test_provenance.py
     assert len(record["commit"]) == 40
     machine = record["machine"]
     assert machine["processor"]

@@ -19,10 +19,21 @@ class Watch(lightning.Callback):
         self.validated: list[torch.Tensor] = []
 
     def on_train_batch_end(self, trainer, pl_module, *_) -> None:
-        self.trained.append(pl_module.network.first.fc2.weight.detach().clone())
+        self.trained.append(self.of(pl_module))
 
     def on_validation_batch_start(self, trainer, pl_module, *_) -> None:
-        self.validated.append(pl_module.network.first.fc2.weight.detach().clone())
+        self.validated.append(self.of(pl_module))
+
+    def of(self, model) -> torch.Tensor:
+        """Of the first stage."""
+        return model.network.first.fc2.weight.detach().clone()
+
+
+class WatchSecond(Watch):
+    """The same of the second stage."""
+
+    def of(self, model) -> torch.Tensor:
+        return model.network.refinements[0].stage.fc2.weight.detach().clone()
 
 
 def average_of(weights: list[torch.Tensor], decay: float) -> torch.Tensor:
@@ -96,12 +107,26 @@ def test_resume_is_bitwise_exact(stopped_after: int, make_data, make_model, make
 
 
 def test_a_finished_stage_takes_its_average_and_the_next_begins_anew(make_data, make_model, make_trainer) -> None:
-    model, watch = make_model(), Watch()
-    make_trainer(StageSchedule(), watch, EMA(decay=0.999)).fit(model, make_data(model))
+    model, watch, second = make_model(), Watch(), WatchSecond()
+    make_trainer(StageSchedule(), watch, second, EMA(decay=0.999)).fit(model, make_data(model))
     half = len(watch.trained) // 2
     finished = average_of(watch.trained[:half], 0.999)
     for weight in (*watch.trained[half:], *watch.validated[-2:], model.network.first.fc2.weight.detach()):
         torch.testing.assert_close(weight, finished, atol=1e-6, rtol=1e-5)
+    # the average of the second stage counts its own steps from 0, and knows nothing of the weights it began with
+    anew = average_of(second.trained[half:], 0.999)
+    torch.testing.assert_close(second.validated[-1], anew, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(model.network.refinements[0].stage.fc2.weight.detach(), anew, atol=1e-6, rtol=1e-5)
+    assert (anew - average_of(second.trained, 0.999)).abs().max() > 1e-5
+
+
+def test_the_ramp_of_the_decay() -> None:
+    """TensorFlow's: (1 + n) / (10 + n), up to the decay asked for."""
+    from canthus.callbacks.ema import _average
+
+    average, value = torch.tensor([1.0]), torch.tensor([0.0])
+    for n, expected in ((0, 1 / 10), (1, 2 / 11), (8, 9 / 18), (1000, 0.9)):
+        assert float(_average(0.9, average, value, n)) == pytest.approx(expected)
 
 
 def test_validation_before_the_first_step_is_of_the_model_itself(make_data, make_model, make_trainer) -> None:

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from canthus.callbacks.evaluator import Evaluator
+from canthus.evaluation.evaluation import Evaluation
+from canthus.metrics import FaceTable
 from canthus.schemes import load_scheme
 from canthus.utils.errors import DataError
 
@@ -147,3 +149,23 @@ def test_a_face_whose_labels_lack_the_normaliser(make_data, make_model, make_tra
     data.faces("val")[3].visibility[36:42] = [0, 2, 2, 2, 2, 2]
     with pytest.raises(DataError, match=r"normaliser=inter_ocular: .* not labelled on face\(s\) 3"):
         trainer.validate(model, data, verbose=False)
+
+
+def test_a_face_without_labels_is_left_out_of_what_is_logged() -> None:
+    """Errors of 10, nothing and 4 percent: 7."""
+    box = torch.tensor([[0.0, 0.0, 100.0, 100.0]]).repeat(3, 1)
+    landmarks = torch.full((3, 68, 2), 50.0)
+    points = (
+        landmarks[:, None]
+        + torch.tensor([[[20.0, 0.0], [10.0, 0.0]], [[1.0, 0.0]] * 2, [[0.0, 6.0], [0.0, 4.0]]])[:, :, None]
+    )
+    visibility = torch.full((3, 68), 2)
+    visibility[1] = 0
+    table = FaceTable.build(torch.arange(3), points, landmarks, visibility, box, "face_box", load_scheme(68))
+    members = {"first": torch.tensor([True, True, False]), "none": torch.tensor([False, True, False])}
+    result = Evaluation.of("val", table, members, load_scheme(68), threshold=8.0)
+    del result.subsets["none"]  # type: ignore[attr-defined]
+    logged = Evaluator("face_box")._logged(result)
+    expected = {"nme_face_box": 7.0, "nme_face_box_stage1": 13.0, "nme_face_box_stage2": 7.0}
+    expected |= {"nme_face_box_first": 10.0, "auc": 25.0, "failure_rate": 50.0}  # (0 + 4 / 8) / 2, one of two above 8
+    assert logged == pytest.approx(expected)

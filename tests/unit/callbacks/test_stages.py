@@ -44,6 +44,22 @@ def test_lengths_are_scaled_to_the_training(make_data, make_model, make_trainer)
     assert schedule.ends == [6, 8]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "epochs", "ends"),
+    [((1, 2), 5, [2, 5]), ((2, 1), 5, [3, 5]), ((1, 1, 1), 5, [2, 3, 5]), ((3, 3), 6, [3, 6]), ((1, 1), 9, [4, 9])],
+)
+def test_ends_of_phases_are_rounded(lengths, epochs, ends, make_model, make_trainer) -> None:
+    """5 / 3 = 1.67 is 2, not 1."""
+    model = make_model(stages=3)
+    schedule = StageSchedule([{"stages": [number], "length": length} for number, length in enumerate(lengths)])
+    schedule.setup(make_trainer(max_epochs=epochs), model, "fit")
+    assert schedule.ends == ends
+    assert (model.phase_begin, model.phase_epochs) == (0, ends[0])
+    schedule.phase = 1
+    schedule._apply(model)
+    assert (model.phase_begin, model.phase_epochs) == (ends[0], ends[1] - ends[0])
+
+
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
 def test_resume_inside_and_between_phases(stopped_after, make_data, make_model, make_trainer, tmp_path) -> None:
     checkpoint = tmp_path / "last.ckpt"

@@ -169,8 +169,11 @@ def test_occluders_are_grey_or_textured_and_grey_models_see_them_too():
 def test_unlabelled_points_carry_no_occluder_and_stay_unlabelled():
     batch = some(count=30)
     batch["visibility"][:, :3] = 0
-    batch["landmarks"][:, :3] = 0
+    batch["landmarks"][:, :2] = 0
+    batch["landmarks"][:, 2] = batch["landmarks"][:, 3] + torch.tensor([1.0, -1.0])  # under the occluder, but no label
     after = Corruption("occlusion", 1)(batch, names(30))
+    changed = (after["image"] != batch["image"]).any(1)
+    assert changed[:, 65, 49].float().mean() > 0.9  # where the unlabelled point lies
     assert (after["visibility"][:, :3] == 0).all()
     assert (after["visibility"][:, 3] == 1).all()  # the only point there is
     batch["visibility"][:] = 0

@@ -128,6 +128,27 @@ def test_unlabelled_points_are_finite_and_marked(dot_reader, dot_module):
     assert (batch["visibility"][[0, 1, 3, 4, 5]] == 2).all()
 
 
+def test_means_are_over_the_labelled_points(dot_reader, dot_module):
+    """An unlabelled point is stored as some finite number, which is no label."""
+    reader = dot_reader({"a": 6})
+    for number, place in ((1, 0), (2, 0), (4, 3)):
+        face = reader.faces(["a"])[number]
+        points, visibility = face.landmarks.copy(), face.visibility.copy()
+        points[place], visibility[place] = np.nan, 0
+        reader.replace("a", number, dataclasses.replace(face, landmarks=points, visibility=visibility))
+    reader.pixels = lambda image: np.zeros((400, 400, 3), np.uint8)
+    spec = InputSpec(64, 3, (10.0, 14.0, 50.0, 44.0))
+    module = dot_module(reader, stage="fit", input=spec, train_parts=["a"], validation=0.0)
+    placed = []
+    for face in module.faces("train"):
+        sides = face.box[2:] - face.box[:2]
+        scale = 1 / (sides / np.array([40.0, 30.0])).mean()
+        placed.append((face.landmarks - (face.box[:2] + face.box[2:]) / 2) * scale + [30.0, 29.0])
+    expected = torch.from_numpy(np.nanmean(placed, axis=0)).float()
+    torch.testing.assert_close(module.mean_position(), expected, rtol=0, atol=1e-3)
+    assert module.mean_shape().isfinite().all()
+
+
 def test_real_photographs(real_data, tmp_path, dot_module):
     reader = W300(real_data / "300w", allow_partial=True)
     faces = reader.faces(["afw"])[:24]

@@ -93,3 +93,13 @@ def test_a_shape_is_placed_in_a_box(by):
     twice = torch.stack([2 * own, 2 * own + 50])
     placed = boxes.shape_in_box(shape, twice, by=by)
     torch.testing.assert_close(placed, torch.stack([2 * shape, 2 * shape + 50]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("by", "scale"), [("sides", 2.625), ("diagonal", 2.6), ("longer", 3.0)])
+def test_what_sets_the_scale_of_boxes_of_other_shapes(by: str, scale: float) -> None:
+    """30 x 40 to 120 x 50: ratios 4 and 1.25 of the sides, 130 / 50 of the diagonals, 120 / 40 of the longer sides."""
+    source, target = torch.tensor([[10.0, 20.0, 40.0, 60.0]]), torch.tensor([[0.0, 5.0, 120.0, 55.0]])
+    matrix = boxes.box_map(source, target, by=by)
+    offset = torch.tensor([60.0, 30.0]) - scale * torch.tensor([25.0, 40.0])
+    expected = torch.tensor([[scale, 0.0, float(offset[0])], [0.0, scale, float(offset[1])]])
+    torch.testing.assert_close(matrix[0], expected)

@@ -231,13 +231,27 @@ def test_pickling_and_moving_keep_the_state():
 
 
 def test_half_precision_estimates_and_graphs_are_not_kept():
+    """Also where estimates and labels are of one low precision, which promotes to itself."""
     batch = faces()
-    points, landmarks = batch["points"].to(torch.bfloat16), batch["landmarks"].to(torch.float16)
+    for kinds in ((torch.bfloat16, torch.bfloat16), (torch.float16, torch.float16), (torch.bfloat16, torch.float16)):
+        points, landmarks = (batch[name].to(kind) for name, kind in zip(("points", "landmarks"), kinds, strict=True))
+        metric = FaceErrors("68")
+        metric.update(**{**batch, "points": points.requires_grad_(), "landmarks": landmarks})
+        result = metric.compute()
+        for column in (result.points, result.landmarks, result.box, result.distance, result.nme):
+            assert column.dtype == torch.float32
+            assert not column.requires_grad
+        given, true = points.detach().double(), landmarks.double()
+        seen = (batch["visibility"] > 0)[:, None]
+        errors = torch.where(seen, (given - true[:, None]).norm(dim=-1), 0.0).sum(-1) / seen.sum(-1)
+        expected = 100 * errors / (true[:, 45] - true[:, 36]).norm(dim=-1)[:, None]
+        torch.testing.assert_close(result.nme.double(), expected, rtol=1e-5, atol=0)
+
+
+def test_double_precision_is_kept():
     metric = FaceErrors("68")
-    metric.update(**{**batch, "points": points.requires_grad_(), "landmarks": landmarks})
-    result = metric.compute()
-    assert result.points.dtype == torch.float32
-    assert not result.nme.requires_grad
+    metric.update(**faces())
+    assert metric.compute().points.dtype == torch.float64
 
 
 def worker(rank: int, folder: str) -> None:

@@ -3,13 +3,8 @@ import json
 
 import pytest
 
-from canthus.reporting.corruptions import (
-    Cell,
-    corruptions_section,
-    corruptions_summary,
-    print_corruptions,
-    write_corruptions,
-)
+from canthus.evaluation.conditions import Cell
+from canthus.reporting.corruptions import corruptions_section, corruptions_summary, print_corruptions, write_corruptions
 
 CONTEXT = {"model": "dan", "data": "w300", "split": "test", "normaliser": "box", "threshold": 8.0, "in_training": []}
 
@@ -57,3 +52,16 @@ def test_a_perfect_clean_error_has_no_more(tmp_path, capsys):
         assert {row["relative"] for row in csv.DictReader(file)} == {""}
     print_corruptions(content)
     assert "3.00" in capsys.readouterr().out
+
+
+def test_means_and_relative_errors_by_hand(tmp_path):
+    """A clean error of 4; 5 and 7 under blur, 9 and 11 under occlusion: means 6 and 10, and 8 of these two."""
+    cells = [cell("blur", 1, 5.0), cell("blur", 2, 7.0), cell("occlusion", 1, 9.0), cell("occlusion", 2, 11.0)]
+    content, text = written(tmp_path, cells)
+    blur, occlusion = content["corruptions"]["blur"], content["corruptions"]["occlusion"]
+    assert (blur["mean_nme"], blur["relative"]) == (6.0, 50.0)
+    assert (occlusion["mean_nme"], occlusion["relative"]) == (10.0, 150.0)
+    assert (content["mean_corruption_error"], content["relative_corruption_error"]) == (8.0, 100.0)
+    assert content["worst"] == {"corruption": "occlusion", "severity": 2, "nme": 11.0}
+    assert "| blur | 4.00 | 5.00 | 7.00 | 6.00 | 50.00 |" in text
+    assert "| occlusion | 4.00 | 9.00 | 11.00 | 10.00 | 150.00 |" in text

@@ -12,7 +12,7 @@ from canthus.evaluation.files import (
     write_metrics_json,
     write_predictions,
 )
-from canthus.reporting.tables import markdown_table, rich_table
+from canthus.reporting.tables import markdown_table, rich_table, subset_table
 
 SUBSET = {"faces": 330, "nme": 4.12, "nme_per_stage": [5.3, 4.12], "auc": 49.1, "failure_rate": 3.0}
 METRICS = {
@@ -160,3 +160,19 @@ def test_rich_table_names_every_subset():
     text = console.export_text()
     for word in ("dan", "w300", "inter_ocular", "full", "common", "330", "49.10", "AUC@8", "NME stage 2"):
         assert word in text
+
+
+def test_every_column_of_the_table_of_subsets():
+    """A different number in every field, so that no two can change places."""
+    full = {
+        "faces": 330, "missing": 2, "nme_initial": 20.5, "nme": 4.25, "nme_per_stage": [5.75, 4.25],
+        "nme_interval": [4.125, 4.375], "auc": 49.5, "failure_rate": 3.25,
+    }  # fmt: skip
+    rest = {"faces": 7, "nme": None, "nme_per_stage": [None, None], "auc": 1.5, "failure_rate": 99.5}
+    columns, rows = subset_table(METRICS | {"threshold": 7.5, "subsets": {"full": full, "rest": rest}})
+    assert dict(zip(columns, rows[0], strict=True)) == {
+        "subset": "full", "faces": 330, "missing": 2, "NME start": 20.5, "NME stage 1": 5.75, "NME stage 2": 4.25,
+        "95 % interval": "4.12 to 4.38", "AUC@7.5": 49.5, "FR@7.5": 3.25,
+    }  # fmt: skip
+    assert rows[1] == ["rest", 7, 0, None, None, None, None, 1.5, 99.5]
+    assert subset_table(METRICS | {"stages": ["coarse", "fine"]})[0][2:4] == ["NME coarse", "NME fine"]

@@ -132,6 +132,36 @@ def test_schemes_agree(scheme):
             assert np.abs(ours[17:] - same.landmarks[17:]).max() < 1.5
 
 
+def test_each_point_of_29_is_what_its_name_says():
+    """Against the 68 points, of which most are, and by what lies above and beside what."""
+    scene = plain_scene()
+    names = load_scheme("29").names
+    points = dict(zip(names, scene.project(landmarks(scene, "29")), strict=True))
+    reference = scene.project(landmarks(scene, "68"))
+    same = {
+        "brow_left_outer": 17, "brow_left_inner": 21, "brow_right_inner": 22, "brow_right_outer": 26,
+        "eye_left_outer": 36, "eye_left_inner": 39, "eye_right_inner": 42, "eye_right_outer": 45, "nose_tip": 30,
+        "nose_base": 33, "mouth_left": 48, "upper_lip_top": 51, "mouth_right": 54, "lower_lip_bottom": 57,
+        "upper_lip_bottom": 62, "lower_lip_top": 66, "chin": 8,
+    }  # fmt: skip
+    for name, number in same.items():
+        np.testing.assert_allclose(points[name], reference[number], atol=1e-6, err_msg=name)
+    for side in ("left", "right"):
+        for part in ("brow", "eye"):
+            upper, lower = points[f"{part}_{side}_upper"], points[f"{part}_{side}_lower"]
+            outer, inner = points[f"{part}_{side}_outer"], points[f"{part}_{side}_inner"]
+            assert lower[1] - upper[1] > 1, (part, side)
+            for middle in (upper, lower):
+                assert min(outer[0], inner[0]) < middle[0] < max(outer[0], inner[0]), (part, side)
+        lids = [points[f"eye_{side}_{kind}"] for kind in ("upper", "lower")]
+        assert lids[0][1] < points[f"pupil_{side}"][1] < lids[1][1]
+        corners = sorted([points[f"eye_{side}_outer"][0], points[f"eye_{side}_inner"][0]])
+        assert corners[0] < points[f"pupil_{side}"][0] < corners[1]
+    assert points["nose_left"][0] < points["nose_base"][0] < points["nose_right"][0]
+    assert points["nose_tip"][1] < points["nose_left"][1] + 6
+    assert len(same) + 12 == len(names)
+
+
 def test_expressions_do_what_they_say():
     rest = controls().points
     smile, yawn = expressed(rest, Expression(smile=1.0)), expressed(rest, Expression(jaw=0.3))

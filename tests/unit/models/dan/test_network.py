@@ -148,6 +148,40 @@ def test_later_stages_see_the_first_input_again() -> None:
     torch.testing.assert_close(seen[0], seen[1], atol=1e-4, rtol=0)
 
 
+def test_a_later_displacement_is_measured_on_the_upright_face() -> None:
+    """On a face turned by a right angle and twice as large, 3 px to the right upright are 6 px downwards."""
+    network = built(stages=3, width=0.1)
+    moves = (torch.tensor([3.0, 0.0]), torch.tensor([0.0, -2.0]))
+    shape = network.mean_shape - 56
+    turned = 60 + 2 * torch.stack([-shape[:, 1], shape[:, 0]], -1)  # x goes to y, y to -x
+    with torch.no_grad():
+        for stage in (network.first, *(refinement.stage for refinement in network.refinements)):
+            stage.fc2.weight.zero_()
+        network.first.fc2.bias.copy_((turned - network.mean_shape).flatten())
+        for refinement, move in zip(network.refinements, moves, strict=True):
+            refinement.stage.fc2.bias.copy_(move.expand(68, 2).flatten())
+    first, second, third = network(torch.rand(2, 1, 112, 112))
+    torch.testing.assert_close(first, turned.expand(2, 68, 2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(second, (turned + torch.tensor([0.0, 6.0])).expand(2, 68, 2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(third, (turned + torch.tensor([4.0, 6.0])).expand(2, 68, 2), atol=1e-3, rtol=0)
+
+
+def test_a_later_stage_sees_the_heat_map_of_the_latest_points() -> None:
+    """Upright: at the mean shape, whatever the turn; after a move of a single point also at its new place."""
+    network = built(stages=3, width=0.1)
+    with torch.no_grad():
+        for stage in (network.first, *(refinement.stage for refinement in network.refinements)):
+            stage.fc2.weight.zero_()
+        network.refinements[0].stage.fc2.bias[:2] = torch.tensor([12.0, 0.0])  # of point 0, at (84, 56)
+    seen = []
+    for refinement in network.refinements:
+        refinement.norm.register_forward_hook(lambda module, args, output: seen.append(args[0][0, 1].clone()))
+    network(torch.rand(1, 1, 112, 112))
+    assert seen[0][56, 84] > 0.9
+    assert seen[0][56, 96] < 0.15
+    assert seen[1][56, 95:98].max() > 0.5
+
+
 def test_gradient_reaches_the_first_stage_through_the_connection() -> None:
     network = built(width=0.1)
     network(torch.rand(2, 1, 112, 112))[-1].sum().backward()

@@ -1,6 +1,7 @@
 """MDM's starts, losses and options, and flip averaging as any model does it."""
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -62,6 +63,22 @@ def test_a_raw_mean_shape_is_the_mean_of_the_annotations(data) -> None:
     fitted = affine.apply(affine.similarity_fit(points.mean(0)[None], raw[None]), points.mean(0)[None])[0]
     torch.testing.assert_close(fitted, raw, atol=1e-3, rtol=0)
     assert (raw - model_of(data).network.mean_shape).abs().max() > 0.05
+
+
+def test_a_raw_mean_shape_is_of_the_labelled_points() -> None:
+    """Of three faces one lacks point 4, whose place in the file means nothing."""
+    points = torch.tensor([[[10.0, 10], [30, 10], [20, 20], [12, 30], [28, 30]]]).repeat(3, 1, 1)
+    points = points + torch.tensor([0.0, 3.0, 6.0])[:, None, None]
+    visibility = torch.full((3, 5), 2)
+    points[1, 4], visibility[1, 4] = 1000.0, 0
+    mean = torch.tensor([[13.0, 13], [33, 13], [23, 23], [15, 33], [31, 33]])  # (28 + 34) / 2 of the last
+    labels = SimpleNamespace(
+        training_labels=lambda: (points, visibility, boxes.box_of_points(points, visibility)), reduced=False
+    )
+    model = MDMModule(ADAM, **SMALL, scheme="5", loss_normaliser="inter_pupil", mean_shape="raw")
+    model.initialise(labels)  # type: ignore[arg-type]
+    placed = boxes.shape_in_box(mean, model.input.reference[None], by="diagonal")[0]
+    torch.testing.assert_close(model.network.mean_shape, placed, atol=1e-4, rtol=0)
 
 
 def test_training_labels_are_those_of_the_faces(data) -> None:

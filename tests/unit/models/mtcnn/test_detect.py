@@ -112,14 +112,46 @@ def test_candidates_are_the_surest() -> None:
     torch.testing.assert_close(few.scores[0], whole.scores[0])
 
 
-def test_points_are_averaged_with_those_of_the_mirror_image() -> None:
-    """The mirror image then has the mirrored points."""
+def everything_is_a_face() -> torch.nn.Module:
+    """A network that leaves every window where it is."""
     network = random_network()
-    with torch.no_grad():  # everything is a face as it is, so that a photograph of 12 px is one window
+    with torch.no_grad():
         for part in network.stages:
             for head in (part.logits, part.offsets):
                 head.weight.zero_()
                 head.bias.copy_(torch.arange(len(head.bias)) if head is part.logits else torch.zeros(4))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("stage", "shift", "left"),
+    [
+        (1, 8, 2),  # intersection over union 32 / 48 = 0.67
+        (1, 6, 1),  # 34 / 46 = 0.74
+        (2, 16, 2),  # over the smaller box 24 / 40 = 0.6
+        (2, 10, 1),  # 30 / 40 = 0.75
+    ],
+)
+def test_how_much_windows_may_overlap(stage: int, shift: int, left: int) -> None:
+    """Both 0.7: of the union after R-Net, of the smaller window after O-Net."""
+    detector = Detector(everything_is_a_face())
+    boxes = torch.tensor([[10.0, 10, 50, 50], [10.0 + shift, 10, 50 + shift, 50]])
+    windows = detect._Windows(boxes, torch.tensor([1.0, 2.0]), torch.tensor([0, 0]))
+    kept = detector._refine(windows, [detect.Octaves(noise(80, 90), detector.device)], stage)
+    assert len(kept.boxes) == left
+
+
+@pytest.mark.parametrize(("overlap", "left"), [(0.51, 1), (0.49, 2)])
+def test_how_much_windows_of_a_level_may_overlap(overlap: float, left: int) -> None:
+    assert detect.OVERLAPS[0] == 0.5
+    shift = 12 * (1 - overlap) / (1 + overlap)
+    boxes = torch.tensor([[0.0, 0, 12, 12], [shift, 0, 12 + shift, 12]])
+    assert len(detect._suppress(boxes, torch.tensor([1.0, 2.0]), torch.zeros(2).long(), detect.OVERLAPS[0])) == left
+
+
+def test_points_are_averaged_with_those_of_the_mirror_image() -> None:
+    """The mirror image then has the mirrored points."""
+    network = everything_is_a_face()  # so that a photograph of 12 px is one window
     photograph = noise(12, 12)
     for mirror in (True, False):
         detector = Detector(network, min_size=12, mirror=mirror)

@@ -195,3 +195,25 @@ def test_the_trunk_starts_from_imagenet_weights(tmp_path: Path, monkeypatch: pyt
         model.initialise(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"needs model\.width=1"):
         SANModule(SGD, pretrained=True, width=0.5)
+
+
+def test_points_are_those_of_the_face_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stage 1 has maps of the face and of the aggregated styles: points of the former, losses of both."""
+    model = model_of()
+
+    def maps_at(row: int, column: int) -> torch.Tensor:
+        maps = torch.zeros(2, 69, 16, 16)
+        maps[:, :, row, column] = 0.5
+        maps[:, -1] = 1.0  # the background, which is no landmark
+        return maps
+
+    stages = [[maps_at(5, 4), maps_at(10, 11)], [maps_at(6, 7)], [maps_at(8, 9)]]
+    monkeypatch.setattr(model.network, "forward", lambda image, depth: (stages[:depth], image))
+    estimates = model.estimates({"image": torch.zeros(2, 3, 128, 128)})  # type: ignore[typeddict-item]
+    # the middle of cells of 8 pixels
+    expected = [[4 * 8 + 3.5, 5 * 8 + 3.5], [7 * 8 + 3.5, 6 * 8 + 3.5], [9 * 8 + 3.5, 8 * 8 + 3.5]]
+    for points, place in zip(estimates.points, expected, strict=True):
+        torch.testing.assert_close(points, torch.tensor(place).expand(2, 68, 2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(estimates.scores, torch.full((2, 68), 0.5))
+    every = [maps for stage in stages for maps in stage]
+    assert [maps is one for maps, one in zip(estimates.heatmaps, every, strict=True)] == [True] * 4
