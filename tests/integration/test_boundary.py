@@ -47,8 +47,8 @@ def _signals_as_in_a_shell() -> Iterator[None]:
     [
         ("canthus.models.base.LandmarkModel.final_estimates", "SIGHUP", 129, "terminated (SIGHUP)", "SIGHUP"),
         ("canthus.models.base.LandmarkModel.final_estimates", "SIGINT", 130, "interrupted", "Ctrl-C"),
-        ("canthus.reporting.results.write_results", "SIGINT", 130, "interrupted", "Ctrl-C"),
-        ("canthus.reporting.results.write_results", "SIGTERM", 143, "terminated (SIGTERM)", "SIGTERM"),
+        ("canthus.commands.evaluation.write_results", "SIGINT", 130, "interrupted", "Ctrl-C"),
+        ("canthus.commands.evaluation.write_results", "SIGTERM", 143, "terminated (SIGTERM)", "SIGTERM"),
     ],
 )
 def test_signals_in_an_evaluation(
@@ -305,7 +305,7 @@ def test_how_it_ended() -> None:
 def test_the_variable_for_tracebacks_is_the_users(trained: Path, run_command, tmp_path, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(
-        "canthus.reporting.results.write_results", lambda *_, **__: seen.append(os.environ.get("HYDRA_FULL_ERROR"))
+        "canthus.commands.evaluation.write_results", lambda *_, **__: seen.append(os.environ.get("HYDRA_FULL_ERROR"))
     )
     run_command("evaluate", f"run={trained}", f"output={tmp_path}", "overlays=0")
     assert seen == [None]
