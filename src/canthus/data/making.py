@@ -1,4 +1,4 @@
-"""A reader from the words of a config."""
+"""A reader from the keys of a config."""
 
 import inspect
 from collections.abc import Mapping
