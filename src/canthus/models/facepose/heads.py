@@ -1,4 +1,4 @@
-"""What the last layer says: a pose as six or nine numbers, each with mean 0 and standard deviation 1 over training faces."""
+"""The last layer's output: a pose as six or nine numbers, each with mean 0 and standard deviation 1 in training."""
 
 from abc import ABC, abstractmethod
 
