@@ -1,4 +1,4 @@
-"""Pictures of where a model believes the landmarks to be: its maps, stage by stage, over the face."""
+"""Pictures of SAN's belief maps: where the model expects the landmarks, stage by stage, over the face."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

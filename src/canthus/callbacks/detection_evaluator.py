@@ -1,4 +1,4 @@
-"""How well a model finds the faces of held-out photographs, after each of its stages, over all processes."""
+"""How well a model finds the faces of held-out images, after each of its stages, over all processes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ __all__ = ["DetectionEvaluator"]
 
 
 class DetectionEvaluator(PassCallback):
-    """Measures average precision and the recall of every stage on validation and test photographs.
+    """Measures average precision and the recall of every stage on validation and test images.
 
     Logged as ``<split>/ap``, ``<split>/recall`` (last stage) and ``..._stage<n>``, in percent. Steps without
     ``detections`` among their outputs are none of its business.

@@ -182,7 +182,7 @@ def of_evaluation(cfg: DictConfig, trained: DictConfig, data: FaceDataModule, *,
             return None
         try:
             known = _reconstructed(data, trained.data)
-        except DataError as error:  # its training parts need not be at hand
+        except DataError as error:  # its training parts need not be available
             log.warning("which faces %s was trained on is not known: %s", cfg.run, error)
             return None
     elif own:

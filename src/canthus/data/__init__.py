@@ -37,9 +37,9 @@ def face_data(
     """Build the data module of a data config.
 
     Args:
-        input: the picture that the model wants.
+        input: the image that the model wants.
         reader: dotted path of the reader class.
-        view: ``face``: a crop per face (`FaceDataModule`); ``photo``: also whole photographs (`PhotoDataModule`).
+        view: ``face``: a crop per face (`FaceDataModule`); ``photo``: also whole images (`PhotoDataModule`).
         endless: new rendered faces in every epoch (`canthus.data.synthetic.endless.EndlessDataModule`).
         **options: parameters of the reader and of the data module; one that both have goes to both.
 

@@ -44,7 +44,7 @@ class Augmentation:
         scale_limits: because N(1, 0.25) reaches 0 at four deviations.
         shift: standard deviation in x and y, as a share of the box's width and height.
         shift_unit: ``box``, or ``original_pixels`` for the released DAN trainer, which computed the shift on the
-            network input and applied it to the photograph, so that large faces hardly moved.
+            network input and applied it to the image, so that large faces hardly moved.
         brightness: half-width of the uniform additive change, in units of the full range.
         contrast: half-width of the uniform factor about the mean, around 1.
         gamma: the exponent is drawn log-uniformly from [1 / (1 + gamma), 1 + gamma].
@@ -127,7 +127,7 @@ class Augmentation:
         if self.shift_unit == "original_pixels":
             to_input = affine.invert(input_to_store(batch["box"].cpu(), spec))
             to_input = affine.compose(to_input, affine.invert(batch["to_original"].cpu()))
-            shift = shift * to_input[:, :1, 0].abs()  # input pixels per photograph pixel; both maps are upright
+            shift = shift * to_input[:, :1, 0].abs()  # input pixels per image pixel; both maps are upright
         centre = boxes.centre(reference)
         perturbation = affine.rotation_scale(angle, scale, centre.expand(count, 2))
         perturbation = affine.compose(affine.translation(shift), perturbation)
@@ -142,7 +142,7 @@ class Augmentation:
             random: CPU generator.
 
         Returns:
-            The changed pictures, in [0, 1].
+            The changed images, in [0, 1].
         """
         count, channels = image.shape[:2]
 
@@ -207,7 +207,7 @@ class Augmentation:
 
 
 def shrink_and_enlarge(image: Tensor, side: int, mode: str) -> Tensor:
-    """Average (B, C, H, H) pictures down to a side in pixels, by exact areas, and interpolate them back.
+    """Average (B, C, H, H) images down to a side in pixels, by exact areas, and interpolate them back.
 
     Torch's own ``area`` mode takes whole pixels, which moves what it shows by up to half a pixel where the sides do
     not divide.

@@ -1,7 +1,7 @@
 """What travels from the data module to a model, and what a model asks of the data module.
 
 Legend: B batch, K landmarks, C channels, H W rows and columns. Frames: *store* is the crop that the store keeps of each
-face, *input* the network's own, *original* the photograph's.
+face, *input* the network's own, *original* that of the image as it was read.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "signed": ((0.5,), (0.5,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-"""Fixed pixel scalings: mean and deviation that follow the division by 255."""
+"""Fixed pixel scalings: mean and standard deviation, applied after the division by 255."""
 
 
 class Batch(TypedDict):
     """A batch of faces.
 
     ``image`` is (B, C, H, W): uint8 store crops on the way to the device, float network inputs after it. All points
-    and boxes are in the pixels of ``image``; ``to_original`` maps them to the photograph.
+    and boxes are in the pixels of ``image``; ``to_original`` maps them to the original image.
     """
 
     image: Tensor
@@ -39,7 +39,7 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The picture that a model wants to see.
+    """The image that a model wants to see.
 
     Attributes:
         size: side of the square input, pixels.
@@ -59,7 +59,7 @@ class InputSpec:
         """Check the fields.
 
         Raises:
-            ValueError: a field that no picture can have; the message names it.
+            ValueError: a field that no image can have; the message names it.
         """
         x1, y1, x2, y2 = self.reference_box
         if self.channels not in (1, 3):

@@ -60,7 +60,7 @@ class Sources:
         self.files = [reader.file(image) for image in images]
 
     def witness(self, number: int) -> tuple[int, int]:
-        """When the file of an image was last changed in any way, and its checksum; zeros for pictures of no file."""
+        """When the file of an image was last changed in any way, and its checksum; zeros for images of no file."""
         path = self.files[number]
         changed = _changed(path)
         return changed, _checksum(path, changed) if changed else 0

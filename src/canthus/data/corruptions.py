@@ -1,6 +1,6 @@
-"""The four difficulties of the field as a seeded suite: occlusion, low resolution, lighting and blur, five severities.
+"""The four corruptions as a seeded suite: occlusion, low resolution, lighting and blur, at five severities.
 
-Faces are changed on the device, in the picture that the network sees, before its pixel scaling. Every draw comes from a
+Faces are changed on the device, in the image that the network sees, before its pixel scaling. Every draw comes from a
 generator of the face's own, so a face looks the same in every batch, in every process and for every model. The draws do
 not depend on the severity: from 1 to 5 the same occluder grows and the same light fades.
 """
@@ -65,7 +65,7 @@ def in_training(augmentation: Mapping[str, Any] | None) -> list[str]:
 
 
 def face_keys(faces: Iterable[Face]) -> list[str]:
-    """What a face is called wherever it appears: part, photograph, file name and its number among those faces.
+    """What a face is called wherever it appears: part, image, file name and its number among those faces.
 
     Folders are left out, so that the key is the same on every machine.
     """
@@ -131,7 +131,7 @@ class Corruption:
         Args:
             boxes: (B, 4) face boxes, pixels of the network's input.
             size: side of the network's input.
-            originals: (B, 4) the same boxes, pixels of the photographs.
+            originals: (B, 4) the same boxes, pixels of the images.
 
         Returns:
             (B,) bool; None for a difficulty that changes every face.
@@ -238,7 +238,7 @@ def _disc(radius: float) -> Tensor:
 def _line(radius: float, sigma: float, degrees: float) -> Tensor:
     """(k, k) point spread of a motion.
 
-    ImageNet-C's line starts at the pixel and so moves the picture; this one has the pixel at its centre of mass, so
+    ImageNet-C's line starts at the pixel and so moves the image; this one has the pixel at its centre of mass, so
     that labels stay true.
     """
     steps = torch.linspace(0, 2 * radius, 101)
@@ -265,7 +265,7 @@ def _pixels(image: Tensor) -> Tensor:
 
 
 def _eight_bits(image: Tensor) -> Tensor:
-    """What a file would keep: in float, a picture that is almost black still shows everything to a network."""
+    """What a file would keep: in float, an image that is almost black still shows everything to a network."""
     return (image.clamp(0, 1) * 255).round() / 255
 
 

@@ -37,20 +37,20 @@ log = getLogger(__name__)
 class FaceDataModule(lightning.LightningDataModule):
     """Faces of any reader, as batches that the model asked for.
 
-    Splits: ``train`` and ``val`` come from ``train_parts``, divided by photograph within each part; ``test`` is
+    Splits: ``train`` and ``val`` come from ``train_parts``, divided by image within each part; ``test`` is
     ``test_parts``. Model selection sees ``val`` only.
 
     Args:
-        input: the picture that the model wants.
+        input: the image that the model wants.
         reader: parses the data set, or a function that makes the reader.
         name: of the data set, for tables.
         train_parts: parts to train and validate on, as distributed.
         test_parts: parts to test on.
         include_test: train on the test parts, too: how the SAN authors found styles. Results on them are then no
-            longer of unseen photographs.
+            longer of unseen images.
         scheme: landmark scheme of the batches; the reader's own, or one that it reduces to.
-        validation: share of the photographs of each training part that is held out.
-        validation_seed: which photographs those are. Kept apart from the run's seed, so that runs are comparable.
+        validation: share of the images of each training part that is held out.
+        validation_seed: which images those are. Kept apart from the run's seed, so that runs are comparable.
         validation_rule: how they are chosen, ``draw`` or ``hash``, see `canthus.data.split.hold_out`.
         train_faces: train on so many faces only; fewer are part of more, and validation is the same. All by default.
         subsets: name -> parts, for tables (``common: [helen/testset, lfpw/testset]``).
@@ -61,11 +61,11 @@ class FaceDataModule(lightning.LightningDataModule):
         corruption: difficulty of the validation and test faces, see `canthus.data.corruptions`; training faces are
             never corrupted, what they meet is up to ``augmentation``.
         severity: of the corruption, 1 to 5.
-        corruption_seed: of the corruption. Kept apart from the run's seed, so that all models meet the same pictures.
+        corruption_seed: of the corruption. Kept apart from the run's seed, so that all models meet the same images.
         extent: side of a stored crop, in face boxes.
         oversample: stored pixels per input pixel.
         cache: folder of the stores.
-        max_broken: share of photographs that may be unreadable.
+        max_broken: share of images that may be unreadable.
         verify_store: read all of a store before it is used, to see whether it is damaged; samples of it otherwise.
         num_workers: loader processes; none on a CPU, where the loader does next to nothing, 4 elsewhere.
         seed: of shuffling and augmentation.
@@ -152,7 +152,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self._open("test" if self._stage() == "test" else "train")
 
     def setup(self, stage: str) -> None:
-        """Open the store and divide it by photograph."""
+        """Open the store and divide it by image."""
         if stage in ("test", "predict"):
             if "test" not in self._views:
                 store = self._open("test")
@@ -348,7 +348,7 @@ class FaceDataModule(lightning.LightningDataModule):
         return procrustes_mean(labels.points[view.rows], labels.visibility[view.rows], self.scheme.flip)
 
     def training_labels(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Landmarks (N, K, 2), visibility (N, K) and face boxes (N, 4) of the training faces, photograph pixels."""
+        """Landmarks (N, K, 2), visibility (N, K) and face boxes (N, 4) of the training faces, original pixels."""
         view = self._views["train"]
         labels = view.landmarks
         to_original, corners = labels.to_original[view.rows], boxes.corners(labels.box[view.rows])

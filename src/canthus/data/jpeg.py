@@ -25,15 +25,15 @@ def decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
     """Decode a JPEG to (H, W, 3) uint8 RGB, as stored, equal to OpenCV's to the bit.
 
     A warning of libjpeg means that data were missing, left over or senseless, and that what it shows in their place is
-    made up. Some warnings are about the header or the bytes around the picture instead: a version number that nobody
-    knows, scan parameters that a sequential picture does not use, zeros before the end, no end at all. Many cameras
+    made up. Some warnings are about the header or the bytes around the image instead: a version number that nobody
+    knows, scan parameters that a sequential image does not use, zeros before the end, no end at all. Many cameras
     write such files, so those faults are mended, and the rest is decoded as strictly as ever.
 
     Returns:
         The pixels, or None for a kind that this decoder does not know, such as CMYK with halved colours.
 
     Raises:
-        DamagedJpegError: damage, or a file that ends before its picture does.
+        DamagedJpegError: damage, or a file that ends before its image does.
     """
     try:
         return np.asarray(simplejpeg.decode_jpeg(encoded), dtype=np.uint8)

@@ -36,7 +36,7 @@ class StoredLandmarks:
         points: (N, K, 2) store pixels; unlabelled points are 0, never NaN, so that masked losses stay finite.
         visibility: (N, K) uint8.
         box: (N, 4) face boxes, store pixels.
-        to_original: (N, 2, 3) from store pixels to photograph pixels.
+        to_original: (N, 2, 3) from store pixels to original pixels.
     """
 
     points: Tensor

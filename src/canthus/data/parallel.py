@@ -1,4 +1,4 @@
-"""The same work for many numbers, side by side in threads or in processes."""
+"""The same work for many numbers, in parallel threads or processes."""
 
 import multiprocessing
 from collections import deque

@@ -1,4 +1,4 @@
-"""Dividing faces by photograph."""
+"""Dividing faces by image."""
 
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
@@ -12,28 +12,28 @@ from canthus.utils.errors import DataError
 __all__ = ["RULES", "first_of", "hold_out", "hold_out_names"]
 
 RULES = ("draw", "hash")
-"""How photographs are chosen for validation, see `hold_out`."""
+"""How images are chosen for validation, see `hold_out`."""
 TRIED = 100
 """Seeds that are tried for a message."""
 
 
 def hold_out(faces: Sequence[Face], share: float, seed: int, rule: str = "draw") -> NDArray[np.bool_]:
-    """Choose the faces to validate on: whole photographs, the same share of each part.
+    """Choose the faces to validate on: whole images, the same share of each part.
 
     A face, not a file, is the sample, and several faces share one photograph: dividing by face would leak.
 
     Args:
         faces: all faces of the training parts.
-        share: of the photographs of each part, in [0, 1).
-        seed: another seed, other photographs.
-        rule: ``draw``: exactly the share of each part, drawn from the list of its photographs; a list with one more is
-            drawn anew. ``hash``: each photograph by its own name, about the share of them; adding some moves no other.
+        share: of the images of each part, in [0, 1).
+        seed: another seed, other images.
+        rule: ``draw``: exactly the share of each part, drawn from the list of its images; a list with one more is
+            drawn anew. ``hash``: each image by its own name, about the share of them; adding some moves no other.
 
     Returns:
         (N,) mask of the held-out faces.
 
     Raises:
-        DataError: so few photographs that the share holds out none, or all; an unknown rule.
+        DataError: so few images that the share holds out none, or all; an unknown rule.
     """
     if rule not in RULES:
         raise DataError(f"data.validation_rule is {rule!r}; one of {', '.join(RULES)}")
@@ -44,7 +44,7 @@ def hold_out(faces: Sequence[Face], share: float, seed: int, rule: str = "draw")
 
 
 def hold_out_names(names: Collection[str], share: float, seed: int, rule: str) -> set[str]:
-    """Likewise, of names of photographs alone; where they are few, it may be none of them."""
+    """Likewise, of names of images alone; where they are few, it may be none of them."""
     if rule == "hash":
         return {name for name in names if _place(name, seed) < share}
     order = np.random.default_rng(seed).permutation(len(names))
@@ -53,7 +53,7 @@ def hold_out_names(names: Collection[str], share: float, seed: int, rule: str) -
 
 
 def _drawn(faces: Sequence[Face], share: float, seed: int) -> set[str]:
-    chosen: set[str] = set()  # by photograph alone: a part may hold the mirror images of another part's
+    chosen: set[str] = set()  # by image alone: a part may hold mirrored copies of another part's images
     for part in sorted({face.part for face in faces}):
         photographs = {face.photo for face in faces if face.part == part}
         count = round(share * len(photographs))
@@ -80,7 +80,7 @@ def _hashed(faces: Sequence[Face], share: float, seed: int) -> set[str]:
 
 
 def _place(name: str, seed: int) -> float:
-    """A number in [0, 1) for a photograph, evenly spread over names and the same everywhere."""
+    """A number in [0, 1) for an image, evenly spread over names and the same everywhere."""
     digest = blake2b(f"{seed}\n{name}".encode("utf-8", "surrogateescape"), digest_size=8, person=b"canthus-split")
     return float(int.from_bytes(digest.digest(), "big") / 2**64)
 

@@ -1,6 +1,6 @@
-"""The store: every photograph decoded once, every face an upright, generous uint8 crop in one memory map.
+"""The store: every image decoded once, every face an upright, generous uint8 crop in one memory map.
 
-Why: decoding is half the cost of the loaders that the field uses, and rotating whole photographs most of the rest
+Why: decoding is half the cost of the loaders that the field uses, and rotating whole images most of the rest
 (benchmarks/data_path.py). A training epoch then touches only the rows it needs, and all geometry is one warp.
 """
 
@@ -69,7 +69,7 @@ class StoreSpec:
         return boxes.centred_box(self.pixels, self.box_pixels / self.pixels)
 
     def to_original(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(2, 3) map from crop pixels to photograph pixels for a face box."""
+        """(2, 3) map from crop pixels to original pixels for a face box."""
         frame = torch.tensor(self.box, dtype=torch.float64)
         return boxes.box_map(frame[None], torch.from_numpy(box)[None])[0].numpy()
 
@@ -79,9 +79,9 @@ class Store:
 
     Attributes:
         faces: the faces held, in row order (what cannot be used is left out, and named in ``broken``).
-        broken: photograph -> why it, or a face of it, could not be used.
+        broken: image -> why it, or a face of it, could not be used.
         crops: (N, P, P, C) uint8 memory map.
-        to_original: (N, 2, 3) float64 maps from crop to photograph pixels.
+        to_original: (N, 2, 3) float64 maps from crop to original pixels.
     """
 
     def __init__(self, folder: Path, faces: Sequence[Face]) -> None:
@@ -120,17 +120,17 @@ class Store:
         """Open the store of these faces, building it first if no run has built it before, or if it is damaged.
 
         Args:
-            reader: decodes the photographs.
+            reader: decodes the images.
             faces: what to store.
             spec: shape of the crops.
             cache: folder of all stores. A store's name is a hash of its sources and parameters.
-            max_broken: share of photographs that may be unreadable before this stops.
+            max_broken: share of images that may be unreadable before this stops.
             workers: threads or, where the reader wants them, processes; as many as processors by default.
             verify: read all of a store that is there, not samples, to see whether it is whole.
             label: what the progress bar calls the faces.
 
         Raises:
-            DataError: no faces, or more unreadable photographs than allowed, each named; or the cache has no room, or
+            DataError: no faces, or more unreadable images than allowed, each named; or the cache has no room, or
                 cannot be written.
         """
         if not faces:
@@ -161,10 +161,10 @@ def _key(reader: Reader, faces: Sequence[Face], spec: StoreSpec) -> str:
 
 
 def report_broken(broken: Mapping[str, str], photographs: int, allowed: float, label: str) -> None:
-    """Name and count the photographs that a store had to leave out.
+    """Name and count the images that a store had to leave out.
 
     Args:
-        broken: photograph -> why it cannot be used.
+        broken: image -> why it cannot be used.
         photographs: how many there were.
         allowed: share that may be broken.
         label: what they are called.
@@ -186,14 +186,14 @@ def report_broken(broken: Mapping[str, str], photographs: int, allowed: float, l
 
 @dataclass(frozen=True, eq=False)
 class _Storing:
-    """Stores the faces of photographs by number.
+    """Stores the faces of images by number.
 
     Attributes:
-        reader: decodes the photographs.
+        reader: decodes the images.
         sources: their files.
         photographs: each with the rows of its faces.
         faces: see `Store`.
-        maps: (N, 2, 3) from crop to photograph pixels.
+        maps: (N, 2, 3) from crop to original pixels.
         spec: of the crops.
         file: (N, P, P, C) that crops are written to, as bytes: a memory map of a full disk ends the process.
     """
@@ -212,7 +212,7 @@ class _Storing:
         return (len(self.faces), self.spec.pixels, self.spec.pixels, self.spec.channels)
 
     def __call__(self, number: int) -> "_Stored":
-        """Store the faces of a photograph."""
+        """Store the faces of an image."""
         image, rows = self.photographs[number]
         witness = self.sources.witness(number)
         bad: dict[int, str] = {}
@@ -244,7 +244,7 @@ class _Storing:
 
 @dataclass(frozen=True)
 class _Stored:
-    """What became of a photograph.
+    """What became of an image.
 
     Attributes:
         witness: see `Sources`.
@@ -341,18 +341,18 @@ def check_box(face: Face, pixels: NDArray[np.uint8]) -> None:
 
 
 def crop(pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: StoreSpec) -> NDArray[np.uint8]:
-    """Cut one crop from a photograph; what lies outside the photograph is black.
+    """Cut one crop from an image; what lies outside the image is black.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
-        to_original: (2, 3) map from crop to photograph pixels, upright.
+        to_original: (2, 3) map from crop to original pixels, upright.
         spec: shape of the crop.
 
     Returns:
         (P, P, C) uint8.
     """
     matrix = to_original.copy()
-    # photograph pixels per crop pixel, rounded down; a block larger than the photograph would be no other
+    # original pixels per crop pixel, rounded down; a block larger than the image would be no other
     shrink = int(min(matrix[0, 0], max(pixels.shape[:2])))
     if shrink >= 2:  # bilinear sampling would skip pixels: average blocks first
         pixels, matrix = _shrink(pixels, matrix, shrink, spec.pixels)
@@ -366,7 +366,7 @@ def crop(pixels: NDArray[np.uint8], to_original: NDArray[np.float64], spec: Stor
 def _shrink(
     pixels: NDArray[np.uint8], matrix: NDArray[np.float64], factor: int, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Average ``factor`` x ``factor`` blocks of the part of the photograph that is shown, and adapt the map."""
+    """Average ``factor`` x ``factor`` blocks of the part of the image that is shown, and adapt the map."""
     corners = matrix[:, :2] @ np.array([[0, size - 1], [0, size - 1]]) + matrix[:, 2:]
     height, width = pixels.shape[:2]
     # clipped as floats, because far corners do not fit into integers

@@ -1,9 +1,9 @@
-"""Renderings of faces in other styles, on the device: what 300W-Style made of 300-W by PhotoShop.
+"""Faces in other styles, on the device: what 300W-Style made of 300-W by PhotoShop.
 
 The templates of the SAN authors are lost (their issue 50), so these are renderings of our own under the same names, and
 some more. They change colours and strokes, never the geometry, and draw no random numbers.
 
-Legend: B batch, H W rows and columns. Pictures are RGB in [0, 1].
+Legend: B batch, H W rows and columns. Images are RGB in [0, 1].
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def _grey(image: Tensor) -> Tensor:
 
 
 def _blurred(image: Tensor, share: float) -> Tensor:
-    """Gaussian blur with a deviation given as a share of the picture's side, so that sizes look alike."""
+    """Gaussian blur with a standard deviation given as a share of the image's side, so that sizes look alike."""
     sigma = share * image.shape[-1]
     kernel = 2 * min(max(round(2.5 * sigma), 1), (image.shape[-1] - 1) // 2) + 1
     return gaussian_blur2d(image, (kernel, kernel), (sigma, sigma), border_type="reflect")
@@ -58,7 +58,7 @@ def _dark(image: Tensor) -> Tensor:
 
 
 def _poster(image: Tensor) -> Tensor:
-    """Six levels a channel, of a slightly blurred picture so that areas form."""
+    """Six levels a channel, of a slightly blurred image so that areas form."""
     return (_blurred(image, 0.01) * 5).round() / 5
 
 
@@ -76,10 +76,10 @@ STYLES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def render(image: Tensor, style: str) -> Tensor:
-    """Render pictures in a style.
+    """Render images in a style.
 
     Args:
-        image: (B, C, H, W) in [0, 1], C 3 or 1; grey pictures stay grey.
+        image: (B, C, H, W) in [0, 1], C 3 or 1; grey images stay grey.
         style: a name of `STYLES`.
 
     Returns:

@@ -17,7 +17,7 @@ __all__ = ["Cost", "Times", "measure_cost"]
 
 WARM_UP = 3
 PHOTOGRAPH = (480, 640)
-"""Rows and columns of the photograph, of noise, that is timed."""
+"""Rows and columns of the image, of noise, that is timed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Cost:
         operations: of one face through all stages, counted by torch: convolutions and matrix products, two for a
             multiply-add. Resampling, look-ups and whatever else is not a product are not in it.
         network: from the cropped input to the last stage's points, batch 1; None where nothing was timed.
-        photograph: the same from a decoded photograph and a box, so with the crop.
+        photograph: the same from a decoded image and a box, so with the crop.
     """
 
     parameters: int
@@ -73,7 +73,7 @@ def measure_cost(model: LandmarkModel, predictor: Predictor, passes: int) -> Cos
 
 
 def _one_face(model: LandmarkModel, device: torch.device) -> Batch:
-    """A picture of noise as the data module would hand it over."""
+    """An image of noise as the data module would hand it over."""
     spec, points = model.input, model.scheme.num_landmarks
     noise = torch.rand(1, spec.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0))
     return Batch(

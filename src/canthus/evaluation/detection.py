@@ -18,16 +18,16 @@ __all__ = ["DetectionResult"]
 
 @dataclass(frozen=True, eq=False)
 class DetectionResult:
-    """What one pass over the photographs of a split found.
+    """What one pass over the images of a split found.
 
     Attributes:
         split: ``val`` or ``test``.
-        photo: numbers of the photographs, in the order of ``stages``.
-        stages: per stage, what was found in every photograph, original pixels.
+        photo: numbers of the images, in the order of ``stages``.
+        stages: per stage, what was found in every image, original pixels.
         average_precision: per stage, percent, as WIDER FACE computes it.
         recall: per stage, percent of the faces that some box of it overlaps by ``iou``.
         iou: of both.
-        counted: attribute of faces -> per photograph of ``photo``, which of its faces have it. Those that the data set
+        counted: attribute of faces -> per image of ``photo``, which of its faces have it. Those that the data set
             itself ignores are left out, small ones are not.
     """
 
@@ -72,9 +72,9 @@ class DetectionResult:
             "recall": self.recall[-1],
             "ap_per_stage": list(self.average_precision),
             "recall_per_stage": list(self.recall),
-            "boxes_per_stage": boxes,  # of a photograph, on average
+            "boxes_per_stage": boxes,  # of an image, on average
             "subsets": self.subsets(),
-            # FDDB's own 2845 photographs are quoted at 2000 false positives; a tenth of the photographs is as strict
+            # FDDB's own 2845 images are quoted at 2000 false positives; a tenth of the images is as strict
             "rate_at_false_positives": {
                 str(count): curve.at(count)[0] for count in sorted({10, 100, max(len(self.photo) // 10, 1)})
             },

@@ -46,8 +46,8 @@ class Prediction:
 
     Attributes:
         index: place of the face in the data set.
-        image: path of the photograph.
-        photo: key of the photograph.
+        image: path of the image.
+        photo: key of the image.
         part: folder or list of the data set that the face comes from.
         attributes: names of the conditions that hold.
         box: (4,) ``xyxy``, original-image pixels.

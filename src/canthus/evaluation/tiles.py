@@ -26,11 +26,11 @@ def face_strips(
 
     Args:
         result: of an evaluator.
-        data: decodes the photographs.
+        data: decodes the images.
         rows: of ``result.table``.
 
     Yields:
-        The row and its (H, W, 3) RGB picture.
+        The row and its (H, W, 3) RGB image.
     """
     table, faces = result.table, data.faces(result.split)
     for row in rows:
@@ -57,11 +57,11 @@ def input_tiles(
         data: set to the corruption that ``result`` was measured with.
         result: of an evaluator.
         rows: of ``result.table``.
-        caption: beneath each picture, before its error.
+        caption: beneath each image, before its error.
         height: of a tile, pixels.
 
     Returns:
-        A (height, W, 3) RGB picture per row.
+        A (height, W, 3) RGB image per row.
     """
     table = result.table
     chosen = list(rows)

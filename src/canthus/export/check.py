@@ -30,7 +30,7 @@ def rendered_inputs(predictor: Predictor, count: int, *, seed: int = 0) -> Tenso
 
 
 def agreement(graph: Graph, exported: Exported) -> float:
-    """Compare a file with its network on several batch sizes, and on several sizes of picture where those are free.
+    """Compare a file with its network on several batch sizes, and on several sizes of image where those are free.
 
     Args:
         graph: what was exported.

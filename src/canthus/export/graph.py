@@ -1,4 +1,4 @@
-"""What is exported: networks as plain functions from pictures to numbers, and what a caller has to know of them.
+"""What is exported: networks as plain functions from images to numbers, and what a caller has to know of them.
 
 Legend: B batch, S stages, K landmarks, C channels, H W rows and columns.
 """
@@ -28,7 +28,7 @@ class Graph:
     Attributes:
         network: takes ``inputs`` (B, C, H, W).
         outputs: names.
-        examples: (B, C, H, W) pictures like those that it is made for.
+        examples: (B, C, H, W) images like those that it is made for.
         free: names of the dimensions of the input, by number, that a caller may choose; and the least each may be.
         unit: that outputs are compared in: the side of the crop for points in pixels, else 1.
         about: what stands in the file: how the input is made and what the outputs are.

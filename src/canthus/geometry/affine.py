@@ -25,7 +25,7 @@ def rotation_scale(angle: Tensor, scale: Tensor, centre: Tensor) -> Tensor:
     """Rotate and scale about a point.
 
     Args:
-        angle: (B,) radians; positive turns x towards y, that is clockwise on a picture.
+        angle: (B,) radians; positive turns x towards y, that is clockwise on an image.
         scale: (B,) factors.
         centre: (B, 2) the point that stays.
 

@@ -1,4 +1,4 @@
-"""The generic 3-D face: 68 points in the order of 300-W, recovered from labelled photographs by `make_generic_face.py`.
+"""The generic 3-D face: 68 points in the order of 300-W, recovered from labelled images by `make_generic_face.py`.
 
 ``generic_face.yaml`` holds it with where it comes from. Scale, place and tilt are those of the face that FacePoseNet's
 authors used (their number 10), so that their camera and the usual range of their poses fit.

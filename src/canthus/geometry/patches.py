@@ -1,6 +1,6 @@
 """Patches around landmarks: all patches of a batch in one call of the sampler.
 
-Legend: B batch, N patches of a picture, C channels, h w rows and columns of a patch.
+Legend: B batch, N patches of an image, C channels, h w rows and columns of a patch.
 """
 
 import torch
@@ -13,9 +13,9 @@ __all__ = ["extract_patches", "region_maps", "warp_patches"]
 
 
 def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool = True) -> Tensor:
-    """Cut square patches at the scale of the picture, with black outside it.
+    """Cut square patches at the scale of the image, with black outside it.
 
-    Pixel ``size // 2`` of a patch lies on its centre, so at integer centres a patch is a slice of the picture; between
+    Pixel ``size // 2`` of a patch lies on its centre, so at integer centres a patch is a slice of the image; between
     pixels it is interpolated (MDM's sampler rounds instead, and so shifts every patch by half a pixel on average).
 
     Args:
@@ -35,7 +35,7 @@ def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool =
     column, row = (whole.maximum(-whole.new_tensor(size + 1)).minimum(extent) + size + 1).long().unbind(-1)
     padded = functional.pad(image, [size + 1] * 4)
     picture = torch.arange(image.shape[0], device=image.device)[:, None]
-    if torch.compiler.is_exporting():  # ONNX has no views: `unfold` would copy every window of the picture
+    if torch.compiler.is_exporting():  # ONNX has no views: `unfold` would copy every window of the image
         reach = torch.arange(size + 1, device=image.device)
         rows, columns = row[..., None, None] + reach[:, None], column[..., None, None] + reach
         pixels = padded[picture[..., None, None], :, rows, columns].permute(0, 1, 4, 2, 3)
@@ -47,7 +47,7 @@ def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool =
 
 
 def region_maps(regions: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps from patch pixels to picture pixels for patches that each fill a rectangle.
+    """Maps from patch pixels to image pixels for patches that each fill a rectangle.
 
     The rectangle is cut into h x w equal cells and a patch pixel lies in the middle of its cell, so the patch of a
     mirrored rectangle is the mirrored patch.
@@ -71,10 +71,10 @@ def warp_patches(
 
     Args:
         image: (B, C, H, W), float.
-        maps: (B, N, 2, 3) maps from patch pixels to picture pixels.
+        maps: (B, N, 2, 3) maps from patch pixels to image pixels.
         size: (h, w) of the patches.
         detach: see `extract_patches`.
-        padding: what lies outside the picture, ``zeros`` or ``border``.
+        padding: what lies outside the image, ``zeros`` or ``border``.
 
     Returns:
         (B, N, C, h, w) in the dtype of ``image``.

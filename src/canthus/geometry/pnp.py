@@ -68,9 +68,9 @@ def solve_pnp(
     rotation. A nearly flat face looks much the same when its depth is reversed, so the reversed start is followed, too.
 
     Args:
-        points: (B, K, 2), picture's frame of ``camera``.
+        points: (B, K, 2), image's frame of ``camera``.
         model: (K, 3), or (B, K, 3) if every face has a shape of its own; z away from the camera.
-        camera: of the picture.
+        camera: of the image.
         weight: (K,) or (B, K) non-negative weights of the squared errors; 0 for unlabelled points, which may be NaN.
         limit: largest error of a valid pose, in geometric means of the sides of the box around the points.
         least: points that a valid pose needs, 4 at least and not all of them in one plane.

@@ -5,7 +5,7 @@
     Rz = [[c, s, 0], [-s, c, 0], [0, 0, 1]]
 
 The model's y axis points up and its z axis to the camera, so that positive yaw turns the nose to the image's left,
-positive pitch lifts it, and positive roll turns the head clockwise. Mirroring a photograph negates yaw and roll.
+positive pitch lifts it, and positive roll turns the head clockwise. Mirroring an image negates yaw and roll.
 
 Angles are yaw, pitch, roll in radians, in this order. This R is the TRANSPOSE of the right-handed ``Rz Ry Rx`` that
 6DRepNet makes of the same numbers; distances of rotations agree as long as both sides use one convention.
@@ -85,7 +85,7 @@ def _turned(rotation: Tensor) -> Tensor:
 
 
 def mirrored_rotation(rotation: Tensor) -> Tensor:
-    """(..., 3, 3) rotations of the faces in mirrored pictures; of rotation vectors, the signs (+, -, -)."""
+    """(..., 3, 3) rotations of the faces in mirrored images; of rotation vectors, the signs (+, -, -)."""
     sign = rotation.new_tensor([-1.0, 1.0, 1.0])
     return sign[:, None] * rotation * sign
 

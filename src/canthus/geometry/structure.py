@@ -1,4 +1,4 @@
-"""A 3-D face and how it varies, from the labelled points of many photographs (non-rigid structure from motion).
+"""A 3-D face and how it varies, from the labelled points of many images (non-rigid structure from motion).
 
 The start is the rank-3 factorisation of Tomasi and Kanade, IJCV 1992, made metric. It is refined as in Torresani,
 Hertzmann and Bregler, "Nonrigid structure-from-motion", PAMI 2008: every face is the mean face plus modes with normally
@@ -94,7 +94,7 @@ def recover_structure(
     Depth is measured on the faces that are turned furthest; see `_with_depth`.
 
     Args:
-        points: (N, K, 2) pixels of any photographs; all labelled. They are framed by the square of 1.5 boxes.
+        points: (N, K, 2) pixels of any images; all labelled. They are framed by the square of 1.5 boxes.
         flip: the scheme's permutation.
         anchors: scale, place and tilt of the mean face.
         camera: that looks at the square.
@@ -139,7 +139,7 @@ def recover_structure(
 
 
 def _framed(points: Tensor, camera: Camera) -> Tensor:
-    """(N, K, 2) in the frame of a picture that shows the square of 1.5 longer sides of the box around the points."""
+    """(N, K, 2) in the frame of an image that shows the square of 1.5 longer sides of the box around the points."""
     box = boxes.box_of_points(points)
     side = CROP * (box[:, 2:] - box[:, :2]).amax(1)
     return (points - boxes.centre(box)[:, None]) * (camera.side / side)[:, None, None] + camera.side / 2
@@ -277,7 +277,7 @@ def _with_depth(
 
 
 def _linearised(points: Tensor, poses: PoseSolution, own: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
-    """(N, K, 2, 3) maps from shape to picture at the depths found so far, and (N, K, 2) what they should give."""
+    """(N, K, 2, 3) maps from shape to image at the depths found so far, and (N, K, 2) what they should give."""
     depth = placed(own, poses.rotation, poses.translation)[..., 2]
     zoom = (camera.focal / depth)[..., None]
     views = zoom[..., None] * poses.rotation[:, None, :2]
@@ -296,7 +296,7 @@ def _visible_outline(poses: PoseSolution, anchors: Anchors, count: int) -> Tenso
 
 
 def _first_modes(points: Tensor, mean: Tensor, poses: PoseSolution, camera: Camera, mirror: Tensor, m: int) -> Tensor:
-    """Principal components of what the rigid face leaves, taken as movements parallel to the picture."""
+    """Principal components of what the rigid face leaves, taken as movements parallel to the image plane."""
     views, seen = _linearised(points, poses, mean, camera)
     left = seen - (views @ mean[:, :, None])[..., 0]
     scale = views[..., 0, :].square().sum(-1, keepdim=True)

@@ -16,7 +16,7 @@ PADDING = {"border": cv2.BORDER_REPLICATE, "zeros": cv2.BORDER_CONSTANT}
 
 
 def warp(images: Tensor, matrices: Tensor, size: int, *, padding: str = "border") -> Tensor:
-    """Resample pictures through affine maps, bilinearly.
+    """Resample images through affine maps, bilinearly.
 
     Args:
         images: (B, C, H, W), float.
@@ -35,14 +35,14 @@ def warp(images: Tensor, matrices: Tensor, size: int, *, padding: str = "border"
 
 
 def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
-    """(height, width, 2) positions (x, y) of the pixels of a picture."""
+    """(height, width, 2) positions (x, y) of the pixels of an image."""
     rows, columns = (torch.arange(side, device=device, dtype=torch.float32) for side in (height, width))
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], -1)
 
 
 def resample(images: Tensor, points: Tensor, *, padding: str = "border") -> Tensor:
-    """Read pictures at any positions, bilinearly.
+    """Read images at any positions, bilinearly.
 
     Args:
         images: (B, C, H, W), float.
@@ -69,10 +69,10 @@ def warp_rows(
     padding: str = "border",
     levels: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Tensor:
-    """The same map on the host for uint8 pictures, each written straight into its place in the batch.
+    """The same map on the host for uint8 images, each written straight into its place in the batch.
 
     Args:
-        rows: B pictures (H, W, C) uint8, for example rows of a memory map; only the pixels needed are read.
+        rows: B images (H, W, C) uint8, for example rows of a memory map; only the pixels needed are read.
         matrices: (B, 2, 3) maps from output pixels to input pixels.
         size: side of the square output, pixels.
         padding: as for `warp`.

@@ -71,7 +71,7 @@ def square(boxes: Tensor) -> Tensor:
 
 
 def crop_maps(windows: Tensor, size: int) -> Tensor:
-    """(N, 2, 3) maps from pixels of a ``size`` x ``size`` crop to those of the photograph, for `warp`."""
+    """(N, 2, 3) maps from pixels of a ``size`` x ``size`` crop to those of the image, for `warp`."""
     scale = (windows[:, 2:] - windows[:, :2]) / size
     return torch.cat([torch.diag_embed(scale), (windows[:, :2] + scale / 2)[..., None]], -1)
 

@@ -106,12 +106,12 @@ class FaceFinder:
             raise ConfigError(f"detector.{'weights' if run is None else 'run'}: {error}") from error
 
     def __call__(self, pixels: NDArray[np.uint8]) -> list[FoundFace]:
-        """Find the faces of a photograph, (H, W, 3) uint8 RGB, the surest first.
+        """Find the faces of an image, (H, W, 3) uint8 RGB, the surest first.
 
-        Faces of which only the edge of the detector's box is in the photograph are left out.
+        Faces of which only the edge of the detector's box is in the image are left out.
 
         Raises:
-            ValueError: an array that is no such photograph.
+            ValueError: an array that is no such image.
         """
         found = self.detector([torch.from_numpy(np.ascontiguousarray(pixels))])[0]
         assert found.points is not None

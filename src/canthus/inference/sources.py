@@ -1,4 +1,4 @@
-"""What `canthus-predict` reads: photographs from a path, and face boxes from a file."""
+"""What `canthus-predict` reads: images from a path, and face boxes from a file."""
 
 import csv
 import glob
@@ -53,7 +53,7 @@ def read_boxes(path: Path) -> Boxes:
     ``landmarks.json`` of an earlier prediction is accepted too.
 
     Raises:
-        ConfigError: missing file, or an entry that is no box; the message names the line or photograph.
+        ConfigError: missing file, or an entry that is no box; the message names the line or image.
     """
     if not path.is_file():
         raise ConfigError(f"boxes={path}: no such file")
@@ -121,7 +121,7 @@ def boxes_by_image(
 
 
 def whole_box(pixels: NDArray[np.uint8], margin: float) -> NDArray[np.float64]:
-    """(1, 4) the whole photograph, less a share ``margin`` on every side."""
+    """(1, 4) the whole image, less a share ``margin`` on every side."""
     height, width = pixels.shape[:2]
     right, bottom = width - 1, height - 1
     edge = np.array([margin * right, margin * bottom, (1 - margin) * right, (1 - margin) * bottom])

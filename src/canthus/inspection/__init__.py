@@ -1,4 +1,4 @@
-"""Looking at a data set before anything is trained on it: what it holds, and what is odd in it."""
+"""Looking at a data set before anything is trained on it: what it contains, and what is odd in it."""
 
 from logging import getLogger
 from typing import Any

@@ -19,7 +19,7 @@ SINGLE = 1e-6
 
 
 def check_places(data: Collection, limits: Limits) -> list[Finding]:
-    """Points beyond the photograph, on one spot, or with no distance to divide errors by."""
+    """Points beyond the image, on one spot, or with no distance to divide errors by."""
     edge = data.size - 1
     beyond = np.maximum(-data.points, data.points - edge[:, None]).max(2)
     worst = _largest(beyond)

@@ -1,4 +1,4 @@
-"""All faces of a data set with the split each falls into, as arrays, beside what their photographs look like."""
+"""All faces of a data set with the split each falls into, as arrays, beside what their images look like."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class Collection:
         faces: the records.
         splits: ``train``, ``val`` or ``test`` for each face.
         photographs: the readable ones, in the order of the first face on each.
-        broken: photograph -> why it cannot be read.
+        broken: image -> why it cannot be read.
         scheme: of the labels.
         points: (N, K, 2), NaN where not labelled.
         visibility: (N, K).
         box: (N, 4).
-        size: (N, 2) width and height of the photographs, NaN where broken.
+        size: (N, 2) width and height of the images, NaN where broken.
     """
 
     faces: Sequence[Face]
@@ -58,13 +58,13 @@ class Collection:
         validation_seed: int = 0,
         validation_rule: str = "draw",
     ) -> "Collection":
-        """Parse the parts, divide them as a training run would, and read every photograph.
+        """Parse the parts, divide them as a training run would, and read every image.
 
         Args:
             reader: of the data set.
             train_parts: parts to train and validate on.
             test_parts: parts to test on.
-            validation: share of the photographs of each training part that is held out.
+            validation: share of the images of each training part that is held out.
             validation_seed: which ones.
             validation_rule: see `canthus.data.split.hold_out`.
 

@@ -1,8 +1,8 @@
 """Photographs that stand twice in a data set: the same pixels, or the same scene scaled, retouched or a moment later.
 
-Alike pictures are found by a difference hash (Krawetz, "Kind of like that", 2013) of 256 bits: whether each pixel of a
+Alike images are found by a difference hash (Krawetz, "Kind of like that", 2013) of 256 bits: whether each pixel of a
 16 x 17 thumbnail is brighter than its left neighbour. It does not change with size, compression, brightness or
-contrast. Pairs that few bits tell apart are confirmed by the correlation of their thumbnails, since pictures with a
+contrast. Pairs that few bits tell apart are confirmed by the correlation of their thumbnails, since images with a
 large even area have few bits that mean anything.
 
 With both limits, 3 pairs of HELEN's training part are found, all of them right (a retouched print, two portraits of a
@@ -30,11 +30,11 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Copy:
-    """A photograph that is there already.
+    """An image that is there already.
 
     Attributes:
         photograph: index of the copy.
-        original: index of an earlier photograph.
+        original: index of an earlier image.
         bits: of 256 by which their hashes differ; 0 for identical pixels too.
     """
 
@@ -59,8 +59,8 @@ def find_alike(photographs: Sequence[Photograph], related: Sequence[int], bits: 
 
     Args:
         photographs: all of them; those without contrast take no part.
-        related: a number each; photographs with the same number (frames of one video) are expected to be alike.
-        bits: most bits of 256 by which two hashes of the same picture differ.
+        related: a number each; images with the same number (frames of one video) are expected to be alike.
+        bits: most bits of 256 by which two hashes of the same image differ.
     """
     if not photographs:
         return []

@@ -1,4 +1,4 @@
-"""What can be wrong with a labelled photograph, and how bad it is."""
+"""What can be wrong with a labelled image, and how bad it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ class Finding:
         kind: see `KINDS`.
         face: index of the face.
         value: see `Kind.value`; larger is worse unless the kind is about something too small.
-        detail: which point, which other photograph, what the decoder said.
+        detail: which point, which other image, what the decoder said.
         other: index of another face that is concerned.
     """
 

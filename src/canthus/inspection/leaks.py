@@ -14,7 +14,7 @@ __all__ = ["check_identities", "check_photographs"]
 
 def check_photographs(data: Collection, limits: Limits) -> list[Finding]:
     """Photographs that are broken or flat, in two splits, copied, or labelled with another's points."""
-    first: dict[object, int] = {}  # face by photograph
+    first: dict[object, int] = {}  # face by image
     for i, face in enumerate(data.faces):
         first.setdefault(face.image, i)
     found = [Finding("broken_photograph", first[image], detail=reason) for image, reason in data.broken.items()]
@@ -73,7 +73,7 @@ def _frame(data: Collection, row: int, photograph: Photograph) -> str:
 
 
 def _across_splits(data: Collection) -> Iterator[Finding]:
-    """One finding per photograph, by its file or by its key."""
+    """One finding per image, by its file or by its key."""
     first: dict[object, int] = {}
     reported: set[object] = set()
     for i, face in enumerate(data.faces):

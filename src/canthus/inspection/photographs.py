@@ -1,4 +1,4 @@
-"""Reading every photograph of a data set once: what is broken, how large it is, and what it looks like in 256 bits."""
+"""Reading every image of a data set once: what is broken, how large it is, and what it looks like in 256 bits."""
 
 import hashlib
 import os
@@ -24,13 +24,13 @@ HASH_SIDE = 16
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
-    """What is kept of a decoded photograph.
+    """What is kept of a decoded image.
 
     Attributes:
         width: pixels.
         height: pixels.
-        digest: of the decoded pixels: equal for the same picture, whatever its file is called or how it is packed.
-        thumbnail: (16, 17) uint8 grey, each pixel the mean of its part of the picture.
+        digest: of the decoded pixels: equal for the same image, whatever its file is called or how it is packed.
+        thumbnail: (16, 17) uint8 grey, each pixel the mean of its part of the image.
         orientation: of the file, as EXIF says it; 1 is upright.
         upright: whether the image was turned as its orientation asks.
     """
@@ -51,7 +51,7 @@ class Photograph:
 def read_photographs(
     reader: Reader, images: Sequence[Path], *, workers: int | None = None
 ) -> tuple[dict[Path, Photograph], dict[Path, str]]:
-    """Decode photographs in parallel, with a progress bar.
+    """Decode images in parallel, with a progress bar.
 
     Args:
         reader: decodes them.

@@ -64,7 +64,7 @@ def solved_poses(points: Floats, visibility: NDArray[np.uint8], box: Floats) -> 
     """Poses before FacePoseNet's camera, which sees 1.5 face boxes, by PnP with the generic face.
 
     Args:
-        points: (N, 68, 2) pixels of the photographs.
+        points: (N, 68, 2) pixels of the images.
         visibility: (N, 68); unlabelled points do not count.
         box: (N, 4) of the faces.
     """
@@ -75,7 +75,7 @@ def solved_poses(points: Floats, visibility: NDArray[np.uint8], box: Floats) -> 
 
 
 def _crop() -> torch.Tensor:
-    """Where the face box lies in the camera's picture."""
+    """Where the face box lies in the camera's image."""
     return torch.tensor(crop_box(Camera().side), dtype=torch.float64)
 
 

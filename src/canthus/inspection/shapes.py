@@ -86,7 +86,7 @@ class ShapeModel:
         return np.where(labelled & (labelled.sum(1) >= LEAST_POINTS)[:, None], distance, np.nan)
 
     def roll(self, points: Floats, visibility: NDArray[np.uint8]) -> Floats:
-        """(N,) radians by which a face is turned in the picture, clockwise; NaN below three labelled points."""
+        """(N,) radians by which a face is turned in the image, clockwise; NaN below three labelled points."""
         matrix = self._fit(points, visibility).numpy()
         angle = np.arctan2(-matrix[:, 1, 0], matrix[:, 0, 0])  # the fit turns the face back
         return np.where((visibility > 0).sum(1) >= LEAST_POINTS, angle, np.nan)

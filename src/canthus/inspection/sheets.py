@@ -21,12 +21,12 @@ __all__ = ["write_sheets"]
 
 COLUMNS = 8
 SIDE = 200
-"""Pixels of a picture on a sheet."""
+"""Side of a tile on a sheet, pixels."""
 TEXT = 34
 """Letters of a caption that fit at a readable size."""
 PAIRED = ("copy", "alike", "copy_across_splits", "alike_across_splits", "same_labels", "labelled_twice")
 UNSEEN = ("broken_photograph", "identity_across_splits")
-"""Kinds that no picture shows."""
+"""Kinds that no sheet shows."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def write_sheets(
 
     Args:
         folder: of the sheets.
-        reader: decodes the photographs.
+        reader: decodes the images.
         data: the faces.
         findings: the worst first within each kind; the kinds share the sheet.
-        faces: most pictures on a sheet.
+        faces: most tiles on a sheet.
         seed: of the random sample.
 
     Returns:

@@ -1,6 +1,6 @@
 """Face detection: WIDER FACE's average precision, FDDB's ROC curves, and COCO's AP through torchmetrics.
 
-Legend: D detections and G labels of one photograph. Boxes are float ``xyxy``; ellipses are two radii, the angle of the
+Legend: D detections and G labels of one image. Boxes are float ``xyxy``; ellipses are two radii, the angle of the
 first in radians, and the centre. Precisions, recalls and rates are in percent.
 """
 
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DetectedFaces:
-    """Detections and labels of one photograph.
+    """Detections and labels of one image.
 
     Attributes:
         boxes: (D, 4) ``xyxy``.
@@ -90,7 +90,7 @@ class FDDBCurve:
     """FDDB's two ROC curves, a point per distinct score, from the surest on.
 
     Attributes:
-        false_positives: (M,) in all photographs together.
+        false_positives: (M,) in all images together.
         discrete: (M,) percent of the faces found with an overlap above one half.
         continuous: (M,) percent: the overlaps of matched faces themselves.
     """
@@ -108,7 +108,7 @@ class FDDBCurve:
 def fddb_roc(photographs: Sequence[DetectedFaces]) -> FDDBCurve:
     """ROC curves of FDDB (Jain and Learned-Miller, 2010, section 5), over all folds together.
 
-    At every score, the detections above it and the labels of a photograph are matched one to one so that the sum of
+    At every score, the detections above it and the labels of an image are matched one to one so that the sum of
     overlaps is largest. Labels may be ellipses; their overlaps are exact areas, where FDDB's program counts pixels.
 
     Raises:

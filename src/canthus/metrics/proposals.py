@@ -14,7 +14,7 @@ __all__ = ["GatheredDetections"]
 
 
 class GatheredDetections(Metric):
-    """Keeps every box, because average precision ranks those of all photographs together.
+    """Keeps every box, because average precision ranks those of all images together.
 
     Args:
         **kwargs: of `torchmetrics.Metric`.
@@ -37,10 +37,10 @@ class GatheredDetections(Metric):
         """Add a batch.
 
         Args:
-            photo: (B,) integers, the same for the same photograph in every process.
-            detections: per photograph and stage, (D, 4) boxes ``xyxy``, original pixels, and (D,) scores.
+            photo: (B,) integers, the same for the same image in every process.
+            detections: per image and stage, (D, 4) boxes ``xyxy``, original pixels, and (D,) scores.
         """
-        # float64: boxes of large photographs, and the number of the photograph beside them
+        # float64: boxes of large images, and the number of the image beside them
         rows = [torch.zeros(0, 7, dtype=torch.float64, device=photo.device)]
         for number, stages in zip(photo.tolist(), detections, strict=True):
             self.depth = self.depth.clamp_min(len(stages))  # a stage may find nothing anywhere
@@ -51,7 +51,7 @@ class GatheredDetections(Metric):
         self.rows.append(torch.cat(rows).to(photo.device))
 
     def compute(self) -> tuple[list[int], list[dict[int, NDArray[np.float64]]]]:
-        """Numbers of the photographs that were searched, and per stage (D, 5) score and box of every photograph."""
+        """Numbers of the images that were searched, and per stage (D, 5) score and box of every image."""
         photos = torch.unique(dim_zero_cat(self.photos)).cpu().numpy()
         rows = dim_zero_cat(self.rows).cpu().numpy()
         places, inverse = np.unique(rows[:, :2].astype(np.int64), axis=0, return_inverse=True)

@@ -95,7 +95,7 @@ class LandmarkModel(lightning.LightningModule, ABC):
     @property
     @abstractmethod
     def input(self) -> InputSpec:
-        """The picture that the network wants."""
+        """The image that the network wants."""
 
     @abstractmethod
     def estimates(self, batch: Batch) -> Estimates:

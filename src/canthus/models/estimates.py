@@ -39,7 +39,7 @@ class Estimates:
         scores: (B, K) confidence of the last stage's points, if the method gives one.
         heatmaps: maps (B, K + 1, H, W) in which the method looks for the points, the background last, coarse to fine; a
             stage may make more than one.
-        aggregated: (B, C, H, W) the batch's ``image`` in the style that the method turns all pictures to.
+        aggregated: (B, C, H, W) the batch's ``image`` in the style that the method turns all images to.
         boxes: (B, 4) face boxes, if the method refines them; pixels of ``image``.
         pose: (B, 3) yaw, pitch, roll in radians, if the method estimates it.
         pose_scores: (B, D) what its network says about the pose, z-scored.

@@ -27,7 +27,7 @@ class GaussianMaps:
     Args:
         size: (H, W) of the maps.
         stride: input pixels per cell.
-        sigma: deviation, input pixels.
+        sigma: standard deviation, input pixels.
     """
 
     def __init__(self, size: tuple[int, int], stride: float, sigma: float) -> None:

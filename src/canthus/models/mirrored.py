@@ -1,4 +1,4 @@
-"""Flip averaging: the mean of what a model says about a picture and about its mirror image."""
+"""The flip test: the mean of what a model says about an image and about its mirror image."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def mirror_batch(batch: Batch, scheme: Scheme) -> Batch:
 
 
 def average_with_mirrored(plain: Estimates, mirrored: Estimates, batch: Batch, scheme: Scheme) -> Estimates:
-    """Average every stage's points, the scores and the pose; what else there is stays that of the plain picture.
+    """Average every stage's points, the scores and the pose; what else there is stays that of the plain image.
 
     Args:
         plain: of the batch.
@@ -59,5 +59,5 @@ def average_with_mirrored(plain: Estimates, mirrored: Estimates, batch: Batch, s
 
 
 def _mirror(image: Tensor) -> Tensor:
-    """(B, 2, 3) mirrors of whole pictures."""
+    """(B, 2, 3) mirrors of whole images."""
     return affine.mirror(torch.ones(image.shape[0], dtype=torch.bool, device=image.device), (image.shape[-1] - 1) / 2)

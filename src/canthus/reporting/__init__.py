@@ -1,4 +1,4 @@
-"""What people look at after a run: pictures, curves, tables and the page that holds them."""
+"""What people look at after a run: figures, curves, tables and the page that contains them."""
 
 from canthus.evaluation.files import (
     Metrics,

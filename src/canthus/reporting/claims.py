@@ -1,4 +1,4 @@
-"""What the papers claim, and what came of it here: ``claims.yaml``, a claim per entry.
+"""What the papers claim, with our own results: ``claims.yaml``, a claim per entry.
 
 ``verdict`` is one of `VERDICTS`; ``measured`` says how, ``command`` what to type, ``figures`` what came out. A claim
 that nobody has measured stands there, too, without a command or figures.
@@ -15,7 +15,7 @@ from canthus.utils.files import parse_yaml
 __all__ = ["VERDICTS", "Claim", "claims", "parsed_claims"]
 
 VERDICTS = ("holds", "holds in part", "not shown", "does not hold", "not measured")
-"""``not shown``: the faces at hand cannot tell; ``does not hold``: they tell otherwise."""
+"""``not shown``: the available faces cannot decide it; ``does not hold``: contradicted by what was measured."""
 
 
 @dataclass(frozen=True)

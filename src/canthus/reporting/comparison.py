@@ -35,7 +35,7 @@ BOX_TOLERANCE = 0.01
 """Pixels: boxes are written with 4 decimals."""
 
 FaceKey = tuple[str, str, str, int]
-"""Part, photograph, file name, and number of the face among those of the file."""
+"""Part, image, file name, and number of the face among those of the file."""
 
 
 def check_comparable(folder: Path) -> None:
@@ -54,7 +54,7 @@ def check_comparable(folder: Path) -> None:
 def write_comparison(folder: Path, other: Path) -> dict[str, Any]:
     """Compare an evaluation with another one, face by face, and write ``comparison.json`` into its folder.
 
-    Faces are joined by part, photograph and place among the faces of the photograph.
+    Faces are joined by part, image and place among the faces of the image.
 
     Args:
         folder: of the evaluation, which comes first: negative differences are in its favour.

@@ -1,4 +1,4 @@
-"""What a corruption suite found: one record per severity of each difficulty, its two files and its tables."""
+"""The results of a corruption suite: one record per corruption and severity, its two files and its tables."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -26,7 +26,7 @@ __all__ = ["detection_sheet", "print_detection", "write_detection"]
 FOUND, FALSE, MISSED, IGNORED = (60, 200, 60), (230, 120, 0), (220, 30, 30), (150, 150, 150)
 """Colours of a box: true, false, a face without a box, a face that does not count."""
 SIDE = 320
-"""Longer side of a photograph on the sheet, pixels."""
+"""Longer side of an image on the sheet, pixels."""
 
 
 def write_detection(
@@ -43,10 +43,10 @@ def write_detection(
     Args:
         folder: of the run or evaluation; metrics.json may be there already, with what was measured on faces.
         result: of the evaluator.
-        data: whose photographs were searched.
+        data: whose images were searched.
         photographs: on the sheet, evenly spread.
         score: of the boxes that are drawn, at least.
-        trained_on: how many of the photographs the model was trained on; None where nobody knows.
+        trained_on: how many of the images the model was trained on; None where nobody knows.
 
     Returns:
         The numbers.
@@ -90,8 +90,8 @@ def detection_sheet(result: DetectionResult, data: "PhotoDataModule", count: int
 
     Args:
         result: of the evaluator.
-        data: decodes the photographs.
-        count: photographs, evenly spread.
+        data: decodes the images.
+        count: images, evenly spread.
         score: of the boxes, at least.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a model made of renderings of the same faces: two files, and a table for people."""
+"""Results on the same faces in other styles: two files, and a table for people."""
 
 import json
 from collections.abc import Mapping, Sequence

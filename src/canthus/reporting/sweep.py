@@ -1,4 +1,4 @@
-"""What a sweep leaves: ``sweep.csv``, overrides against results, and ``sweep.png``, the same as a picture."""
+"""What a sweep leaves: ``sweep.csv``, overrides against results, and ``sweep.png``, a plot of the same."""
 
 import json
 from collections.abc import Sequence

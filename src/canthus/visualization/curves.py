@@ -1,4 +1,4 @@
-"""Cumulative error distributions as a picture."""
+"""Plots of cumulative error distributions."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of landmarks: one face, one row of stages, sheets, and overlays on whole photographs.
+"""Pictures of landmarks: one face, one row of stages, sheets, and overlays on whole images.
 
 Pictures are (H, W, 3) uint8 RGB. Points are ``(x, y)`` pixels of the picture they come with, centres at integers, and
 are drawn at their sub-pixel place. No function changes the picture it is given.
@@ -94,7 +94,7 @@ def draw_prediction(
     colour: Colour = ESTIMATE,
     largest: int | None = None,
 ) -> Image:
-    """Draw all faces found in a photograph, each with its box.
+    """Draw all faces found in an image, each with its box.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
@@ -102,7 +102,7 @@ def draw_prediction(
         points: N arrays (K, 2), pixels.
         scheme: names the lines between the points.
         colour: RGB of the landmarks.
-        largest: longer side of the drawing at most, pixels: larger photographs are drawn smaller. None: no limit.
+        largest: longer side of the drawing at most, pixels: larger images are drawn smaller. None: no limit.
 
     Returns:
         (H, W, 3) uint8 RGB, or smaller.
@@ -139,7 +139,7 @@ def stage_strip(
     initial shape first to show where the cascade starts.
 
     Args:
-        image: (H, W, 3) uint8 RGB, the crop or photograph that all points refer to.
+        image: (H, W, 3) uint8 RGB, the crop or whole image that all points refer to.
         stages: S arrays (K, 2), coarse to fine, pixels of ``image``.
         truth: (K, 2) pixels of ``image``; nothing is drawn for ``None``.
         box: (4,) ``xyxy`` face box, pixels of ``image``; the crop is this, made square and 1.6 times larger.
@@ -212,10 +212,10 @@ def face_tile(
     colour: Colour = ESTIMATE,
     visibility: ArrayLike | None = None,
 ) -> Image:
-    """One labelled face with its box, cut from its photograph, over lines of text.
+    """One labelled face with its box, cut from its image, over lines of text.
 
     Args:
-        image: (H, W, 3) uint8 RGB, the photograph.
+        image: (H, W, 3) uint8 RGB, the image.
         landmarks: (K, 2) pixels of ``image``.
         box: (4,) ``xyxy``, drawn thin.
         scheme: names the lines between the points.
@@ -314,7 +314,7 @@ def _overlay(canvas: Image, points: Points, codes: NDArray[np.int64], scheme: Sc
     clean = canvas.copy() if len(hidden) else canvas
     _lines(canvas, points, codes, scheme, colour, thickness)
     if len(hidden):
-        # rings are hollow down to the photograph, not to the line that runs through them
+        # rings are hollow down to the image, not to the line that runs through them
         hole = np.zeros(canvas.shape[:2], np.uint8)
         for disc in hidden:
             cv2.fillConvexPoly(hole, disc, 255, cv2.LINE_AA, SHIFT)

@@ -1,4 +1,4 @@
-"""The one way in which pictures reach the disk: encoded in memory, written by Python, whole or not at all.
+"""The one way in which images are written to the disk: encoded in memory, written by Python, whole or not at all.
 
 OpenCV's own writer ends the process on file names that are not UTF-8, and leaves half a file on a full disk.
 """

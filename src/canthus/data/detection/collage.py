@@ -1,7 +1,7 @@
-"""Scenes for detection: labelled faces pasted on pictures that hold no other face, and such pictures alone.
+"""Scenes for detection: labelled faces pasted on images that show no other face, and such images alone.
 
-Labelled photographs show few faces, each at one size, and people who are not labelled; here every face is known, and
-what is between them is painted, or made of pieces of photographs that are too small to hold a face.
+Labelled images show few faces, each at one size, and people who are not labelled; here every face is known, and
+what is between them is painted, or made of pieces of images that are too small to hold a face.
 """
 
 import re
@@ -30,11 +30,11 @@ SPACING = 0.8
 
 
 class Collages(Reader):
-    """A number of scenes beside the photographs of another reader. Scene i of a seed is always the same picture.
+    """A number of scenes beside the images of another reader. Scene i of a seed is always the same.
 
     Args:
-        source: reads the photographs that faces and pieces are taken from.
-        donors: those photographs; of the training split only.
+        source: reads the images that faces and pieces are taken from.
+        donors: those images; of the training split only.
         count: scenes.
         empty: share of scenes without a face.
         size: side of a scene, pixels.
@@ -70,7 +70,7 @@ class Collages(Reader):
         return [self._scene(number)[0] for number in range(self.count)]
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
-        """Paint a scene, or decode a photograph of the source."""
+        """Paint a scene, or decode an image of the source."""
         match = _NAME.fullmatch(image.as_posix())
         if match is None:
             return self.source.pixels(image)
@@ -83,7 +83,7 @@ class Collages(Reader):
         return picture
 
     def file(self, image: Path) -> Path:
-        """As the source. A scene has none; the files that it is made of are those of photographs, too."""
+        """As the source. A scene has none; the files that it is made of are those of images, too."""
         return image if _NAME.fullmatch(image.as_posix()) else self.source.file(image)
 
     def fingerprint(self, face: Face | Photograph) -> str:
@@ -99,7 +99,7 @@ class Collages(Reader):
         return np.random.default_rng([self.seed, number, purpose])
 
     def _scene(self, number: int) -> tuple[Photograph, list[Face]]:
-        """The labels of a scene, and the faces that it shows as their photographs have them."""
+        """The labels of a scene, and the faces that it shows as their images have them."""
         random = self._stream(number, 0)
         image, photo = Path(f"collages/{number:06d}.png"), f"collages/{number:06d}"
         faces: list[Face] = []
@@ -135,7 +135,7 @@ class Collages(Reader):
         return np.asarray(np.clip(picture + noise[..., None], 0, 255), dtype=np.uint8)
 
     def _pieces(self, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Squares of photographs, each less than half a face wide, so that none is one."""
+        """Squares of images, each less than half a face wide, so that none is one."""
         picture = np.zeros((self.size, self.size, 3), dtype=np.uint8)
         tile = int(random.choice([20, 32, 40, 64, 80]))
         photographs: list[tuple[NDArray[np.uint8], float]] = []
@@ -184,7 +184,7 @@ def _clutter(picture: NDArray[np.uint8], random: np.random.Generator) -> None:
 def _paste(
     picture: NDArray[np.uint8], pixels: NDArray[np.uint8], source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> None:
-    """Put the head around a face box of a photograph around a box of the picture, with a soft border."""
+    """Put the head around a face box of an image around a box of the image, with a soft border."""
     scale = float((target[2:] - target[:2]).mean() / (source[2:] - source[:2]).mean())
     centre, extent = (target[:2] + target[2:]) / 2, target[2:] - target[:2]
     offset = centre - scale * (source[:2] + source[2:]) / 2

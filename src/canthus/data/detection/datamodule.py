@@ -1,4 +1,4 @@
-"""The photo view: whole photographs with all their faces beside the face view's crops, for methods that detect."""
+"""The photo view: whole images with all their faces beside the face view's crops, for methods that detect."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,14 +31,14 @@ log = getLogger(__name__)
 
 
 class PhotoBatch(TypedDict):
-    """A batch of photographs. B photographs, F faces in all of them; boxes are in the stored photographs' pixels."""
+    """A batch of images. B images, F faces in all of them; boxes are in the stored images' pixels."""
 
     pixels: Pyramids
-    index: Tensor  # (B,) row in the data module's photographs of the split
+    index: Tensor  # (B,) row in the data module's images of the split
     shrink: Tensor  # (B,) original pixels per stored pixel
     complete: Tensor  # (B,) bool, whether all faces are labelled
     boxes: Tensor  # (F, 4)
-    owner: Tensor  # (F,) place of the face's photograph in this batch
+    owner: Tensor  # (F,) place of the face's image in this batch
     ignored: Tensor  # (F,) bool, neither to be found nor missed
     faces: Batch | None  # of the face view, for landmarks; none outside training
 
@@ -46,21 +46,21 @@ class PhotoBatch(TypedDict):
 class PhotoDataModule(FaceDataModule):
     """Photographs to learn detection from, and the faces of the face view to learn landmarks from.
 
-    A training batch holds ``batch_size`` photographs and ``landmark_faces`` faces. Validation and test give the
-    held-out faces first, as the face view does, then the held-out photographs.
+    A training batch holds ``batch_size`` images and ``landmark_faces`` faces. Validation and test give the
+    held-out faces first, as the face view does, then the held-out images.
 
     Args:
         input: see `FaceDataModule`.
-        reader: likewise; of the photographs, and of the faces if there is no other source of landmarks.
-        photo_side: limit of the longer side of a stored photograph, pixels.
+        reader: likewise; of the images, and of the faces if there is no other source of landmarks.
+        photo_side: limit of the longer side of a stored image, pixels.
         landmark_faces: faces of a training batch.
         landmarks: another source of landmark faces: ``reader`` (dotted path), its options, ``train_parts`` and
-            ``test_parts``. Its photographs are not searched for faces.
+            ``test_parts``. Its images are not searched for faces.
         landmark_box: side of a landmark face's box in larger sides of the tight box of its points, where the data
             set's own boxes are of another kind than those to be detected; the reader's boxes when absent.
-        incomplete_parts: parts whose photographs show faces without labels.
+        incomplete_parts: parts whose images show faces without labels.
         smallest_face: shorter faces than this (larger side, stored pixels) are neither found nor missed.
-        scenes: pictures made of the training faces that are added to the photographs, see `Collages`.
+        scenes: images made of the training faces, added to those of the reader, see `Collages`.
         **options: of `FaceDataModule`.
 
     Raises:
@@ -106,12 +106,12 @@ class PhotoDataModule(FaceDataModule):
     # -- preparation -------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Build the stores of faces and photographs."""
+        """Build the stores of faces and images."""
         super().prepare_data()
         self._open_photographs("test" if self._stage() == "test" else "train")
 
     def setup(self, stage: str) -> None:
-        """Open the stores and divide both by photograph."""
+        """Open the stores and divide both by image."""
         super().setup(stage)
         split = "test" if stage in ("test", "predict") else "train"
         if split in self._photo_views:
@@ -139,14 +139,14 @@ class PhotoDataModule(FaceDataModule):
         return faces if self.landmark_box is None else [_squared(face, self.landmark_box) for face in faces]
 
     def _held_out(self, faces: Sequence[Face]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """A photograph that is held out is so in both views."""
+        """An image that is held out is so in both views."""
         if self.other_source:
             return super()._held_out(faces)
         return np.array([face.photo in self._held_photographs for face in faces], dtype=np.bool_)
 
     @cached_property
     def _held_photographs(self) -> set[str]:
-        """Names of the photographs to validate on, with faces or without."""
+        """Names of the images to validate on, with faces or without."""
         photographs = self._listed("train")
         if self.remembered is not None:
             known = self.remembered.held_out([photograph.photo for photograph in photographs], "images")
@@ -181,18 +181,18 @@ class PhotoDataModule(FaceDataModule):
         return PhotoView(store, rows, self.incomplete_parts, self.smallest_face)
 
     def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | Photograph], Reader]]:
-        """Faces, then, as ``images``, the photographs themselves; scenes are made of these."""
+        """Faces, then, as ``images``, the images themselves; scenes are made of these."""
         yield from super().lists(split)
         own = [photograph for photograph in self.photographs(split) if photograph.part != SCENES]
         yield "images", own, self.photo_reader
 
     def photographs(self, split: str) -> list[Photograph]:
-        """The photographs of a split, in the order of the batches' ``index``."""
+        """The images of a split, in the order of the batches' ``index``."""
         view = self._photo_views[split]
         return [view.store.photographs[row] for row in view.rows]
 
     def ignored(self, split: str) -> list[np.ndarray[Any, np.dtype[np.bool_]]]:
-        """Per photograph of a split, which of its faces are neither found nor missed."""
+        """Per image of a split, which of its faces are neither found nor missed."""
         view = self._photo_views[split]
         return [view.ignored(row) for row in view.rows.tolist()]
 
@@ -200,7 +200,7 @@ class PhotoDataModule(FaceDataModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one epoch: it is over when every photograph was seen."""
+        """Optimiser steps in one epoch: it is over when every image was seen."""
         return len(self._photo_views["train"].rows) // self.batch_size
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -238,11 +238,11 @@ class PhotoDataModule(FaceDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Any]]:  # type: ignore[override]
-        """Every held-out face once, then every held-out photograph."""
+        """Every held-out face once, then every held-out image."""
         return self._both("val") if len(self._photo_views["val"].rows) else []
 
     def test_dataloader(self) -> list[DataLoader[Any]]:  # type: ignore[override]
-        """Every test face once, then every test photograph."""
+        """Every test face once, then every test image."""
         return self._both("test")
 
     def _both(self, split: str) -> list[DataLoader[Any]]:
@@ -256,7 +256,7 @@ class PhotoDataModule(FaceDataModule):
         view.pack = accelerated or workers > 0
         photographs: DataLoader[Any] = DataLoader(
             view,
-            batch_size=min(self.batch_size, 16),  # whole photographs are searched, not windows
+            batch_size=min(self.batch_size, 16),  # whole images are searched, not windows
             sampler=EpochSampler(len(view.rows), False, self.seed, rank, world),
             generator=torch.Generator(),
             collate_fn=as_it_is,  # __getitems__ has made the batch
@@ -271,7 +271,7 @@ class PhotoDataModule(FaceDataModule):
         return self.num_workers if self.num_workers is not None else (4 if accelerated else 0), accelerated
 
     def every_photograph(self, split: str, rows: Sequence[int]) -> Iterator[PhotoBatch]:
-        """Chosen photographs of a split, a few at a time, on the host: what hard examples are mined in."""
+        """Chosen images of a split, a few at a time, on the host: what hard examples are mined in."""
         view = self._photo_views[split]
         for begin in range(0, len(rows), 16):
             yield view.batch(list(rows[begin : begin + 16]), pack=False)
@@ -279,7 +279,7 @@ class PhotoDataModule(FaceDataModule):
     # -- on the device -----------------------------------------------------------------------------------------------
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Faces become network inputs as in the face view; windows of photographs are up to the model."""
+        """Faces become network inputs as in the face view; windows of images are up to the model."""
         if "pixels" not in batch:
             return super().on_after_batch_transfer(batch, dataloader_idx)
         if batch["faces"] is not None:
@@ -294,7 +294,7 @@ class PhotoDataModule(FaceDataModule):
 
 
 class PhotoView(Dataset[PhotoBatch]):
-    """Rows of a store of photographs as batches."""
+    """Rows of a store of images as batches."""
 
     def __init__(
         self,
@@ -320,10 +320,10 @@ class PhotoView(Dataset[PhotoBatch]):
         return np.asarray(photograph.ignored | (extent < self.smallest_face))
 
     def batch(self, indices: list[int], *, pack: bool) -> PhotoBatch:
-        """The photographs of some indices; packed for devices and other processes."""
+        """The images of some indices; packed for devices and other processes."""
         rows = self.rows[indices]
         shrink = self.store.shrink[rows]
-        # pixel centres are at integers: the left border of the photograph is at -0.5 at every size
+        # pixel centres are at integers: the left border of the image is at -0.5 at every size
         boxes = [(self.store.photographs[row].boxes + 0.5) / s - 0.5 for row, s in zip(rows, shrink, strict=True)]
         pixels = self.store.pyramids.select(torch.from_numpy(rows))
         return PhotoBatch(
@@ -339,7 +339,7 @@ class PhotoView(Dataset[PhotoBatch]):
 
 
 class Together(Dataset[PhotoBatch]):
-    """Batches of ``share`` photographs, the first indices, and faces, the others."""
+    """Batches of ``share`` images, the first indices, and faces, the others."""
 
     def __init__(self, photographs: PhotoView, faces: FaceView, share: int) -> None:
         self.photographs, self.faces, self.share = photographs, faces, share
@@ -351,7 +351,7 @@ class Together(Dataset[PhotoBatch]):
 
 
 class TogetherSampler(Sampler[int]):
-    """For every ``share`` photographs of a sampler, ``face_share`` faces, which begin again when all were shown."""
+    """For every ``share`` images of a sampler, ``face_share`` faces, which begin again when all were shown."""
 
     def __init__(self, photographs: EpochSampler, faces: int, share: int, face_share: int) -> None:
         self.photographs, self.faces, self.share, self.face_share = photographs, faces, share, face_share

@@ -1,9 +1,9 @@
-"""Cutting many small windows out of photographs of unequal size, at once.
+"""Cutting many small windows out of images of unequal size, at once.
 
-A photograph is kept with its halves, quarters and so on, because a bilinear window of 12 pixels over a face of 200
-would see one pixel in seventeen. A window reads the level in which its pixels are 0.7 to 1.4 of the photograph's.
+An image is kept with its halves, quarters and so on, because a bilinear window of 12 pixels over a face of 200
+would see one pixel in seventeen. A window reads the level in which its pixels are 0.7 to 1.4 of the image's.
 
-Legend: B photographs, L levels, W windows, S side of a window, P pixels of all photographs and levels.
+Legend: B images, L levels, W windows, S side of a window, P pixels of all images and levels.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ SMALLEST = 8
 
 
 def halves(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """An (H, W, 3) photograph and its halves, by exact means of four pixels; an odd last row or column is left out."""
+    """An (H, W, 3) image and its halves, by exact means of four pixels; an odd last row or column is left out."""
     for _ in range(LEVELS):
         yield pixels
         height, width = pixels.shape[:2]
@@ -40,7 +40,7 @@ class Pyramids:
     Attributes:
         pixels: (P, 3) uint8 RGB: an array on the host, for example a memory map, of which only the pixels needed are
             read; a tensor on a device.
-        places: (B, L, 3) int64: first pixel, height and width of every level; zeros where a photograph has no more.
+        places: (B, L, 3) int64: first pixel, height and width of every level; zeros where an image has no more.
     """
 
     pixels: NDArray[np.uint8] | Tensor
@@ -51,7 +51,7 @@ class Pyramids:
 
     @property
     def sizes(self) -> Tensor:
-        """(B, 2) width and height of the photographs."""
+        """(B, 2) width and height of the images."""
         return self.places[:, 0, [2, 1]]
 
     def photograph(self, row: int, level: int = 0) -> NDArray[np.uint8] | Tensor:
@@ -60,11 +60,11 @@ class Pyramids:
         return self.pixels[begin : begin + height * width].reshape(height, width, 3)
 
     def select(self, rows: Tensor) -> "Pyramids":
-        """Some of the photographs, without copying a pixel."""
+        """Some of the images, without copying a pixel."""
         return Pyramids(self.pixels, self.places[rows])
 
     def packed(self) -> "Pyramids":
-        """A copy that holds these photographs alone, as a tensor, for devices that cannot read the host's memory."""
+        """A copy that holds these images alone, as a tensor, for devices that cannot read the host's memory."""
         assert isinstance(self.pixels, np.ndarray)
         smallest = self.places[torch.arange(len(self)), (self.places[..., 1] > 0).sum(1) - 1]
         begins, ends = self.places[:, 0, 0].tolist(), (smallest[:, 0] + smallest[:, 1] * smallest[:, 2]).tolist()
@@ -75,7 +75,7 @@ class Pyramids:
         return Pyramids(torch.from_numpy(np.concatenate(runs)), places)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Pyramids":
-        """Move packed photographs; those in the host's memory stay, for the host reads them in place."""
+        """Move packed images; those in the host's memory stay, for the host reads them in place."""
         if isinstance(self.pixels, np.ndarray):
             return self
         moved = [values.to(device, non_blocking=non_blocking) for values in (self.pixels, self.places)]
@@ -88,11 +88,11 @@ class Pyramids:
         return Pyramids(self.pixels.pin_memory(), self.places.pin_memory())
 
     def windows(self, row: Tensor, to_photograph: Tensor, size: int) -> Tensor:
-        """Cut windows; what lies outside a photograph is black.
+        """Cut windows; what lies outside an image is black.
 
         Args:
-            row: (W,) int64, which photograph.
-            to_photograph: (W, 2, 3) maps from window pixels to photograph pixels, similarities.
+            row: (W,) int64, which image.
+            to_photograph: (W, 2, 3) maps from window pixels to original pixels, similarities.
             size: S.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The store of whole photographs, for detection: each decoded once, limited in size, with its halves, in one file."""
+"""The store of whole images, for detection: each decoded once, limited in size, with its halves, in one file."""
 
 import hashlib
 import json
@@ -30,13 +30,13 @@ ESTIMATED = 64
 
 
 class PhotoStore:
-    """Pixels of a list of photographs.
+    """Pixels of a list of images.
 
     Attributes:
         photographs: those held, in row order (what cannot be used is left out, and named in ``broken``).
-        broken: photograph -> why it could not be used.
+        broken: image -> why it could not be used.
         pyramids: their pixels, a memory map.
-        shrink: (N,) float64, pixels of the original per stored pixel, 1 for photographs within the limit.
+        shrink: (N,) float64, pixels of the original per stored pixel, 1 for images within the limit.
     """
 
     def __init__(self, folder: Path, photographs: Sequence[Photograph]) -> None:
@@ -74,7 +74,7 @@ class PhotoStore:
         verify: bool = False,
         label: str = "photographs",
     ) -> "PhotoStore":
-        """Open the store of these photographs, building it first if no run has built it before, or if it is damaged.
+        """Open the store of these images, building it first if no run has built it before, or if it is damaged.
 
         Args:
             reader: decodes them.
@@ -87,7 +87,7 @@ class PhotoStore:
             label: what the progress bar calls them.
 
         Raises:
-            DataError: no photographs, or more unreadable ones than allowed, each named; or the cache has no room, or
+            DataError: no images, or more unreadable ones than allowed, each named; or the cache has no room, or
                 cannot be written.
         """
         if not photographs:
@@ -111,7 +111,7 @@ class PhotoStore:
 
 @dataclass(frozen=True, eq=False)
 class _Decoding:
-    """Decodes photographs by number, in any process.
+    """Decodes images by number, in any process.
 
     Attributes:
         reader: of their pixels.
@@ -161,7 +161,7 @@ def _build(work: Work, decoding: _Decoding, workers: int) -> dict[str, int]:
                 rows.append(row)
                 shrinks.append(shrink)
                 places.append(table)
-            if row + 1 == min(ESTIMATED, count):  # sizes are known when photographs are decoded, and not before
+            if row + 1 == min(ESTIMATED, count):  # sizes are known when images are decoded, and not before
                 work.expect(3 * place * count // (row + 1), f"{count} photographs with their halves", written=3 * place)
         if not rows:  # an empty file has no memory map; the report names what is broken
             file.write(bytes(3))
@@ -176,7 +176,7 @@ def _build(work: Work, decoding: _Decoding, workers: int) -> dict[str, int]:
 
 
 def _limited(pixels: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
-    """A photograph whose longer side is within the limit, by means over areas, and the factor it was shrunk by."""
+    """An image whose longer side is within the limit, by means over areas, and the factor it was shrunk by."""
     height, width = pixels.shape[:2]
     shrink = min(max(height, width) / side, min(height, width))  # a line of pixels keeps its one row
     if shrink <= 1:

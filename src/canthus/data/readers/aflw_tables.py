@@ -42,7 +42,7 @@ class Tables:
     """What the database says; of several rows for the same thing the first counts.
 
     Attributes:
-        images: face -> (name of the collection, path of the photograph in it), in the order of the ids.
+        images: face -> (name of the collection, path of the image in it), in the order of the ids.
         boxes: face -> x, y, w, h.
         poses: face -> roll, pitch, yaw in radians.
         points: face -> feature id (1 to 21) -> x, y.

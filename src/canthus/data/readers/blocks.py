@@ -1,4 +1,4 @@
-"""Detection lists in blocks: the path of a photograph, the number of its faces, then a line per face."""
+"""Detection lists in blocks: the path of an image, the number of its faces, then a line per face."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ REPLACE = "replace the file by the official one"
 
 @dataclass(frozen=True)
 class Block:
-    """A photograph of a list: line and path, and of its faces the lines with their numbers."""
+    """An image of a list: line and path, and of its faces the lines with their numbers."""
 
     line: int
     name: str
@@ -24,7 +24,7 @@ def read_blocks(path: Path, is_path: Callable[[str], bool], null_row: str | None
 
     Args:
         path: the file.
-        is_path: whether a line can be the path of a photograph.
+        is_path: whether a line can be the path of an image.
         null_row: what follows a number of faces of 0 all the same, with single blanks; it is no face.
 
     Raises:

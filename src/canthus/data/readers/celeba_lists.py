@@ -9,7 +9,7 @@ from canthus.data.readers.lists import text_lines
 from canthus.utils.errors import DataError
 
 Table = dict[str, tuple[int, list[str]]]
-"""Name of a photograph -> line in the file and the tokens after the name."""
+"""Name of an image -> line in the file and the tokens after the name."""
 
 
 def read_plain(path: Path, columns: int) -> Table:
@@ -50,7 +50,7 @@ def read_headed(path: Path, names: tuple[str, ...]) -> Table:
 
 
 def read_attributes(path: Path, wanted: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Read ``list_attr_celeba.txt``, whose columns hold 1 or -1: name of a photograph -> attributes that hold.
+    """Read ``list_attr_celeba.txt``, whose columns hold 1 or -1: name of an image -> attributes that hold.
 
     Args:
         path: the file.

@@ -37,10 +37,10 @@ class CocoKeypoints(Reader):
     """Reads json files in COCO's form; the part ``train`` is ``train.json`` in the root or its folder ``annotations``.
 
     Attributes:
-        root: folder that holds the json files and the photographs.
+        root: folder that holds the json files and the images.
         images: folder below the root that ``file_name`` starts from.
         scheme: of the points in the file, from ``label_scheme``.
-        allow_partial: leave out faces whose photograph is missing.
+        allow_partial: leave out faces whose image is missing.
         box: ``"gt"``, the tight box of the labelled points, or ``"detector"``, the annotations' ``bbox``.
         first_pixel: what the file calls the first pixel, 0 or 1.
         exif: ``"apply"``: the labels were made on images turned as their EXIF orientation asks, as browsers, labelling
@@ -69,7 +69,7 @@ class CocoKeypoints(Reader):
         """Read the named parts, in order; within a part in the order of annotations.
 
         Raises:
-            DataError: missing root, file or photograph; no json of this form; no faces; a value that is not what it
+            DataError: missing root, file or image; no json of this form; no faces; a value that is not what it
                 should be.
         """
         existing_root(self.root)
@@ -175,7 +175,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
 
 
 def _file_names(path: Path, images: list[Any], folder: Path) -> dict[int | str, str]:
-    """Names of the photographs by their ids."""
+    """Names of the images by their ids."""
     names: dict[int | str, str] = {}
     for i, image in enumerate(images):
         place = f"{path}: images[{i}]"

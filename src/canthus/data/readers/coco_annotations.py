@@ -27,7 +27,7 @@ class Annotation:
         self._content = content
 
     def image(self, names: Mapping[int | str, str]) -> str:
-        """Name of the photograph."""
+        """Name of the image."""
         image = self._content.get("image_id")
         if not is_key(image) or image not in names:
             raise DataError(f"{self.place}: image_id {short(image)} is none of the images; export the labels again")

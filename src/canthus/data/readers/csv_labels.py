@@ -2,7 +2,7 @@
 
 Columns, in any order, capitals or not:
 
-    image                   photograph, below the root
+    image                   its path, below the root
     x0, y0, ... xK-1, yK-1  points in pixels; both cells of a point empty: not labelled
     v0, ... vK-1            optional: 0 not labelled, 1 covered, 2 seen; without them labelled points count as seen
     box_x1, box_y1, box_x2, box_y2
@@ -40,10 +40,10 @@ class CsvLabels(Reader):
     ``part``, or ``all`` if there is no such column.
 
     Attributes:
-        root: folder that the photographs are named below; holds the csv files too.
+        root: folder that the images are named below; holds the csv files too.
         labels: the one csv file, below the root or absolute; ``None`` for a file per part.
         scheme: of the points in the file, from ``label_scheme``.
-        allow_partial: leave out faces whose photograph is missing.
+        allow_partial: leave out faces whose image is missing.
         box: ``"gt"``, the tight box of the labelled points, or ``"detector"``, the box columns.
         first_pixel: what the file calls the first pixel, 0 or 1.
         exif: ``"apply"``: the labels were made on images turned as their EXIF orientation asks, as browsers, labelling
@@ -71,7 +71,7 @@ class CsvLabels(Reader):
         """Read the named parts, in order; within a part in the order of rows.
 
         Raises:
-            DataError: missing root, file, part, column or photograph; no rows; a cell that is not what it should be.
+            DataError: missing root, file, part, column or image; no rows; a cell that is not what it should be.
         """
         existing_root(self.root)
         if self.labels is None:
@@ -113,7 +113,7 @@ class CsvLabels(Reader):
         return faces
 
     def _label(self, columns: Columns, place: str, row: list[str], part: str | None) -> tuple[str, dict[str, Any]]:
-        """Name of the photograph, and what the row gives of a `Face`."""
+        """Name of the image, and what the row gives of a `Face`."""
         columns.check(place, row)
         name = relative_name(place, self.root, row[columns.at["image"]])
         if "part" in columns.at and not columns.word(row, "part"):

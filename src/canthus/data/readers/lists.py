@@ -1,4 +1,4 @@
-"""What readers of published lists share: lines with their numbers, counts, names of parts, photographs by name."""
+"""What readers of published lists share: lines with their numbers, counts, names of parts, images by name."""
 
 import difflib
 import os
@@ -113,7 +113,7 @@ class Photographs(FolderImages):
     """Images below a folder, found by the names that lists give them, see `canthus.data.image_names`."""
 
     def locate(self, names: Sequence[str], place: Callable[[int], str], allow_partial: bool) -> list[Path | None]:
-        """Find many photographs.
+        """Find many images.
 
         Args:
             names: relative, with forward slashes.
@@ -121,7 +121,7 @@ class Photographs(FolderImages):
             allow_partial: give ``None`` for those that are missing, and log how many.
 
         Raises:
-            DataError: a photograph is missing, or all are; a name that several files may have.
+            DataError: an image is missing, or all are; a name that several files may have.
         """
         try:
             found = self.find_all(names)

@@ -1,4 +1,4 @@
-"""MATLAB files from version 7.3 on, which are HDF5: arrays, and photographs kept in cell arrays.
+"""MATLAB files from version 7.3 on, which are HDF5: arrays, and images kept in cell arrays.
 
 HDF5 counts axes from the other end: MATLAB's H x W x C array appears as C x W x H, N x 87 as 87 x N, and a cell array
 as an array of references to its cells.
@@ -83,13 +83,13 @@ def cells(file: h5py.File, name: str) -> NDArray[Any]:
 
 
 class CellPhotographs(Reader):
-    """A reader whose photographs are cells of a MATLAB 7.3 file: image ``<file>/<variable>/<number from 1>``."""
+    """A reader whose images are cells of a MATLAB 7.3 file: image ``<file>/<variable>/<number from 1>``."""
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
         """Read one cell as (H, W, 3) uint8 RGB; grey is repeated. Threads may call this at once.
 
         Raises:
-            DataError: no such cell, or one that does not hold a picture.
+            DataError: no such cell, or one that does not hold an image.
         """
         path, name, number = image.parent.parent, image.parent.name, int(image.name)
         with opened(path) as file:
@@ -109,7 +109,7 @@ class CellPhotographs(Reader):
         return image.parent.parent
 
     def fingerprint(self, face: Face | Photograph) -> str:
-        """What identifies the pixels of a face: the state of the file that holds its photograph, and the cell."""
+        """What identifies the pixels of a face: the state of the file that holds its image, and the cell."""
         path = self.file(face.image)
         try:
             status = path.stat()
@@ -119,7 +119,7 @@ class CellPhotographs(Reader):
 
 
 def cell_path(path: Path, name: str, number: int) -> Path:
-    """Name a photograph for `CellPhotographs`.
+    """Name an image for `CellPhotographs`.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""What the readers of people's own labels share: names of photographs, boxes of partly labelled faces, options."""
+"""What the readers of people's own labels share: names of images, boxes of partly labelled faces, options."""
 
 from pathlib import Path, PurePosixPath
 
@@ -24,11 +24,11 @@ def check_options(box: str, first_pixel: int, exif: str | None) -> None:
 
 
 def relative_name(place: str, root: Path, name: str) -> str:
-    """Give the name of a photograph below the root, with forward slashes.
+    """Give the name of an image below the root, with forward slashes.
 
     Args:
         place: where the name stands, for messages.
-        root: of the photographs.
+        root: of the images.
         name: as labelled: relative to the root or absolute, with slashes of either kind.
 
     Raises:

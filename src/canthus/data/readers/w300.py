@@ -29,7 +29,7 @@ class _Part:
     Attributes:
         folders: where it may lie.
         faces: how many there are.
-        photographs: from how many photographs, where several faces share one; then names end in ``_<number>``.
+        photographs: from how many images, where several faces share one; then names end in ``_<number>``.
         boxes: stem of its file of detector boxes, where one was published.
     """
 
@@ -58,7 +58,7 @@ _FACE_NUMBER = re.compile(r"_\d+$")
 class W300(Reader):
     """Reads parts of 300-W in the official layout.
 
-    Photographs and labels belong together by their names, in which blanks do not count: the archives hold
+    Images and labels belong together by their names, in which blanks do not count: the archives hold
     ``image_092 _01.jpg``, some mirrors ``image_092_01.jpg``.
 
     Attributes:
@@ -87,7 +87,7 @@ class W300(Reader):
 
         Raises:
             DataError: missing root, part or box; an image without label or the reverse; another number of faces or
-                photographs than published; a damaged label.
+                images than published; a damaged label.
         """
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]

@@ -1,8 +1,8 @@
 """Which faces of WIDER FACE's validation set count as easy, medium and hard.
 
 The evaluation tools hold ``wider_face_val.mat`` with ``event_list``, ``file_list`` and ``face_bbx_list``, the twin of
-the text list, and ``wider_{easy,medium,hard}_val.mat`` with ``gt_list``: per event and photograph the faces that are
-kept, counted from 1. All are cells [event][photograph]; names of photographs have no extension. The lists are nested.
+the text list, and ``wider_{easy,medium,hard}_val.mat`` with ``gt_list``: per event and image the faces that are
+kept, counted from 1. All are cells [event][image]; names of images have no extension. The lists are nested.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ def read_difficulties(root: Path, listed: Sequence[Listed], allow_partial: bool)
 
     Args:
         root: of the data set.
-        listed: photographs of the text list, with which the files must agree.
-        allow_partial: accept fewer faces of a level than published, and photographs that the list lacks.
+        listed: images of the text list, with which the files must agree.
+        allow_partial: accept fewer faces of a level than published, and images that the list lacks.
 
     Returns:
-        (path of the photograph, number of the face from 0) -> names of its levels; empty without the files.
+        (path of the image, number of the face from 0) -> names of its levels; empty without the files.
 
     Raises:
         DataError: a damaged or incomplete set of files, boxes that are not those of the list, another number of faces
@@ -71,7 +71,7 @@ def read_difficulties(root: Path, listed: Sequence[Listed], allow_partial: bool)
 
 
 def _names(path: Path) -> list[tuple[str, list[str]]]:
-    """Events and the stems of their photographs."""
+    """Events and the stems of their images."""
     content = load_variables(path, ("event_list", "file_list"))
     try:
         events = [str(cell[0]) for cell in content["event_list"][:, 0]]
@@ -82,7 +82,7 @@ def _names(path: Path) -> list[tuple[str, list[str]]]:
 
 
 def _by_name(path: Path, name: str, names: list[tuple[str, list[str]]]) -> dict[str, NDArray[np.float64]]:
-    """Arrays of a file by photograph, ``<event>/<stem>``."""
+    """Arrays of a file by image, ``<event>/<stem>``."""
     cells = load_variables(path, (name,))[name]
     found = {}
     try:

@@ -1,8 +1,8 @@
 """The box lists of WIDER FACE and the five-point labels that RetinaFace added to them.
 
-``wider_face_<part>_bbx_gt.txt``: the path of a photograph, the number of its faces, then a line each of ten integers.
+``wider_face_<part>_bbx_gt.txt``: the path of an image, the number of its faces, then a line each of ten integers.
 Their order is ``x y w h blur expression illumination INVALID OCCLUSION POSE``; some readers name the last three
-differently. A photograph without faces is followed by one line of ten zeros all the same, which is no face.
+differently. An image without faces is followed by one line of ten zeros all the same, which is no face.
 
 ``label.txt``: ``# path``, then a line per face: ``x y w h``, five times ``x y flag`` (image-left eye first), a quality.
 """
@@ -66,7 +66,7 @@ def _row(place: str, row: str) -> tuple[NDArray[np.float64], dict[str, int]]:
 
 
 def read_points(path: Path) -> dict[str, dict[tuple[float, ...], list[FivePoints]]]:
-    """Read RetinaFace's labels: path of a photograph -> box ``x y w h`` -> points of the faces with that box.
+    """Read RetinaFace's labels: path of an image -> box ``x y w h`` -> points of the faces with that box.
 
     A face whose first x is negative is not labelled. A line of four numbers is a box alone. Flag 0 means visible; what
     the others mean is not published, they are taken as occluded.

@@ -33,7 +33,7 @@ _NAME = re.compile(r"(?P<person>.+)_(?P<video>\d)(?P<frame>\d)\.\w+")
 class YTF68(Reader):
     """Reads ``training`` and, where it was fetched, ``test``.
 
-    The key of a photograph is the person: frames of one video are nearly the same picture, and a person's videos are
+    The key of an image is the person: frames of one video are nearly the same image, and a person's videos are
     often of one occasion, so that a split by frame would train on what it validates on.
 
     Attributes:

@@ -14,7 +14,7 @@ def background(random: np.random.Generator, size: int) -> NDArray[np.uint8]:
     side = 96  # what is out of focus needs no more, and is enlarged
     grid = int(random.integers(2, 7))
     base, variation = muted(random), random.uniform(5, 45)
-    # brightness varies more than hue, as it does in photographs
+    # brightness varies more than hue, as it does in images
     colours = base + variation * (0.18 * random.normal(size=(grid, grid, 3)) + random.normal(size=(grid, grid, 1)))
     picture: Any = cv2.resize(np.clip(colours, 0, 255).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     for octave in range(2, 6):  # leaves, walls, crowds: as much contrast at every size

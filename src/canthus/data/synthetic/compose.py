@@ -1,4 +1,4 @@
-"""One picture of a crowd: people are rendered each alone, and put over one another by what they cover."""
+"""One image of a crowd: people are rendered each alone, and put over one another by what they cover."""
 
 from dataclasses import replace
 
@@ -14,11 +14,11 @@ from canthus.data.synthetic.render import PLAIN, cut_out
 __all__ = ["paint"]
 
 DIM = 0.4
-"""Exposure of a person alone, so that nothing is brighter than an eight-bit picture holds."""
+"""Exposure of a person alone, so that nothing is brighter than an eight-bit image holds."""
 
 
 def paint(crowd: Crowd, stream: Streams, resolution: int) -> NDArray[np.uint8]:
-    """The picture, (H, W, 3) uint8 RGB."""
+    """The image, (H, W, 3) uint8 RGB."""
     light = linear(place(stream("place"), resolution, crowd.horizon, crowd.floor).astype(np.float64))
     if crowd.people:
         plain = [replace(scene, film=Film(exposure=DIM)) for scene in crowd.people]

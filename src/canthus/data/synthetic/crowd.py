@@ -29,7 +29,7 @@ EYES_HIGH = 1650.0
 TRIES = 40
 """Places that are tried for a person before there is no room."""
 HEADLESS = 0.4
-"""Share of the pictures without a face in which people stand whose heads are above the picture."""
+"""Share of the images without a face in which people stand whose heads are above the image."""
 Streams = Callable[[str], np.random.Generator]
 """Purpose to a generator of its own."""
 
@@ -39,7 +39,7 @@ class Crowding:
     """Ranges that crowds are drawn from.
 
     Attributes:
-        smallest: side of the smallest face box, in sides of the picture.
+        smallest: side of the smallest face box, in sides of the image.
         largest: of the largest.
         covered: largest share of a face box that nearer people may cover.
     """
@@ -58,11 +58,11 @@ CROWDS = {
 
 @dataclass(frozen=True, eq=False)
 class Crowd:
-    """One photograph of people.
+    """One image of people.
 
     Attributes:
-        people: the nearest first, in the frame of the photograph. Each is in the perspective of a camera turned to it.
-        faces: how many of them, from the first, show their faces; the heads of others are above the picture.
+        people: the nearest first, in the frame of the image. Each is in the perspective of a camera turned to it.
+        faces: how many of them, from the first, show their faces; the heads of others are above the image.
         film: what the camera makes of it.
         horizon: row of what is as high as the camera.
         floor: row where the floor ends.
@@ -77,13 +77,13 @@ class Crowd:
 
 @one_thread
 def draw_crowd(stream: Streams, difficulty: str, resolution: int, faces: int) -> Crowd:
-    """Draw who is in a picture, where.
+    """Draw who is in an image, where.
 
     Args:
-        stream: of the picture.
+        stream: of the image.
         difficulty: one of `CROWDS`.
-        resolution: side of the picture, pixels.
-        faces: wanted; fewer where there is no room. With 0 there may be people without heads in the picture.
+        resolution: side of the image, pixels.
+        faces: wanted; fewer where there is no room. With 0 there may be people without heads in the image.
     """
     random, crowding = stream("crowd"), CROWDS[difficulty]
     height, horizon = random.uniform(0, 1.6), random.uniform(0.1, 0.42) * resolution

@@ -31,7 +31,7 @@ CLOSED = 0.43
 EYE_PLACE = np.array([0, -0.6, 9.0])
 """Of the middle of an eyeball, from the middle between the corners of the eye."""
 MARGIN = 3.0
-"""Pixels between any landmark and the border of the picture."""
+"""Pixels between any landmark and the border of the image."""
 WITHOUT = (
     "background", "camera", "expression", "glasses", "hair", "hats", "light", "occluders", "pose", "shape", "skin",
 )  # fmt: skip
@@ -79,7 +79,7 @@ def draw_scene(
     Args:
         stream: purpose to a generator of its own, so that leaving a part out changes no other.
         difficulty: the ranges.
-        resolution: side of the picture, pixels.
+        resolution: side of the image, pixels.
         without: of `WITHOUT`.
     """
     d = difficulty
@@ -221,7 +221,7 @@ def _eyes(points: Array, rotation: Array, distance: float, free: bool, turn: Arr
 
 
 def _frame(plain: Array, share: float, place: Array, resolution: int) -> tuple[float, Array]:
-    """Scale and centre that put all landmarks into the picture and give the face box a usual share of it."""
+    """Scale and centre that put all landmarks into the image and give the face box a usual share of it."""
     low, high = plain.min(0), plain.max(0)
     room = resolution - 1 - 2 * MARGIN
     scale = min(share * resolution / float((high - low).mean()), 0.95 * room / float((high - low).max()))

@@ -30,7 +30,7 @@ log = getLogger(__name__)
 class EndlessDataModule(FaceDataModule):
     """Rendered faces, new ones in every training epoch; validation and test faces stay what they are without end.
 
-    Epoch e shows pictures ``e * size`` and following of the reader's stream, those left out that are held out of epoch
+    Epoch e shows images ``e * size`` and following of the reader's stream, those left out that are held out of epoch
     0, each cut as the store would cut it. They are rendered in the loader: on the training device, or, with
     ``num_workers``, on the processors beside it. Indices of training batches count on from epoch to epoch; what is
     asked of the training split as a whole (mean shape, labels, statistics) is that of epoch 0.

@@ -21,9 +21,9 @@ class Film:
         exposure: factor on all light.
         balance: factors on red, green and blue.
         contrast: exponent of the tone curve.
-        grey: a picture without colour.
+        grey: an image without colour.
         blur: standard deviation, pixels; ``motion``: length and angle (radians) of a shake.
-        reduction: pixels of the picture per pixel of the camera, 1 or more.
+        reduction: pixels of the image per pixel of the camera, 1 or more.
         noise: standard deviation, grey levels.
         quality: of the JPEG file, 100 for none.
     """

@@ -60,7 +60,7 @@ def jaw_corners(scene: Scene, *, contour: bool = True) -> NDArray[np.int64]:
     """(33,) corners of the mesh that the jaw's points are on.
 
     People label the border of the face that they see: the jaw on the side turned to them, the silhouette of the cheek
-    on the other. So each point moves along a line on the skin to the outermost place in the picture.
+    on the other. So each point moves along a line on the skin to the outermost place in the image.
 
     Args:
         scene: gives shape, pose and camera.

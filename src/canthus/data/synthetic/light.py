@@ -20,7 +20,7 @@ __all__ = ["Light", "Lighting", "corner_normals", "draw_light", "reached"]
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """The light in a picture, in the frame of the camera.
+    """The light in an image, in the frame of the camera.
 
     Attributes:
         around: (9, 3) per colour, the light on a surface from all around: coefficients of 1, x, y, z, xy, yz,

@@ -1,4 +1,4 @@
-"""Linear algebra in one thread, so that labels and pictures are the same to the bit however many threads there are.
+"""Linear algebra in one thread, so that labels and images are the same to the bit however many threads there are.
 
 A product of matrices divided among threads is added up in another order. Its last bits then differ, and the system of
 `canthus.data.synthetic.surface` makes parts of a pixel of them.

@@ -1,4 +1,4 @@
-"""Pieces of surface in the picture beside the head, and how they are built: every one is a grid of points."""
+"""Pieces of surface in the image beside the head, and how they are built: every one is a grid of points."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -30,7 +30,7 @@ FLESH, HAIRY, CLOTH, TOOTH, SHINY, GLASS = 3, 4, 5, 6, 7, 8
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A grid of points with colours. What only pictures need is made when they ask for it.
+    """A grid of points with colours. What only images need is made when they ask for it.
 
     Attributes:
         points: (V, 3), row after row of the grid.

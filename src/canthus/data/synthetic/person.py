@@ -15,7 +15,7 @@ __all__ = ["Person", "draw_person", "shape_modes"]
 BEARDS = ("none", "shadow", "stubble", "beard", "moustache", "goatee")
 HAIR = ("bald", "receding", "short", "medium", "long", "fringe", "afro", "tied")
 OWN_MODES = 15
-"""Ways in which heads differ that labels in pictures do not show well: depths, and what lies between landmarks."""
+"""Ways in which heads differ that labels in images do not show well: depths, and what lies between landmarks."""
 IRISES = ((70, 45, 30), (95, 65, 40), (55, 36, 26), (95, 110, 75), (95, 130, 160), (120, 135, 140))
 
 
@@ -125,7 +125,7 @@ def own_shape(rest: Array, amounts: Array) -> Array:
 def draw_person(random: np.random.Generator, *, plain_hair: bool = False) -> Person:
     """Draw a person; ``plain_hair``: bald and beardless."""
     modes = shape_modes()
-    # what is called expression there varies within a person, too, so a person has half of it and a picture the rest
+    # what is called expression there varies within a person, too, so a person has half of it and an image the rest
     shares = np.array([1.0 if kind == "shape" else 0.75 for kind in generic_face().kinds])
     amounts = np.clip(random.normal(size=len(modes)), -2.3, 2.3) * shares
     rest = controls().points + np.einsum("m,mck->ck", amounts, modes)

@@ -17,8 +17,8 @@ def place(random: np.random.Generator, size: int, horizon: float, floor: float) 
     """Paint a place.
 
     Args:
-        random: of the picture.
-        size: side of the picture, pixels.
+        random: of the image.
+        size: side of the image, pixels.
         horizon: row of what is as high as the camera.
         floor: row where floor and wall meet, below the horizon.
 

@@ -1,7 +1,7 @@
-"""Rasterising triangles in batches: which triangle is nearest at each sample of each picture.
+"""Rasterising triangles in batches: which triangle is nearest at each sample of each image.
 
 Every triangle is cut into rows of samples, so that only covered samples are looked at, and the nearest is found by one
-scatter of packed (nearness, triangle) keys. All arithmetic is exact in order, so that a picture has the same
+scatter of packed (nearness, triangle) keys. All arithmetic is exact in order, so that an image has the same
 samples alone and in a batch. Coordinates are rows of numbers, (C, N): a processor reads those several times as fast
 as (N, C).
 """
@@ -30,7 +30,7 @@ class Triangles:
 
     Attributes:
         corners: (3, T) int32 rows of the corners, clockwise as seen from the front with y down.
-        picture: (T,) int32, which picture each is in.
+        picture: (T,) int32, which image each is in.
     """
 
     corners: Tensor
@@ -46,7 +46,7 @@ def rasterise(points: Tensor, triangles: Triangles, count: int, side: int) -> Te
     Args:
         points: (3, V) sample column, sample row, and nearness: the inverse of the depth, scaled into (0, 1].
         triangles: between them.
-        count: B pictures.
+        count: B images.
         side: samples per row and per column.
 
     Returns:
@@ -137,7 +137,7 @@ class Samples:
 
     Attributes:
         x: (N,) column, float; y: row.
-        picture: (N,) which picture each is in.
+        picture: (N,) which image each is in.
         corners: (3, N) corners of the triangle.
         weights: (3, N) their shares, corrected for perspective.
     """

@@ -46,7 +46,7 @@ def render(
     Args:
         scenes: what is in them.
         randoms: one stream each for backgrounds and noise.
-        resolution: side of the pictures, pixels.
+        resolution: side of the images, pixels.
         device: that samples are found and shaded on; backgrounds and film are the host's.
         without: parts to leave out, see `canthus.data.synthetic.draw.WITHOUT`.
 
@@ -67,7 +67,7 @@ def cut_out(
     Args:
         scenes: see `render`, as the other arguments.
         randoms: of the noise.
-        resolution: side of the pictures, pixels.
+        resolution: side of the images, pixels.
 
     Yields:
         Of each scene (H, W, 3) uint8 RGB and (H, W) share of each pixel that it covers, by all but glass.
@@ -84,7 +84,7 @@ def _photographs(
     device: torch.device,
     without: Sequence[str],
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Of each scene the picture and the (side, side) samples that it covers."""
+    """Of each scene the image and the (side, side) samples that it covers."""
     together = 1 if device.type == "cpu" else TOGETHER
     for begin in range(0, len(scenes), together):
         some = slice(begin, begin + together)
@@ -122,7 +122,7 @@ def _behind(random: np.random.Generator, side: int, without: Sequence[str]) -> N
 def _photographed(
     planes: NDArray[np.float32], scene: Scene, random: np.random.Generator, resolution: int
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) picture that the scene's camera takes of (3, side, side) light."""
+    """(H, W, 3) image that the scene's camera takes of (3, side, side) light."""
     small: Any = cv2.resize(cv2.merge(list(planes)), (resolution, resolution), interpolation=cv2.INTER_AREA)
     # cameras are set to the face
     return photograph(small * np.float32((0.2 / scene.person.skin.mean()) ** 0.4), scene.film, random)

@@ -1,4 +1,4 @@
-"""The record of one rendered photograph: a head before a camera, and everything else in the picture."""
+"""The record of one rendered image: a head before a camera, and everything else in the image."""
 
 from dataclasses import dataclass
 from functools import cached_property

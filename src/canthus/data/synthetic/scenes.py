@@ -1,4 +1,4 @@
-"""The reader of rendered photographs with several faces and with none, for detection."""
+"""The reader of rendered images with several faces and with none, for detection."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,15 +24,15 @@ SEEN = 0.2
 
 
 class SyntheticScenes(Reader):
-    """Rendered photographs of people with exact labels. Photograph i of a part and seed is always the same picture.
+    """Rendered images of people with exact labels. Image i of a part and seed is always the same.
 
     Args:
-        size: photographs in part ``train``; part ``test`` has a fifth of that, at least one.
-        render_seed: which photographs, see `Synthetic`.
+        size: images in part ``train``; part ``test`` has a fifth of that, at least one.
+        render_seed: which images, see `Synthetic`.
         difficulty: ``easy``, ``medium`` or ``hard``.
-        resolution: side of the pictures, pixels.
-        faces: most faces of a photograph.
-        empty: share of photographs without a face.
+        resolution: side of the images, pixels.
+        faces: most faces of an image.
+        empty: share of images without a face.
         scheme: of the labels, see `Synthetic`.
         contour: see `Synthetic`.
 
@@ -65,7 +65,7 @@ class SyntheticScenes(Reader):
         self._labelled: dict[tuple[str, int], Photograph] = {}
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
-        """Label the faces of the named parts, photograph by photograph; nothing is rendered.
+        """Label the faces of the named parts, image by image; nothing is rendered.
 
         Raises:
             DataError: a part that is neither ``train`` nor ``test``.
@@ -80,13 +80,13 @@ class SyntheticScenes(Reader):
         """
         check_parts(parts)
         wanted = [(part, index) for part in parts for index in range(count_of(part, self.size))]
-        for part, index in wanted:  # asked for by photograph and by face
+        for part, index in wanted:  # asked for by image and by face
             if (part, index) not in self._labelled:
                 self._labelled[part, index] = self._photograph(part, index)
         return [self._labelled[each] for each in wanted]
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
-        """Render a photograph, (H, W, 3) uint8 RGB. Changes nothing, so threads may share a reader.
+        """Render an image, (H, W, 3) uint8 RGB. Changes nothing, so threads may share a reader.
 
         Raises:
             DataError: not a name that ``photographs`` gave.
@@ -95,16 +95,16 @@ class SyntheticScenes(Reader):
         return paint(self.crowd(part, index), partial(stream, self.render_seed, part, index), self.resolution)
 
     def made_from(self, face: Face | Photograph) -> str:
-        """The fingerprint: it holds everything that the picture is made from."""
+        """The fingerprint: it holds everything that the image is made from."""
         return self.fingerprint(face)
 
     def fingerprint(self, face: Face | Photograph) -> str:
-        """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same photographs."""
+        """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same images."""
         of = (FORMAT, RENDERER, self.render_seed, self.difficulty, self.resolution, self.most, self.empty)
         return ":".join(str(value) for value in (*of, face.image.as_posix()))
 
     def crowd(self, part: str, index: int) -> Crowd:
-        """What photograph ``index`` of a part shows."""
+        """What image ``index`` of a part shows."""
         own = partial(stream, self.render_seed, part, index)
         # spread evenly, so that small sets have their share, too
         empty = int((index + 1) * self.empty) > int(index * self.empty)

@@ -27,17 +27,17 @@ MANY = 400
 
 
 class Synthetic(Reader):
-    """Rendered faces with exact labels. Image i of a part and seed is always the same picture, whoever asks and when.
+    """Rendered faces with exact labels. Image i of a part and seed is always the same image, whoever asks and when.
 
     Args:
         size: faces in part ``train``; part ``test`` has a fifth of that, at least one.
         render_seed: which faces; parts and seeds share none. Not called `seed`, which a run passes to its data module,
             so that runs with different seeds train on the same faces.
         difficulty: ``easy``, ``medium`` or ``hard``.
-        resolution: side of the pictures, pixels.
+        resolution: side of the images, pixels.
         scheme: of the labels: ``68``, ``98`` and ``29`` are labelled, others reduced from one of them.
-        contour: jaw points on the border of the face in the picture, as people label; false: on the jaw itself.
-        photos_per_person: pictures of the same person in a row.
+        contour: jaw points on the border of the face in the image, as people label; false: on the jaw itself.
+        photos_per_person: images of the same person in a row.
         without: parts of the renderer to leave out.
 
     Raises:
@@ -87,7 +87,7 @@ class Synthetic(Reader):
         return list(side_by_side(_Labelling(self, wanted), len(wanted), workers, processes=True))
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
-        """Render the photograph that a face names, (H, W, 3) uint8 RGB. Keeps no state, so threads may share a reader.
+        """Render the image that a face names, (H, W, 3) uint8 RGB. Keeps no state, so threads may share a reader.
 
         Raises:
             DataError: not a name that ``faces`` gave.
@@ -98,13 +98,13 @@ class Synthetic(Reader):
     def painted(
         self, part: str, indices: Sequence[int], scenes: Sequence[Scene], device: str | torch.device = "cpu"
     ) -> NDArray[np.uint8]:
-        """Render pictures of a part whose scenes are drawn, (B, H, W, 3) uint8 RGB."""
+        """Render images of a part whose scenes are drawn, (B, H, W, 3) uint8 RGB."""
         # appearance has a stream of its own: changing how faces are painted leaves the labels as they are
         streams = [self.stream(part, index, "render") for index in indices]
         return render(scenes, streams, self.resolution, device, self.without)
 
     def made_from(self, face: Face | Photograph) -> str:
-        """The fingerprint: it holds everything that the picture is made from."""
+        """The fingerprint: it holds everything that the image is made from."""
         return self.fingerprint(face)
 
     def fingerprint(self, face: Face | Photograph) -> str:
@@ -120,21 +120,21 @@ class Synthetic(Reader):
         return ":".join(str(value) for value in (*of, face.image.as_posix()))
 
     def scene(self, part: str, index: int) -> Scene:
-        """What picture ``index`` of a part shows."""
+        """What image ``index`` of a part shows."""
 
         def stream(purpose: str) -> np.random.Generator:
-            # a person keeps shape, colours and hair in all pictures
+            # a person keeps shape, colours and hair in all images
             who = index // self.photos_per_person if purpose in ("person", "hair") else index
             return self.stream(part, who, purpose)
 
         return draw_scene(stream, DIFFICULTIES[self.difficulty], self.resolution, self.without)
 
     def stream(self, part: str, index: int, purpose: str) -> np.random.Generator:
-        """The random numbers of a picture for one purpose, the same on every call."""
+        """The random numbers of an image for one purpose, the same on every call."""
         return stream(self.render_seed, part, index, purpose)
 
     def drawn(self, part: str, index: int) -> tuple[Scene, Face]:
-        """What picture ``index`` of a part shows, and its labels. There is no end to a part here."""
+        """What image ``index`` of a part shows, and its labels. There is no end to a part here."""
         scene = self.scene(part, index)
         return scene, self._labelled(scene, part, index)
 
@@ -182,12 +182,12 @@ def check_parts(parts: Sequence[str]) -> None:
 
 
 def count_of(part: str, size: int) -> int:
-    """How many pictures a part has: ``test`` a fifth of ``train``, at least one."""
+    """How many images a part has: ``test`` a fifth of ``train``, at least one."""
     return size if part == "train" else max(size // 5, 1)
 
 
 def numbered(image: Path, folder: str, size: int) -> tuple[str, int]:
-    """Part and index of a picture ``folder/part/index.png``.
+    """Part and index of an image ``folder/part/index.png``.
 
     Raises:
         DataError: not a name of a set of this size.
@@ -199,7 +199,7 @@ def numbered(image: Path, folder: str, size: int) -> tuple[str, int]:
 
 
 def stream(seed: int, part: str, index: int, purpose: str) -> np.random.Generator:
-    """The random numbers of a picture for one purpose, the same on every call."""
+    """The random numbers of an image for one purpose, the same on every call."""
     key = np.random.SeedSequence([seed, PARTS.index(part), index, crc32(purpose.encode())])
     return np.random.Generator(np.random.Philox(key))
 
@@ -210,9 +210,9 @@ def tight(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def labelled(scene: Scene, scheme: str, visible: NDArray[np.bool_], *, contour: bool = True) -> Face:
-    """The face of a scene without a photograph's name; ``visible``: (K,) which points are seen."""
+    """The face of a scene without the name of an image; ``visible``: (K,) which points are seen."""
     points = scene.project(landmarks(scene, scheme, contour=contour))
-    # boxes are those of the 68 points in every scheme, so that the same picture has the same box
+    # boxes are those of the 68 points in every scheme, so that the same image has the same box
     whole = points if scheme == "68" else scene.project(landmarks(scene, "68", contour=contour))
     return Face(
         image=Path(),

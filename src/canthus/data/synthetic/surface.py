@@ -128,7 +128,7 @@ class Controls:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What `scripts/fit_head.py` measured on photographs.
+    """What `scripts/fit_head.py` measured on real images.
 
     Attributes:
         points: (68, 3) millimetres to add to the landmarks at rest, exactly symmetric.

@@ -36,8 +36,8 @@ class Table:
         material: (T,) of the solid triangles.
         values: name -> (B,) or (3, B), see `canthus.data.synthetic.render`.
         around: (27, B) light from around, see `canthus.data.synthetic.light`; sun, sun_colour: (3, B); harsh: (B,).
-        eyes: (6, B) centres of the eyeballs before the camera, left then right in the picture; gaze: (6, B) likewise.
-        lens: (3, B) sample column and row of the middle of the picture, samples at depth 1.
+        eyes: (6, B) centres of the eyeballs before the camera, left then right in the image; gaze: (6, B) likewise.
+        lens: (3, B) sample column and row of the middle of the image, samples at depth 1.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Table:
         self.lens = rows([[*((s.centre + 0.5) * samples - 0.5), s.scale * samples * s.distance] for s in scenes])
 
     def each(self, value: Tensor, picture: Tensor) -> Tensor:
-        """(..., B) values of scenes to (..., N) at samples of pictures (N,); one scene's are left to broadcast."""
+        """(..., B) values of scenes to (..., N) at samples of images (N,); one scene's are left to broadcast."""
         if self.count == 1:
             return value
         return value[..., picture]

@@ -1,4 +1,4 @@
-"""Which prediction is of which labelled face: photographs by their names, faces of a photograph by overlap."""
+"""Which prediction is of which labelled face: images by their names, faces of an image by overlap."""
 
 from collections.abc import Sequence
 from logging import getLogger
@@ -31,7 +31,7 @@ def place_predictions(
 
     Args:
         faces: labelled, all in one scheme.
-        predictions: of photographs, these and others.
+        predictions: of images, these and others.
         scheme: of the predictions; reduces to that of the faces, or is the same.
         root: folder of the data set, if it has one.
 
@@ -40,8 +40,8 @@ def place_predictions(
         is counted in the log.
 
     Raises:
-        ConfigError: the predictions name none of the photographs.
-        DataError: a name that several photographs have, or a photograph under two names.
+        ConfigError: the predictions name none of the images.
+        DataError: a name that several images have, or an image under two names.
     """
     photographs: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
@@ -96,8 +96,8 @@ def match_faces(faces: Sequence[Face], predicted: Sequence[PredictedFace]) -> li
     else.
 
     Args:
-        faces: of one photograph.
-        predicted: there, in the frame of the photograph.
+        faces: of one image.
+        predicted: there, in the frame of the image.
 
     Returns:
         For every labelled face the place of its prediction, or None.

@@ -4,13 +4,13 @@ csv
     A row a face, with the columns ``image,x0,y0,x1,y1,...`` and, if there are any, ``box_x1,box_y1,box_x2,box_y2``;
     other columns do not count. ``predictions.csv`` of an evaluation is one.
 json
-    ``{image: [[x, y], ...]}`` where a photograph has one face, ``{image: [face, ...]}`` where it has several, an empty
+    ``{image: [[x, y], ...]}`` where an image has one face, ``{image: [face, ...]}`` where it has several, an empty
     list where none was found. A face is a list of points or ``{"landmarks": [[x, y], ...], "box": [x1, y1, x2, y2]}``
     without or with the box. ``landmarks.json`` of ``canthus-predict`` is accepted.
 .pts
-    A file a photograph, under the photograph's name, in the folders of the photographs or all in one.
+    A file per image, under the name of the image, in the folders of the images or all in one.
 
-``image`` is a path of the photograph, or as much of its end as tells it from the others; the ending may be left out.
+``image`` is the path of the image, or as much of its end as tells it from the others; the ending may be left out.
 """
 
 import csv
@@ -34,7 +34,7 @@ __all__ = ["PredictedFace", "Predictions", "read_predicted"]
 BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 
 Found = tuple[str, str, "PredictedFace | None"]
-"""Place for messages, photograph, and a face or that there is none."""
+"""Place for messages, image, and a face or that there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Predictions:
     """All that a file or folder holds.
 
     Attributes:
-        faces: photograph, as the file names it -> faces found there.
+        faces: image, as the file names it -> faces found there.
         num_points: K.
         scheme: name of the landmark scheme, where the file says it.
     """

@@ -107,7 +107,7 @@ class CFANModule(LandmarkModel):
         return Estimates(points=points, initial=None if self.network.has_global else mean.expand_as(points[0]))
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
-        """Squared error of the shapes (equation 9 and 12) of the stages that train; when pretraining, of pictures."""
+        """Squared error of the shapes (equation 9 and 12) of the stages that train; when pretraining, of images."""
         alpha = self.alpha / int(self.train_faces)
         if self.pretraining:
             return {

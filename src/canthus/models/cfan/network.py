@@ -1,6 +1,6 @@
 """Coarse-to-Fine Auto-encoder Networks (Zhang, Shan, Kan, Chen, ECCV 2014).
 
-A global stacked auto-encoder network (SAN) reads a small picture of the face and gives the whole shape; local ones read
+A global stacked auto-encoder network (SAN) reads a small image of the face and gives the whole shape; local ones read
 SIFT descriptors around all landmarks at once, at rising resolution, and give updates of the whole shape.
 
 Legend: B batch, K landmarks. Shapes inside are in units of the crop, ``(pixel + 0.5) / side``, whatever its resolution;
@@ -128,7 +128,7 @@ class CFAN(nn.Module):
 
     Args:
         num_landmarks: K.
-        global_size: side of the picture that the global SAN sees, pixels.
+        global_size: side of the image that the global SAN sees, pixels.
         global_hidden: widths of its hidden layers; None for no global stage: the cascade starts from a mean shape, as
             in SeetaFace.
         local_sizes: sides of the crops that the local stages see; the SIFT window stays 32 pixels.

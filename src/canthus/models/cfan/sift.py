@@ -20,7 +20,7 @@ SIZE = CELLS * CELLS * ORIENTATIONS
 
 
 class DenseSIFT(nn.Module):
-    """SIFT from orientation maps of the whole picture, read at the landmarks' cells.
+    """SIFT from orientation maps of the whole image, read at the landmarks' cells.
 
     The recipe is SeetaFace's descriptor, the only published code of CFAN's authors (FaceAlignment/src/sift.cpp): 5 x 5
     derivative of Gaussian, 8 orientations with cosine-cubed lobes, cells pooled by a tent of half-width 8 pixels, L2
@@ -70,7 +70,7 @@ class DenseSIFT(nn.Module):
             points: (B, K, 2), pixels; at any place between them.
 
         Returns:
-            (B, K, 128), each of norm 1, or 0 where the picture is flat.
+            (B, K, 128), each of norm 1, or 0 where the image is flat.
         """
         with torch.autocast(image.device.type, enabled=False):
             cells = points.detach().float()[:, :, None] + self.cells

@@ -105,7 +105,7 @@ class DANModule(LandmarkModel):
         return self._input
 
     def initialise(self, data: "FaceDataModule") -> None:
-        """Set S0, and the mean and deviation of the augmented training pictures."""
+        """Set S0, and the mean and standard deviation of the augmented training images."""
         shape = data.mean_shape()[None]
         if data.reduced:  # the face box is not the box of these points, so S0 lies where they lie on average
             place = affine.similarity_fit(shape, data.mean_position()[None])

@@ -5,7 +5,7 @@ see. Levels 2 and 3: two small networks for each point see patches of two sizes 
 networks say about a point is averaged.
 
 Legend: B batch, K = 5 points (left eye, right eye, nose, left and right mouth corner of the image), V votes. Points are
-(x, y) pixels of the input picture. The face box is square and stands still in that picture; regions are in its units.
+(x, y) pixels of the input image. The face box is square and stands still in that image; regions are in its units.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ HALF_SIDES = ((0.16, 0.18), (0.11, 0.12))
 
 
 def standardise(patches: Tensor) -> Tensor:
-    """Zero mean and unit deviation for every patch (..., h, w); the paper names no scaling of grey levels."""
+    """Zero mean and unit standard deviation for every patch (..., h, w); the paper names no scaling of grey levels."""
     mean = patches.mean((-2, -1), keepdim=True)
     deviation = patches.std((-2, -1), keepdim=True, correction=0)
     return (patches - mean) / deviation.clamp_min(1e-5)
@@ -125,7 +125,7 @@ class DCNN(nn.Module):
     """The cascade of 23 networks.
 
     Args:
-        box: (x1, y1, x2, y2) where the face box stands in the input picture; square.
+        box: (x1, y1, x2, y2) where the face box stands in the input image; square.
         levels: 1 to 3.
         networks: of level 1.
         structure: of F1.

@@ -1,4 +1,4 @@
-"""What the last layer says: a pose as six or nine numbers, each with mean 0 and deviation 1 over the training faces."""
+"""The last layer's output: a pose as six or nine numbers, each with mean 0 and standard deviation 1 in training."""
 
 from abc import ABC, abstractmethod
 
@@ -37,7 +37,7 @@ class PoseHead(nn.Module, ABC):
         """The inverse of `vector`."""
 
     def fit(self, rotation: Tensor, translation: Tensor) -> None:
-        """Take mean and deviation from the poses of the training faces."""
+        """Take mean and standard deviation from the poses of the training faces."""
         vectors = self.vector(rotation, translation).double()
         self.mean.copy_(vectors.mean(0))
         self.deviation.copy_(vectors.std(0).clamp_min(1e-6))
@@ -77,14 +77,14 @@ class RotationVectorHead(PoseHead):
 class ContinuousHead(PoseHead):
     """Two columns of the rotation (Zhou et al., CVPR 2019), tx / tz, ty / tz and log tz.
 
-    No two pictures that are nearly the same have labels far apart, and depth is always positive. The error of the
+    No two images that are nearly the same have labels far apart, and depth is always positive. The error of the
     rotation is the squared Frobenius distance, in units in which its spread counts as three z-scores.
     """
 
     size = 9
 
     def vector(self, rotation: Tensor, translation: Tensor) -> Tensor:
-        """First column, second column, places in the picture and log depth."""
+        """First column, second column, places in the image and log depth."""
         return torch.cat([rotation[:, :, 0], rotation[:, :, 1], self._placement(translation)], 1)
 
     def pose(self, vector: Tensor) -> tuple[Tensor, Tensor]:

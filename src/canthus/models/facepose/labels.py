@@ -1,6 +1,6 @@
 """Poses of augmented faces: FacePoseNet's hard and yet correctly labelled samples (section "Training").
 
-A similarity and a mirror of the picture change the pose in closed form, or PnP finds it from the moved landmarks.
+A similarity and a mirror of the image change the pose in closed form, or PnP finds it from the moved landmarks.
 """
 
 import torch
@@ -19,7 +19,7 @@ def mirrored_pose(rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor
 
 
 def transformed_pose(rotation: Tensor, translation: Tensor, change: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
-    """Poses after a similarity, perhaps with a mirror, of the picture.
+    """Poses after a similarity, perhaps with a mirror, of the image.
 
     Rotations about the principal point are exact; scale and shift ignore the depth of the face: half a pixel at most
     in usual augmentation.
@@ -27,7 +27,7 @@ def transformed_pose(rotation: Tensor, translation: Tensor, change: Tensor, came
     Args:
         rotation: (B, 3, 3).
         translation: (B, 3).
-        change: (B, 2, 3) from the pixels of the picture to those of the changed picture.
+        change: (B, 2, 3) from the pixels of the image to those of the changed image.
         camera: of both.
 
     Returns:

@@ -27,7 +27,7 @@ LABELS = ("pnp", "closed_form")
 
 
 class FacePoseModule(LandmarkModel):
-    """FacePoseNet: six degrees of freedom from one picture.
+    """FacePoseNet: six degrees of freedom from one image.
 
     Args:
         optimizer: see `LandmarkModel`; the release: Adam.
@@ -40,7 +40,7 @@ class FacePoseModule(LandmarkModel):
         dropout: before the dense layers; the released model has none.
         pretrained: begin with timm's weights.
         labels: poses of augmented faces by ``pnp`` of the moved landmarks, on the device, or in ``closed_form`` from
-            the pose of the face as it stands in its photograph.
+            the pose of the face as it stands in its image.
         reprojection: weight of the mean distance of the projected points from the landmarks, in sides of the input;
             0 as published.
         statistics_faces: augmented faces from which means and deviations of labels and pixels are measured.
@@ -89,7 +89,7 @@ class FacePoseModule(LandmarkModel):
         self.register_buffer("face", face.points.clone())  # in the checkpoint: the poses are about this face
         self.register_buffer("face_weight", face.weight.clone())
         self.register_buffer("pixel_mean", torch.zeros(3, 1, 1))
-        # the released net subtracts a mean and divides by no deviation; networks of timm want ImageNet's scaling
+        # the released net only subtracts a mean; networks of timm want ImageNet's scaling
         scaling = "unit" if backbone == ALEXNET else "imagenet"
         self._input = InputSpec(size, 3, crop_box(size), scaling, fit="longer")
         self._upright: PoseSolution | None = None
@@ -101,7 +101,7 @@ class FacePoseModule(LandmarkModel):
         return self._input
 
     def initialise(self, data: "FaceDataModule") -> None:
-        """Measure means and deviations of the labels and of the pixels over augmented training faces."""
+        """Measure means and standard deviations of the labels and of the pixels over augmented training faces."""
         rotations, translations, pixels = [], [], []
         for batch in data.training_batches(self.statistics_faces):
             poses = face_poses(batch["landmarks"], batch["visibility"], self.input.size)
@@ -119,7 +119,7 @@ class FacePoseModule(LandmarkModel):
             self.pixel_mean.copy_(torch.cat(pixels).mean(0)[:, None, None])
 
     def setup(self, stage: str) -> None:
-        """Also find the poses of the training faces as they stand in their photographs, for closed-form labels."""
+        """Also find the poses of the training faces as they stand in their images, for closed-form labels."""
         super().setup(stage)
         if stage == "fit" and self.labels == "closed_form":
             data: FaceDataModule = self.trainer.datamodule  # type: ignore[attr-defined]

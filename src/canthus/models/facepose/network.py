@@ -1,4 +1,4 @@
-"""The networks of FacePoseNet: a picture of a face in, its pose as z-scores out."""
+"""The networks of FacePoseNet: an image of a face in, its pose as z-scores out."""
 
 import timm
 import torch
@@ -20,7 +20,7 @@ class AlexNet(nn.Sequential):
         outputs: D.
         width: factor of all channels; 1 as published.
         dropout: before each dense layer; the released model has none.
-        channels: of the picture.
+        channels: of the image.
     """
 
     def __init__(self, outputs: int, width: float = 1.0, dropout: float = 0.0, channels: int = 3) -> None:
@@ -82,7 +82,7 @@ def pose_network(
         outputs: D.
         width: of the AlexNet.
         dropout: before the dense layers, or timm's ``drop_rate``.
-        channels: of the picture.
+        channels: of the image.
         pretrained: load timm's weights, from its cache or the network.
 
     Returns:

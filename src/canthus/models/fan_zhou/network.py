@@ -2,7 +2,7 @@
 
 Level 1: one network sees the whole face and places all points. A similarity then turns the face upright and to one
 size. Level 2: one network for each landmark sees the upright patch around it and places the k landmarks nearest to it
-in the mean shape (k = 1: itself). Every landmark is the mean of the votes for it, brought back into the picture.
+in the mean shape (k = 1: itself). Every landmark is the mean of the votes for it, brought back into the image.
 
 Legend: B batch, K landmarks, k landmarks that a patch network places. Points are (x, y) pixels of the network input;
 *upright* pixels are those of the frame in which the outer eye corners of the mean shape are `EYE_DISTANCE` apart.
@@ -55,7 +55,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 class WholeFace(nn.Module):
-    """Level 1: the picture to all points.
+    """Level 1: the image to all points.
 
     Args:
         num_landmarks: K.
@@ -83,7 +83,7 @@ class WholeFace(nn.Module):
             self.points.bias.copy_(((points - self.middle) / self.reach).flatten())
 
     def forward(self, image: Tensor) -> Votes:
-        """(B, 3, size, size) to one vote for each landmark; outputs are -1 and 1 at the borders of the picture."""
+        """(B, 3, size, size) to one vote for each landmark; outputs are -1 and 1 at the borders of the image."""
         hidden = torch.relu(self.hidden(self.features(image).flatten(1)))
         with torch.autocast(image.device.type, enabled=False):  # bfloat16 would round points to a quarter of a pixel
             out = self.points(self.dropout(hidden).float()).unflatten(1, (-1, 2))
@@ -126,7 +126,7 @@ class PatchNetworks(nn.Module):
         self.neighbours.copy_(torch.cdist(mean_shape, mean_shape).argsort(1)[:, : self.votes])
 
     def upright(self, points: Tensor) -> Tensor:
-        """(B, 2, 3) similarities from the input picture to the upright frame, by (B, K, 2) points."""
+        """(B, 2, 3) similarities from the input image to the upright frame, by (B, K, 2) points."""
         with torch.autocast(points.device.type, enabled=False):
             return affine.similarity_fit(self.anchors @ points.float(), self.anchors @ self.mean_shape)
 
@@ -139,7 +139,7 @@ class PatchNetworks(nn.Module):
             jitter: (B, 2, 3) maps of the upright frame that disturb the rectification, in training.
 
         Returns:
-            k votes of each network. Their mean is the same in the picture as in the upright frame.
+            k votes of each network. Their mean is the same in the image as in the upright frame.
         """
         points = points.detach()
         to_upright = self.upright(points)
@@ -155,7 +155,7 @@ class PatchNetworks(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             out = self.points(hidden.float()).unflatten(2, (-1, 2))
         votes = (centres[:, :, None] + PATCH / 2 * out).flatten(1, 2)
-        scale = torch.linalg.vector_norm(to_image[:, :, 0], dim=-1)  # picture pixels in an upright pixel
+        scale = torch.linalg.vector_norm(to_image[:, :, 0], dim=-1)  # image pixels in an upright pixel
         return Votes(affine.apply(to_image, votes), self.neighbours.flatten(), PATCH / 2 * scale[:, None, None])
 
 

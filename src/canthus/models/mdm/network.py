@@ -21,7 +21,7 @@ INITIALISATIONS = ("released", "kaiming")
 
 
 def _initialise(layer: nn.Linear | nn.Conv2d) -> None:
-    """The released code's: weights normal, cut at two deviations; biases zero."""
+    """The released code's: weights normal, cut at two standard deviations; biases zero."""
     nn.init.trunc_normal_(layer.weight, std=DEVIATION, a=-2 * DEVIATION, b=2 * DEVIATION)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -2,7 +2,7 @@
 
 Both offer the same operations to `canthus.models.mtcnn.detect`. `Clean` is right to the fraction of a pixel.
 `Published` repeats facenet-pytorch and, but for clipped crops, the authors' MATLAB: pixels are counted from 1, corners
-are rounded down, widths count both border pixels in some places, and pictures are reduced by area from full size.
+are rounded down, widths count both border pixels in some places, and images are reduced by area from full size.
 
 Legend: N windows.
 """
@@ -25,31 +25,31 @@ class Arithmetic(Protocol):
     """What differs between the two."""
 
     partial_cells: ClassVar[bool]
-    """Whether cells count whose window leaves the picture; pictures cannot share a sheet then."""
+    """Whether cells count whose window leaves the image; images cannot share a sheet then."""
     border: ClassVar[float]
     """What Min suppression adds to widths."""
 
     def level(self, octaves: Octaves, scale: float) -> tuple[Tensor, tuple[float, float]]:
-        """A photograph at a scale, and the scales of x and y."""
+        """An image at a scale, and the scales of x and y."""
 
     def cells(self, side: int) -> int:
         """Number of P-Net's cells along a side that count."""
 
     def windows(self, columns: Tensor, rows: Tensor, scales: Tensor) -> Tensor:
-        """(N,) cells at (N, 2) scales of x and y to (N, 4) windows in the photograph."""
+        """(N,) cells at (N, 2) scales of x and y to (N, 4) windows in the image."""
 
     def calibrate(self, windows: Tensor, offsets: Tensor, stage: int) -> Tensor:
         """Move windows by a network's offsets; the stage counts from 0."""
 
     def crops(self, photographs: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """(M, 3, size, size) pictures of the square windows, and the (M,) indices of those that are not empty."""
+        """(M, 3, size, size) images of the square windows, and the (M,) indices of those that are not empty."""
 
     def points(self, windows: Tensor, shares: Tensor) -> Tensor:
-        """(N, 10) shares of the windows to (N, 5, 2) points in the photograph."""
+        """(N, 10) shares of the windows to (N, 5, 2) points in the image."""
 
 
 class Clean:
-    """Windows with fractions of pixels, in canthus' frame; what lies outside the photograph is black."""
+    """Windows with fractions of pixels, in canthus' frame; what lies outside the image is black."""
 
     partial_cells: ClassVar[bool] = False
     border: ClassVar[float] = 0.0
@@ -59,7 +59,7 @@ class Clean:
         return octaves.level(scale)
 
     def cells(self, side: int) -> int:
-        """Cells whose whole window lies in the picture."""
+        """Cells whose whole window lies in the image."""
         return (side - PNet.window) // PNet.stride + 1
 
     def windows(self, columns: Tensor, rows: Tensor, scales: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class Published:
         return functional.interpolate(octaves.floats(0), size=size, mode="area"), (scale, scale)
 
     def cells(self, side: int) -> int:
-        """All, also a last one whose window leaves the picture."""
+        """All, also a last one whose window leaves the image."""
         return -(-(side - 2) // 2) - 4
 
     def windows(self, columns: Tensor, rows: Tensor, scales: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Published:
         return windows + offsets * torch.cat([sides, sides], 1)
 
     def crops(self, photographs: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Clipped to the photograph, which stretches faces at its border, and reduced by area."""
+        """Clipped to the image, which stretches faces at its border, and reduced by area."""
         shapes = torch.tensor([octaves.shape[::-1] for octaves in photographs], device=windows.device)[owner]
         corners = windows.trunc().long()
         begins, ends = corners[:, :2].clamp_min(1) - 1, torch.minimum(corners[:, 2:], shapes)

@@ -1,9 +1,9 @@
-"""Faces in photographs: the cascade of MTCNN, from a pyramid of pictures to boxes and five points.
+"""Faces in images: the cascade of MTCNN, from a pyramid of images to boxes and five points.
 
-Figure 1 of the paper. Everything stays on the device, and no step loops over windows: a batch of photographs, of any
+Figure 1 of the paper. Everything stays on the device, and no step loops over windows: a batch of images, of any
 sizes, goes through R- and O-Net together.
 
-Legend: N windows of all photographs, M faces of one photograph.
+Legend: N windows of all images, M faces of one image.
 """
 
 import math
@@ -28,14 +28,14 @@ FLIP = (1, 0, 2, 4, 3)
 OVERLAPS = (0.5, 0.7, 0.7, 0.7)
 """Suppression in a level, over levels, after R-Net (intersection over union), after O-Net (over the smaller box)."""
 LEVEL_CANDIDATES = 4
-"""A level may propose so many times the windows that a photograph may keep."""
+"""A level may propose so many times the windows that an image may keep."""
 
 
 class _Budget(NamedTuple):
     """Pixels that run at once: enough to keep the device busy, little enough for its memory.
 
     Attributes:
-        strip: of a picture that P-Net reads.
+        strip: of an image that P-Net reads.
         sheet: of the sheets that small levels share. A CPU loses nothing by reading large ones one by one.
         crops: of the windows that R- or O-Net sees.
     """
@@ -52,7 +52,7 @@ ACCELERATOR = _Budget(strip=2**24, sheet=2**24, crops=2**23)
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in a photograph, the surest first.
+    """What was found in an image, the surest first.
 
     Attributes:
         boxes: (M, 4) ``xyxy``, in canthus' frame, or that of the published code under ``parity``.
@@ -66,7 +66,7 @@ class Detections:
 
 
 class _Windows(NamedTuple):
-    """Windows of all photographs. Log odds of a face order them, because probabilities near 1 are equal in float32."""
+    """Windows of all images. Log odds of a face order them, because probabilities near 1 are equal in float32."""
 
     boxes: Tensor
     evidence: Tensor
@@ -86,7 +86,7 @@ class Detector:
         min_size: side of the smallest face, pixels.
         factor: from one level of the pyramid to the next; the default halves the area.
         thresholds: least probability of a face after P-, R- and O-Net.
-        candidates: windows of a photograph that P- or R-Net may hand on, the surest first; None for all of them.
+        candidates: windows of an image that P- or R-Net may hand on, the surest first; None for all of them.
         mirror: run O-Net on mirrored crops, too, and average the points, as the authors' first release does.
         parity: compute as the published code does (see `Published`), to compare boxes with it. It knows no
             ``candidates``, which seldom matter: None to be sure.
@@ -130,10 +130,10 @@ class Detector:
             photographs: (H, W, 3) uint8 RGB each, of any sizes, also different ones.
 
         Returns:
-            One entry a photograph; an empty one where there is no face.
+            One entry an image; an empty one where there is no face.
 
         Raises:
-            ValueError: a tensor that is no such photograph.
+            ValueError: a tensor that is no such image.
         """
         return self.cascade(photographs)[-1]
 
@@ -146,7 +146,7 @@ class Detector:
             stages: networks to run, 1 to 3.
 
         Returns:
-            Per network, an entry a photograph. Boxes are calibrated, but not yet the squares that the next network
+            Per network, an entry an image. Boxes are calibrated, but not yet the squares that the next network
             sees (`canthus.geometry.windows.square`).
         """
         for number, photograph in enumerate(photographs):
@@ -199,10 +199,10 @@ class Detector:
     def _cells(
         self, sheet: Sheet, pictures: list[Tensor], exact: list[tuple[float, float]]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Cells with a face: numbers of their pictures, windows, evidence, offsets."""
+        """Cells with a face: numbers of their images, windows, evidence, offsets."""
         network, stride = self.networks[0], PNet.stride
         height, width = sheet.pixels.shape[-2:]
-        # which member of the sheet a cell belongs to; one more for cells that see two pictures, or none
+        # which member of the sheet a cell belongs to; one more for cells that see two images, or none
         nobody = len(sheet.members)
         label = torch.full((height // stride, width // stride), nobody, device=self.device)
         for place, (number, (top, left)) in enumerate(zip(sheet.members, sheet.corners, strict=True)):
@@ -232,7 +232,7 @@ class Detector:
 
     def _refine(self, candidates: _Windows, photographs: list[Octaves], stage: int) -> _Windows:
         """Windows that R-Net (stage 1) or O-Net (stage 2) keeps, calibrated."""
-        # in the order of photographs and sizes, so that crops that are read together come from few pictures
+        # in the order of images and sizes, so that crops that are read together come from few images
         order = (candidates.boxes[:, 2] - candidates.boxes[:, 0]).argsort()
         candidates = candidates.take(order[candidates.owner[order].argsort(stable=True)])
         squares = square(candidates.boxes)

@@ -8,7 +8,7 @@
 - Memory is channels-last.
 - One output tells face from background, the difference of the two logits, and the other heads run only where a face is.
 
-Legend: N windows or pictures, H W rows and columns of cells, D features.
+Legend: N windows or images, H W rows and columns of cells, D features.
 """
 
 import copy
@@ -31,7 +31,7 @@ class FusedNetwork(nn.Module):
 
     Args:
         network: is copied; later training does not reach the copy.
-        partial_cells: let P-Net see the last row and column of a picture with odd sides, where its pool is cut.
+        partial_cells: let P-Net see the last row and column of an image with odd sides, where its pool is cut.
     """
 
     def __init__(self, network: PNet | RNet | ONet, *, partial_cells: bool = False) -> None:
@@ -52,7 +52,7 @@ class FusedNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, rows, columns) to features: (N, D) of windows, (N, H, W, D) of pictures."""
+        """(N, 3, rows, columns) to features: (N, D) of windows, (N, H, W, D) of images."""
         hidden = pixels.float().contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             hidden = (
@@ -74,7 +74,7 @@ class FusedNetwork(nn.Module):
 
 
 def max_pool(images: Tensor, kernel: int) -> Tensor:
-    """Maximum pool with stride 2, rounded up, of channels-last pictures (N, C, H, W); ``kernel`` is 2 or 3."""
+    """Maximum pool with stride 2, rounded up, of channels-last images (N, C, H, W); ``kernel`` is 2 or 3."""
     if images.device.type != "cpu":
         return functional.max_pool2d(images, kernel, 2, ceil_mode=True)
     rows = _halve(images.permute(0, 2, 3, 1), 1, kernel)

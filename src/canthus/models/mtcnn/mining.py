@@ -13,14 +13,14 @@ from canthus.models.mtcnn.windows import NEGATIVE_BELOW, PART_FROM, MinedBoxes, 
 __all__ = ["mine", "search"]
 
 NEGATIVES = 60
-"""Of a photograph, the surest first."""
+"""Of an image, the surest first."""
 DOUBTFUL = 0.8
-"""In a photograph with unlabelled faces, a window away from the labelled ones of which the earlier networks are this
+"""In an image with unlabelled faces, a window away from the labelled ones of which the earlier networks are this
 sure is as likely one of them as a mistake, and is left out."""
 
 
 def search(detector: Detector, batch: PhotoBatch, stages: int) -> list[list[Detections]]:
-    """What each of the first networks finds in the photographs of a batch, stored pixels."""
+    """What each of the first networks finds in the images of a batch, stored pixels."""
     photographs = [batch["pixels"].photograph(place) for place in range(len(batch["index"]))]
     tensors = [p if isinstance(p, Tensor) else torch.from_numpy(np.array(p)) for p in photographs]
     return detector.cascade(tensors, stages)
@@ -35,15 +35,15 @@ def mine(
     world: int = 1,
     show: bool = True,
 ) -> MinedBoxes:
-    """Search the training photographs with the networks before a stage.
+    """Search the training images with the networks before a stage.
 
     The networks are finished and the search draws no random numbers, so a resumed run mines the same boxes again.
 
     Args:
         detector: its first ``stage`` networks are trained. Its thresholds are low: a face lost here is not learnt.
-        data: holds the photographs.
+        data: holds the images.
         stage: that the boxes are for, counted from 0.
-        rank: of this process, which searches every ``world``-th photograph.
+        rank: of this process, which searches every ``world``-th image.
         world: number of processes.
         show: a progress bar.
     """

@@ -1,4 +1,4 @@
-"""MTCNN as a LightningModule: three networks, one after the other, on windows of photographs and on faces."""
+"""MTCNN as a LightningModule: three networks, one after the other, on windows of images and on faces."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class MTCNNModule(LandmarkModel):
         thresholds: scores of the three networks in validation; low, for average precision ranks all that is found.
         smallest_face: that mining and validation look for, stored pixels.
         factor: from one size of their pyramid to the next.
-        candidates: windows of a photograph that mining and validation hand on to the next network, the surest first.
+        candidates: windows of an image that mining and validation hand on to the next network, the surest first.
 
     Raises:
         ValueError: thresholds of another number than there are networks.
@@ -225,7 +225,7 @@ class MTCNNModule(LandmarkModel):
     # -- detection ---------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Estimates of faces, or detections in photographs, for the evaluators."""
+        """Estimates of faces, or detections in images, for the evaluators."""
         if "pixels" not in batch:
             return super().validation_step(batch, batch_idx)
         found = search(self._detector(self.thresholds), batch, self.depth)

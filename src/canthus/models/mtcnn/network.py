@@ -1,13 +1,13 @@
 """Multi-task Cascaded Convolutional Networks (Zhang, Zhang, Li, Qiao, IEEE Signal Processing Letters 2016).
 
 Three small networks look at square windows: P-Net proposes them (12 px, fully convolutional, so that it reads whole
-photographs), R-Net refines (24 px), O-Net decides and places five points (48 px). Each tells face from background,
+images), R-Net refines (24 px), O-Net decides and places five points (48 px). Each tells face from background,
 corrects the window to the face's box, and may place the points (figure 2 of the paper).
 
 Input is RGB, ``(value - 127.5) / 128``. Convolutions have no padding, pools round up (Caffe), every hidden layer ends
 in a PReLU. Features are flattened as (C, H, W); `canthus.models.mtcnn.weights` converts published weights.
 
-Legend: N windows or photographs, H W rows and columns.
+Legend: N windows or images, H W rows and columns.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class _Network(nn.Module):
         _initialise(self)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Judge windows, (N, 3, window, window) in [-1, 1]; P-Net takes pictures of any size from its window on."""
+        """Judge windows, (N, 3, window, window) in [-1, 1]; P-Net takes images of any size from its window on."""
         hidden = self.features(images)
         landmarks = None if self.landmarks is None else self.landmarks(hidden)
         return Outputs(self.logits(hidden), self.offsets(hidden), landmarks)
@@ -140,7 +140,7 @@ class ONet(_Network):
 
 
 class MTCNN(nn.Module):
-    """The three networks, trained one after the other; `canthus.models.mtcnn.detect` runs them on photographs.
+    """The three networks, trained one after the other; `canthus.models.mtcnn.detect` runs them on images.
 
     Args:
         landmarks: build the landmark heads of P- and R-Net, see `PNet`.

@@ -1,10 +1,10 @@
 """Photographs at many sizes: octaves, the levels that P-Net reads, and square crops for the other networks.
 
-Octaves halve the sides of a photograph again and again; levels and crops are read from the coarsest octave that is not
+Octaves halve the sides of an image again and again; levels and crops are read from the coarsest octave that is not
 coarser than they are, so that a single bilinear reading neither skips pixels nor touches many.
 
-Legend: N windows. Pictures are (1, 3, H, W) with values 0 to 255. Windows are in the frame of
-`canthus.geometry.windows`; pixels outside of the photograph are 0, which is black, before they are scaled.
+Legend: N windows. Images are (1, 3, H, W) with values 0 to 255. Windows are in the frame of
+`canthus.geometry.windows`; pixels outside of the image are 0, which is black, before they are scaled.
 """
 
 import math
@@ -34,7 +34,7 @@ def pyramid_scales(height: int, width: int, min_size: float, factor: float) -> l
 
 
 class Octaves:
-    """A photograph and its halves.
+    """An image and its halves.
 
     Args:
         photograph: (H, W, 3) uint8 RGB.
@@ -53,12 +53,12 @@ class Octaves:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of the photograph."""
+        """Rows and columns of the image."""
         height, width = self.pictures[0].shape[-2:]
         return height, width
 
     def level(self, scale: float) -> tuple[Tensor, tuple[float, float]]:
-        """The photograph at a scale, and the exact scales of x and y, which whole pixels allow."""
+        """The image at a scale, and the exact scales of x and y, which whole pixels allow."""
         octave = min(max(math.floor(-math.log2(scale)), 0), len(self.pictures) - 1)
         picture, reduction = self.pictures[octave], 2**octave
         height, width = picture.shape[-2:]
@@ -73,7 +73,7 @@ class Octaves:
 
     @cached_property
     def sums(self) -> "AreaSums":
-        """Of the photograph at full size."""
+        """Of the image at full size."""
         return AreaSums(self.pictures[0])
 
 
@@ -90,7 +90,7 @@ def crop_windows(photographs: Sequence[Octaves], owner: Tensor, windows: Tensor,
 
     Args:
         photographs: those that the windows lie in.
-        owner: (N,) number of the photograph of each.
+        owner: (N,) number of the image of each.
         windows: (N, 4).
         size: side of the crops, pixels.
 
@@ -106,7 +106,7 @@ def crop_windows(photographs: Sequence[Octaves], owner: Tensor, windows: Tensor,
     most = max(len(octaves.pictures) for octaves in photographs)
     key = owner * most + octave
     order = key.argsort(stable=True)
-    begins, sides = windows[:, :2] + 0.5, windows[:, 2:] - windows[:, :2]  # from the photograph's edge, not pixel 0
+    begins, sides = windows[:, :2] + 0.5, windows[:, 2:] - windows[:, :2]  # from the image's edge, not pixel 0
     steps = (torch.arange(size, device=windows.device) + 0.5) / size
     places = begins[:, :, None] + sides[:, :, None] * steps  # (N, 2, size)
     crops = []
@@ -125,7 +125,7 @@ def crop_windows(photographs: Sequence[Octaves], owner: Tensor, windows: Tensor,
 
 
 class AreaSums:
-    """A photograph as sums over all rectangles from its corner: the mean of any rectangle is four readings.
+    """An image as sums over all rectangles from its corner: the mean of any rectangle is four readings.
 
     Args:
         picture: (1, 3, H, W) of whole numbers.
@@ -164,7 +164,7 @@ class Sheet(NamedTuple):
 
     Attributes:
         pixels: (1, 3, H, W).
-        members: numbers of the pictures.
+        members: numbers of the images.
         corners: (top, left) of each, even numbers.
     """
 
@@ -174,11 +174,11 @@ class Sheet(NamedTuple):
 
 
 def lay_out(pictures: Sequence[Tensor], *, shared: int) -> Iterator[Sheet]:
-    """Put small pictures on sheets, in rows of falling height; a large one is a sheet of its own.
+    """Put small images on sheets, in rows of falling height; a large one is a sheet of its own.
 
     Args:
         pictures: (1, 3, H, W) each.
-        shared: pixels of the largest picture that shares a sheet, and, but for waste, of the sheet.
+        shared: pixels of the largest image that shares a sheet, and, but for waste, of the sheet.
     """
     small: list[int] = []
     for number, picture in enumerate(pictures):

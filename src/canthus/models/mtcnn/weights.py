@@ -1,6 +1,6 @@
 """Weights in circulation, converted to `MTCNN`.
 
-The authors trained in MATLAB, whose pictures Caffe saw as (columns, rows): kernels are (out, in, x, y), and the first
+The authors trained in MATLAB, whose images Caffe saw as (columns, rows): kernels are (out, in, x, y), and the first
 dense layer reads features as (C, columns, rows). Ports turned this in different ways:
 
 | layout | files | kernels | first dense layer reads |

@@ -3,7 +3,7 @@
 Windows are drawn for the whole batch at once: many squares, their overlaps with every face, then as many of each kind
 as wanted. Draws come from the CPU's global generator, so the same seed gives the same windows on every device.
 
-Legend: W windows, F faces, B photographs, S side of a window in pixels.
+Legend: W windows, F faces, B images, S side of a window in pixels.
 """
 
 from dataclasses import dataclass, replace
@@ -30,11 +30,11 @@ SMALLEST = 12.0
 
 @dataclass(frozen=True)
 class Squares:
-    """Square windows in photographs.
+    """Square windows in images.
 
     Attributes:
         box: (W, 4) stored pixels.
-        owner: (W,) place of the photograph in the batch.
+        owner: (W,) place of the image in the batch.
     """
 
     box: Tensor
@@ -72,11 +72,11 @@ class Windows:
 
 @dataclass(frozen=True)
 class MinedBoxes:
-    """What earlier networks took for faces in the training photographs; N photographs, M boxes.
+    """What earlier networks took for faces in the training images; N images, M boxes.
 
     Attributes:
-        box: (M, 4) squares, stored pixels, by photograph.
-        begin: (N + 1,) int64, first box of each photograph.
+        box: (M, 4) squares, stored pixels, by image.
+        begin: (N + 1,) int64, first box of each image.
     """
 
     box: Tensor
@@ -84,12 +84,12 @@ class MinedBoxes:
 
     @classmethod
     def of(cls, per_photograph: list[Tensor]) -> "MinedBoxes":
-        """From a (n, 4) tensor per photograph."""
+        """From a (n, 4) tensor per image."""
         counts = torch.tensor([0, *(len(some) for some in per_photograph)])
         return cls(torch.cat([*per_photograph, torch.zeros(0, 4)]), counts.cumsum(0))
 
     def among(self, photo: Tensor) -> Squares:
-        """The boxes of a batch's photographs, on the CPU."""
+        """The boxes of a batch's images, on the CPU."""
         begin, end = self.begin[photo], self.begin[photo + 1]
         owner = torch.arange(len(photo)).repeat_interleave(end - begin)
         place = torch.arange(len(owner)) - (end - begin).cumsum(0).sub(end - begin)[owner]
@@ -97,7 +97,7 @@ class MinedBoxes:
 
 
 def label(squares: Squares, batch: PhotoBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Compare squares with the faces of their own photographs.
+    """Compare squares with the faces of their own images.
 
     Returns:
         (W,) the largest overlap with any face, (W,) the face of it, and (W,) bool whether the square may be a positive
@@ -115,13 +115,13 @@ def label(squares: Squares, batch: PhotoBatch) -> tuple[Tensor, Tensor, Tensor]:
 def draw(
     batch: PhotoBatch, negatives: int, positives: int, parts: int, mined: MinedBoxes | None = None
 ) -> tuple[Squares, Tensor]:
-    """Draw squares of the three kinds; fewer where a batch of photographs has not enough.
+    """Draw squares of the three kinds; fewer where a batch of images has not enough.
 
     Without mined boxes half of the negatives lie near faces and half anywhere (only near ones were found to cost
     recall, only distant ones precision). With them, they come first, moved a little, and random draws fill up.
 
     Args:
-        batch: photographs.
+        batch: images.
         negatives: wanted.
         positives: wanted.
         parts: wanted.
@@ -159,7 +159,7 @@ def _uniform(count: int, low: float = 0.0, high: float = 1.0, columns: int | Non
 
 
 def _anywhere(sizes: Tensor, count: int) -> Squares:
-    """Squares with sides from 12 pixels to half the photograph."""
+    """Squares with sides from 12 pixels to half the image."""
     owner = torch.randint(len(sizes), (count,))
     side = _sides(sizes[owner])
     corner = _uniform(count, columns=2) * (sizes[owner] - side[:, None]).clamp_min(0)
@@ -209,7 +209,7 @@ def cut(batch: PhotoBatch, squares: Squares, kind: Tensor, size: int) -> Windows
     """Read the pixels of squares, half of them mirrored, and what there is to learn from each.
 
     Args:
-        batch: photographs.
+        batch: images.
         squares: of `draw`.
         kind: (W,) likewise.
         size: S.
@@ -234,7 +234,7 @@ def cut(batch: PhotoBatch, squares: Squares, kind: Tensor, size: int) -> Windows
 
 
 def _read(pixels: Pyramids, squares: Squares, mirror: Tensor, size: int) -> Tensor:
-    """(W, 3, S, S) in [0, 1]; zero outside the photographs."""
+    """(W, 3, S, S) in [0, 1]; zero outside the images."""
     maps = affine.compose(crop_maps(squares.box, size), affine.mirror(mirror, (size - 1) / 2))
     place = pixels.places.device
     return pixels.windows(squares.owner.to(place), maps.to(place), size)

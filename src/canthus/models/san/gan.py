@@ -1,6 +1,6 @@
 """The networks that turn faces of one style into another: CycleGAN's generator, discriminator and image pool.
 
-Legend: B batch, H W rows and columns. Pictures are RGB in [-1, 1]. Norms are instance norms without parameters.
+Legend: B batch, H W rows and columns. Images are RGB in [-1, 1]. Norms are instance norms without parameters.
 """
 
 import torch
@@ -91,7 +91,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """How real each patch of a picture looks (PatchGAN); a number without bounds, 1 for real ones.
+    """How real each patch of an image looks (PatchGAN); a number without bounds, 1 for real ones.
 
     Args:
         width: factor of the channels; the paper: 1.
@@ -119,11 +119,11 @@ class Discriminator(nn.Module):
 class ImagePool(nn.Module):
     """Pictures that the generator made before, so that the discriminator does not forget them.
 
-    It is part of the checkpoint, so a resumed run goes on with the same pictures.
+    It is part of the checkpoint, so a resumed run goes on with the same images.
 
     Args:
-        capacity: pictures held; the released code: 50. 0 switches the pool off.
-        size: side of a picture, pixels.
+        capacity: images held; the released code: 50. 0 switches the pool off.
+        size: side of an image, pixels.
     """
 
     images: Tensor
@@ -136,7 +136,7 @@ class ImagePool(nn.Module):
 
     @torch.no_grad()
     def forward(self, fresh: Tensor) -> Tensor:
-        """Exchange some of (B, 3, H, W) new pictures for old ones: each with probability 1/2, once the pool is full."""
+        """Exchange some of (B, 3, H, W) new images for old ones: each with probability 1/2, once the pool is full."""
         capacity, shown = len(self.images), []
         for image in fresh.detach().float():
             held = int(self.filled)

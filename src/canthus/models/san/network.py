@@ -1,6 +1,6 @@
 """SAN's detector (Dong, Yan, Ouyang, Yang, CVPR 2018): belief maps from a face and its style-aggregated version.
 
-Both pictures go through one VGG trunk, one feature head and one first stage, whose weights they share. Later stages see
+Both images go through one VGG trunk, one feature head and one first stage, whose weights they share. Later stages see
 the features of both beside the maps before them.
 
 Legend: B batch, K landmarks, S stages, H W rows and columns of the input. Maps have K + 1 channels; the last is the

@@ -1,7 +1,7 @@
 """Step 2 of SAN: CycleGAN between two domains of style, as a LightningModule that steps its optimisers itself.
 
 Legend: A and B are the domains; G_A turns faces of A into faces of B, G_B the reverse; D_A tells real faces of B from
-those of G_A, D_B likewise for A. Pictures are (B, 3, H, W) in [-1, 1].
+those of G_A, D_B likewise for A. Images are (B, 3, H, W) in [-1, 1].
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -87,10 +87,10 @@ class SANStyleModule(lightning.LightningModule):
         clusters: run folder of ``model=san_classifier``, which says what A and B are.
         width: factor of the channels.
         blocks: residual blocks of a generator.
-        size: side of the pictures, pixels; divides by 4.
+        size: side of the images, pixels; divides by 4.
         cycle: weight of the cycle loss (lambda, 10).
         identity: weight of the identity loss, as a share of ``cycle``.
-        pool: pictures in each discriminator's pool.
+        pool: images in each discriminator's pool.
         constant: share of the epochs at the full rate, which then falls to 0 in a line; the released code: 98 of 200.
     """
 
@@ -151,7 +151,7 @@ class SANStyleModule(lightning.LightningModule):
         return optimizers, [LambdaLR(optimizer, rate) for optimizer in optimizers]
 
     def generator_losses(self, a: Tensor, b: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Terms of the generators' loss, and the pictures that they have made: of B's style from A, and the reverse.
+        """Terms of the generators' loss, and the images that they have made: of B's style from A, and the reverse.
 
         Args:
             a: faces of A.
@@ -171,7 +171,7 @@ class SANStyleModule(lightning.LightningModule):
         return terms, fake_b, fake_a
 
     def discriminator_losses(self, a: Tensor, b: Tensor, fake_b: Tensor, fake_a: Tensor) -> dict[str, Tensor]:
-        """Half the squared errors about real pictures and about pictures from the pools."""
+        """Half the squared errors about real images and about images from the pools."""
         terms = {}
         for number, (real, fake) in enumerate(((b, fake_b), (a, fake_a))):
             judge = self.discriminators[number]

@@ -1,4 +1,4 @@
-"""What occlusion, low resolution, lighting and blur do to the rows of a protocol."""
+"""The effect of occlusion, low resolution, lighting and blur on the rows of a protocol."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

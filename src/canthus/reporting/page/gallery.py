@@ -1,4 +1,4 @@
-"""Faces of an evaluation with every stage drawn: the model runs once more on the photographs that its files name."""
+"""Faces of an evaluation with every stage drawn: the model runs once more on the images that its files name."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ QUALITY = 82
 """Of the JPEGs."""
 CLOSE = 0.01
 """Share of the box's side that a point may lie from where predictions.csv has it: the same estimate, from the
-photograph itself instead of the stored crop, and in other batches."""
+image itself instead of the stored crop, and in other batches."""
 
 
 class Photographs:
@@ -56,7 +56,7 @@ class Photographs:
         """(H, W, 3) uint8 RGB.
 
         Raises:
-            DataError: the photograph is not at hand, or lies where nobody has allowed to look.
+            DataError: the image is not at hand, or lies where nobody has allowed to look.
         """
         reader = self._reader(config)
         if (reader is None or not reader.renders) and Path(row.image) not in self.bounds:
@@ -67,7 +67,7 @@ class Photographs:
         return reader.pixels(Path(row.image))
 
     def label(self, row: Prediction, config: Mapping[str, Any], split: str) -> Face | None:
-        """The labelled face of a row; None where the data set is not at hand."""
+        """The labelled face of a row; None where the data set is not available."""
         reader = self._reader(config)
         if reader is None:
             return None

@@ -1,4 +1,4 @@
-"""What the literature says beside the figures of a page, and what came of its claims."""
+"""Published results beside the figures of a page, and the claims of the papers with our own results."""
 
 from collections.abc import Sequence
 from typing import Any

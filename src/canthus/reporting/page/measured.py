@@ -19,7 +19,7 @@ class DrawnFace:
     """One face.
 
     Attributes:
-        image: name of the photograph.
+        image: name of the image.
         errors: NME of each picture, percent; None where predictions.csv has none.
         names: of the pictures, such as ``stage 1``.
         pictures: JPEG files.

@@ -31,7 +31,7 @@ SAME = 1e-3
 
 @dataclass(frozen=True)
 class Number:
-    """A value of a row: of one run, or the mean of several seeds with its sample deviation."""
+    """A value of a row: of one run, or the mean of several seeds with its sample standard deviation."""
 
     value: float
     deviation: float | None = None

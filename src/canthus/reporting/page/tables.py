@@ -1,4 +1,4 @@
-"""Tables as data, for the page, for Markdown and for nobody's eyes but a test's."""
+"""Tables as data, for the page, for Markdown and for tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -92,7 +92,7 @@ def text_cell(text: object, **looks: object) -> Cell:
 
 
 def number_cell(number: Number | float | None, digits: int = 2, **looks: object) -> Cell:
-    """A number with its deviation over seeds; a dash for nothing."""
+    """A number with its standard deviation over seeds; a dash for nothing."""
     if number is None:
         return Cell(NOTHING, None, **looks)  # type: ignore[arg-type]
     if not isinstance(number, Number):

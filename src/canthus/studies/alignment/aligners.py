@@ -21,7 +21,7 @@ class Aligner:
     Attributes:
         name: in tables.
         kind: ``run`` or ``reference``.
-        points: (N, 5, 2) photograph pixels.
+        points: (N, 5, 2) original pixels.
         corrupted: corruption -> (C, 5, 2) points on corrupted faces; empty for references.
         corrupted_faces: C places of those among the N.
         poseless: faces without a valid pose, which are aligned by their points; 0 where no pose is wanted.
@@ -49,7 +49,7 @@ def aligners(
     Args:
         name: of the method.
         kind: see `Aligner`.
-        points: (N, K, 2) photograph pixels.
+        points: (N, K, 2) original pixels.
         scheme: of the points.
         ways: of `WAYS`: by the points themselves, and by the projected pose that they tell.
         corrupted: corruption -> (C, K, 2).

@@ -53,12 +53,12 @@ def alignment_points(points: Tensor, scheme: Scheme) -> Tensor:
 
 
 def alignment_maps(points: Tensor, size: int) -> Tensor:
-    """(N, 5, 2) points of photographs to (N, 2, 3) maps from photograph pixels to the frame."""
+    """(N, 5, 2) points of images to (N, 2, 3) maps from original pixels to the frame."""
     return affine.similarity_fit(points, template(size)[None])
 
 
 def aligned(pictures: Iterable[NDArray[np.uint8]], maps: Tensor, size: int) -> Iterator[NDArray[np.uint8]]:
-    """Warp each photograph (H, W, 3) by its map to (size, size, 3); what lies outside it is black."""
+    """Warp each image (H, W, 3) by its map to (size, size, 3); what lies outside it is black."""
     for picture, matrix in zip(pictures, maps.double().numpy(), strict=True):
         warped = cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR)
         yield np.asarray(warped, dtype=np.uint8)

@@ -27,9 +27,9 @@ def noise_floor(
     """What a method without any error scores against labels with noise, and what noise does to alignments.
 
     Args:
-        labels: (N, K, 2) photograph pixels.
+        labels: (N, K, 2) original pixels.
         scheme: of the labels.
-        distances: normaliser -> (N,) photograph pixels; ``inter_ocular`` among them.
+        distances: normaliser -> (N,) original pixels; ``inter_ocular`` among them.
         percents: standard deviations of x and y of every point, percent of the eye distance.
         seed: of the noise.
 
@@ -67,18 +67,18 @@ def unforeseen(labels: Tensor, scheme: Scheme, photos: Sequence[str]) -> dict[st
     """How far every point lies from where all others let expect it: an upper bound of the noise of the labels.
 
     A linear (ridge) regression learns each point from the others, all in the frame that a similarity of the others
-    makes, and is tested on other photographs. What is left is noise of the labels, and what the others cannot know.
+    makes, and is tested on other images. What is left is noise of the labels, and what the others cannot know.
 
     Args:
         labels: (N, K, 2), all labelled.
         scheme: of the labels.
-        photos: of every face; faces of one photograph, clip or person are learned from together.
+        photos: of every face; faces of one image, clip or person are learned from together.
 
     Returns:
         Region -> root mean square of x and y, percent of the eye distance; ``all`` points, too.
 
     Raises:
-        ValueError: fewer photographs than folds.
+        ValueError: fewer images than folds.
     """
     labels = labels.double()
     groups = sorted(set(photos))
@@ -92,7 +92,7 @@ def unforeseen(labels: Tensor, scheme: Scheme, photos: Sequence[str]) -> dict[st
         others = [i for i in range(labels.shape[1]) if i != point]
         maps = affine.similarity_fit(labels[:, others], mean[others][None])
         framed = affine.apply(maps, labels)
-        # of the frame, so that pixels of the photograph do not matter
+        # of the frame, so that pixels of the original image do not matter
         eyes = (right - left).norm(dim=1) * torch.linalg.det(maps[..., :2]).sqrt()
         known, wanted = framed[:, others].flatten(1), framed[:, point]
         for number in range(FOLDS):

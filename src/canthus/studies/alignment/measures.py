@@ -28,7 +28,7 @@ class Measures:
         kind: of the aligner.
         nme: normaliser -> (N,) of the five points.
         jitter: (V,) root mean square movement of the labelled points across the frames of each clip.
-        shifts: corruption -> (C,) movement of the frame when the picture is corrupted.
+        shifts: corruption -> (C,) movement of the frame when the image is corrupted.
         right: (P,) 100 for each pair judged rightly.
         roc_area: percent.
         mean_face: (size, size, 3) uint8, the mean of the aligned faces.
@@ -76,11 +76,11 @@ def measure(
 
     Args:
         aligner: the method.
-        truth: (N, 5, 2) photograph pixels.
+        truth: (N, 5, 2) original pixels.
         labels: (N, K, 2) all labelled points.
-        distances: normaliser -> (N,) photograph pixels.
+        distances: normaliser -> (N,) original pixels.
         clips: of every face.
-        pictures: N photographs.
+        pictures: N images.
         pairs: to verify.
         embedder: the same for all.
         size: of the frame, pixels.

@@ -1,4 +1,4 @@
-"""Verification: are two pictures of one person? As for LFW, ten folds, each with the threshold of the other nine."""
+"""Verification: are two images of one person? As for LFW, ten folds, each with the threshold of the other nine."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """P pairs of pictures, half of them of one person.
+    """P pairs of images, half of them of one person.
 
     Attributes:
         first: (P,) places in the list of faces.
@@ -39,12 +39,12 @@ def draw_pairs(persons: Sequence[str | None], clips: Sequence[str], count: int, 
 
     Args:
         persons: of every face; nameless ones are in no pair.
-        clips: video of every face, or anything whose pictures are nearly the same.
+        clips: video of every face, or anything whose images are nearly the same.
         count: of pairs of one person, and again of two persons. Fewer if there are not as many of both.
         seed: of the draw.
 
     Raises:
-        DataError: fewer than two persons, or none has pictures of two clips.
+        DataError: fewer than two persons, or none has images of two clips.
     """
     random = np.random.default_rng(seed)
     of_person: dict[str, list[int]] = defaultdict(list)

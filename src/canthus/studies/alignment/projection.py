@@ -27,7 +27,7 @@ class Projection:
     """Poses of N faces, and what they look like.
 
     Attributes:
-        points: (N, 5, 2) photograph pixels. A face without a valid pose keeps its own points.
+        points: (N, 5, 2) original pixels. A face without a valid pose keeps its own points.
         angles: (N, 3) yaw, pitch, roll in radians; NaN for a face without a valid pose.
     """
 
@@ -46,7 +46,7 @@ def project_pose(points: Tensor, scheme: Scheme) -> Projection:
     Poses are of all points that the scheme shares with the generic face, or of the five alignment points.
 
     Args:
-        points: (N, K, 2) photograph pixels.
+        points: (N, K, 2) original pixels.
         scheme: of the points; any that reduces to five points.
     """
     shared = _shared(scheme)

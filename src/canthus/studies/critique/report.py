@@ -1,4 +1,4 @@
-"""What the critique of landmark benchmarks leaves: critique.json, critique.md and its picture."""
+"""What the critique of landmark benchmarks leaves: critique.json, critique.md and its figure."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from canthus.visualization.images import save_figure
 __all__ = ["print_critique", "write_critique"]
 
 YAWS = (0, 30, 60, 80)
-"""Of the table; the picture has all."""
+"""Of the table; the figure has all."""
 
 
 def write_critique(folder: Path, content: Mapping[str, Any], labels: Tensor, yaw: Tensor) -> None:
