@@ -1,6 +1,5 @@
 """Continuing a run in its own folder: its config, its last checkpoint, and what may change."""
 
-import json
 from collections.abc import Iterator
 from logging import getLogger
 from pathlib import Path
@@ -12,12 +11,12 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 from canthus.runs.faults import last_epoch
 from canthus.runs.loading import load_config, load_weights
 from canthus.runs.relocation import relocated
-from canthus.runs.trust import own_file
+from canthus.runs.status import is_finished
 from canthus.utils import processes
 from canthus.utils.config import nodes_of
 from canthus.utils.errors import ConfigError
 
-__all__ = ["MAY_CHANGE", "changed_settings", "checkpoint_to_continue", "is_trained", "status"]
+__all__ = ["MAY_CHANGE", "changed_settings", "checkpoint_to_continue", "is_trained"]
 
 log = getLogger(__name__)
 
@@ -84,7 +83,7 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
     assert epoch is not None
     done, planned = epoch + 1, int(cfg.trainer.max_epochs)
     before = int(load_config(run).trainer.max_epochs)
-    finished = status(run) == "finished"
+    finished = is_finished(run)
     if done > planned or (finished and planned <= max(done, before)):
         early = f" of {before}, and was stopped early" if done < before else ""
         raise ConfigError(
@@ -123,17 +122,9 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], content)
 
 
-def status(run: Path) -> str | None:
-    """How a run ended, or ``running``; None where nothing is recorded."""
-    try:
-        return str(json.loads(own_file(run / "provenance.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _in_first_epoch(run: Path) -> bool:
     """Whether last.ckpt was never written: there is no other, or only the best of the first epoch."""
-    if status(run) == "finished":
+    if is_finished(run):
         return False
     metrics = run / "metrics.csv"
     rows = len(metrics.read_text().splitlines()) - 1 if metrics.is_file() else 0
