@@ -31,11 +31,11 @@ benchmark benchmark-gpu benchmark-zoo: env
 	$(BIN)/canthus-benchmark suite=$(or $(subst benchmark-,,$(filter benchmark-%,$@)),cpu) $(BENCHMARK) $(if $(DRY),--dry-run)
 
 quote = '$(subst ','\'',$1)'
-word = $(if $($2),$(call quote,$1=$($2)))
-BENCHMARK = $(call word,data.root,DATA) $(call word,output,OUT) $(call word,seeds,SEEDS) $(call word,models,MODELS) \
-	$(call word,corruptions,CORRUPTIONS) $(call word,jobs,JOBS) $(call word,threads,THREADS) $(call word,wider,WIDER) \
-	$(call word,celeba,CELEBA) $(call word,options.all,OPTIONS) \
-	$(foreach model,cfan dan dcnn facepose fan_zhou mdm mtcnn san,$(call word,options.$(model),OPTIONS_$(model)))
+setting = $(if $($2),$(call quote,$1=$($2)))
+BENCHMARK = $(call setting,data.root,DATA) $(call setting,output,OUT) $(call setting,seeds,SEEDS) $(call setting,models,MODELS) \
+	$(call setting,corruptions,CORRUPTIONS) $(call setting,jobs,JOBS) $(call setting,threads,THREADS) $(call setting,wider,WIDER) \
+	$(call setting,celeba,CELEBA) $(call setting,options.all,OPTIONS) \
+	$(foreach model,cfan dan dcnn facepose fan_zhou mdm mtcnn san,$(call setting,options.$(model),OPTIONS_$(model)))
 
 test: env ## every quick test, a process for each of WORKERS cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadscope

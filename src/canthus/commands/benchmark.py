@@ -12,7 +12,6 @@ from canthus.commands import checks, launch, schemas
 from canthus.commands.benchmark_plan import MODELS, SUITES, Settings, plan
 from canthus.runs import faults, folders
 from canthus.runs.children import Ended, Step, run_steps
-from canthus.runs.status import is_finished
 from canthus.utils.config import chosen
 from canthus.utils.errors import ConfigError, RunError, suggest
 
@@ -58,13 +57,7 @@ def run(settings: Settings, steps: Sequence[Step], jobs: int, threads: int | Non
         RunError: naming the steps that have failed.
     """
     environment = dict(os.environ) | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    *work, report = steps
-    ended = run_steps(work, jobs, environment)
-    if any(is_finished(folder) for folder in settings.runs.glob("*/seed*/evaluation/*")):
-        page = run_steps([report], 1, environment)
-        ended.failed |= page.failed
-    else:
-        ended.left_out.append(report)
+    ended = run_steps(steps, jobs, environment)
     if ended.failed:
         raise RunError(_failures(ended, len(steps), settings.output))
     print(f"all {len(steps)} steps are done: {settings.page}")
@@ -102,13 +95,10 @@ def read_settings(cfg: DictConfig) -> Settings:
         raise ConfigError("data.root=null: name the folder of 300-W, with helen/trainset and afw in it")
     if (found["wider"] is None) != (found["celeba"] is None):
         raise ConfigError("wider and celeba: full-size mtcnn learns from both; name both, or neither")
-    output = cfg.output
-    if output is None:
-        output = Path(cfg.paths.log_dir) / ("benchmark" if cfg.suite == "cpu" else f"benchmark-{cfg.suite}")
     return Settings(
         suite=cfg.suite,
         data=data,
-        output=Path(output),
+        output=_output(cfg),
         models=_models(cfg.models, cfg.suite, found["wider"] is not None),
         seeds=_seeds(cfg.seeds, cfg.suite),
         corruptions=_corruptions(cfg.corruptions),
@@ -116,6 +106,12 @@ def read_settings(cfg: DictConfig) -> Settings:
         wider=found["wider"],
         celeba=found["celeba"],
     )
+
+
+def _output(cfg: DictConfig) -> Path:
+    if cfg.output is not None:
+        return Path(cfg.output)
+    return Path(cfg.paths.log_dir) / ("benchmark" if cfg.suite == "cpu" else f"benchmark-{cfg.suite}")
 
 
 def _count(key: str, value: int | None, default: int | None) -> int | None:
@@ -151,13 +147,15 @@ def _models(words: Any, suite: str, mtcnn: bool) -> list[str]:
 
 def _seeds(words: Any, suite: str) -> list[int]:
     values = _listed(words)
-    values = [values] if isinstance(values, int) else list(values or ())
+    values = [values] if isinstance(values, (int, float)) else list(values or ())
     try:
         seeds = list(dict.fromkeys(int(str(value)) for value in values))
     except ValueError:
         seeds = []
     if not seeds or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
-        raise ConfigError(f"seeds={words}: whole numbers from 0 to {LARGEST_SEED}, as in [0,1,2]")
+        raise ConfigError(
+            f"seeds={'null' if words is None else words}: whole numbers from 0 to {LARGEST_SEED}, as in [0,1,2]"
+        )
     if suite == "zoo" and seeds != [0]:
         raise ConfigError(f"seeds={words}: suite=zoo trains nothing and has one set of weights of each model")
     return seeds

@@ -151,4 +151,5 @@ def _report(settings: Settings, evaluations: Sequence[Step]) -> Step:
     if done:
         records = settings.runs.glob("*/seed*/evaluation/*/provenance.json")
         done = settings.page.stat().st_mtime >= max(path.stat().st_mtime for path in records)
-    return Step("report", "report", words, settings.output / "report.txt", done=done)
+    after = tuple(step.name for step in evaluations)
+    return Step("report", "report", words, settings.output / "report.txt", after, lenient=True, done=done)

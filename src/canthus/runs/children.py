@@ -42,6 +42,7 @@ class Step:
         words: of its command line.
         log: file that takes what it prints.
         after: names of the steps that must have succeeded before.
+        lenient: of those, one is enough; it begins when all have ended, however that was.
         done: nothing is left to do.
     """
 
@@ -50,6 +51,7 @@ class Step:
     words: tuple[str, ...]
     log: Path
     after: tuple[str, ...] = ()
+    lenient: bool = False
     done: bool = False
 
     @property
@@ -65,7 +67,7 @@ class Ended:
     Attributes:
         finished: those that succeeded now.
         failed: those that did not, each with its exit status.
-        left_out: those that needed one that failed.
+        left_out: those that needed what failed.
     """
 
     finished: list[Step] = field(default_factory=list)
@@ -87,15 +89,15 @@ def run_steps(steps: Sequence[Step], jobs: int, environment: Mapping[str, str]) 
         OSError: a log file that cannot be written, or a process that cannot be started; likewise.
     """
     ended, waiting = Ended(), [step for step in steps if not step.done]
-    good, bad = {step.name for step in steps if step.done}, set[str]()
+    good, bad = {step.name for step in steps if step.done}, set[str]()  # bad: failed or left out
     with _Display(len(steps), len(good)) as display, _stopped_in_order(display) as running:
         while waiting or running:
             for step in list(waiting):
-                if bad & set(step.after):
+                if _is_hopeless(step, good, bad):
                     waiting.remove(step)
                     bad.add(step.name)
                     ended.left_out.append(step)
-                elif len(running) < jobs and good >= set(step.after):
+                elif len(running) < jobs and (good | bad if step.lenient else good) >= set(step.after):
                     waiting.remove(step)
                     running[step] = _start(step, environment)
                     display.begin(step)
@@ -111,6 +113,13 @@ def run_steps(steps: Sequence[Step], jobs: int, environment: Mapping[str, str]) 
                 display.end(step, status)
             time.sleep(POLL if running else 0)
     return ended
+
+
+def _is_hopeless(step: Step, good: set[str], bad: set[str]) -> bool:
+    """Whether a step will never have what it needs."""
+    if step.lenient and step.after:
+        return bad >= set(step.after)
+    return bool(bad & set(step.after))
 
 
 def _start(step: Step, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

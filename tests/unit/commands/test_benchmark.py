@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_training_that_never_began_is_started(settings: Settings) -> None:
         train, *rest = plan(settings)
         assert train.words[:2] == ("experiment=dan_300w_cpu", "seed=0")
         assert f"hydra.run.dir={folder}" in train.words
-        assert [step.after for step in rest] == [("dan/seed0 train",)] * 2 + [()]
+        assert [step.after for step in rest] == [("dan/seed0 train",)] * 2 + [tuple(step.name for step in rest[:2])]
         assert not any(step.done for step in (train, *rest))
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
         (folder / "train.txt").touch()
@@ -78,7 +79,7 @@ def test_what_is_finished_is_done(settings: Settings) -> None:
 
 def test_the_zoo_has_no_trainings(tmp_path: Path) -> None:
     settings = Settings("zoo", tmp_path / "data", tmp_path / "out", ["dan"])
-    assert [step.after for step in plan(settings)] == [()] * 3
+    assert [step.after for step in plan(settings)[:2]] == [()] * 2
     record(settings.runs / "dan/seed0/evaluation/5", "finished")
     assert done(settings) == [True, False, False]
 
@@ -123,8 +124,8 @@ def test_the_models_are_those_of_the_zoo() -> None:
         ({"seeds": [0, -1]}, r"seeds=\[0, -1\]: whole numbers"),
         ({"seeds": "0 x"}, r"seeds=0 x: whole numbers"),
         ({"seeds": [1.5]}, r"seeds=\[1\.5\]: whole numbers"),
+        ({"seeds": None}, r"seeds=null: whole numbers"),
         ({"seeds": True}, r"seeds=True: whole numbers"),
-        ({"seeds": {"a": 1}}, r"seeds=.*: whole numbers"),
         ({"seeds": [1], "suite": "zoo"}, r"seeds=\[1\]: suite=zoo trains nothing"),
         ({"corruptions": ["blurr"]}, r"no corruption 'blurr'; did you mean 'blur'"),
         ({"corruptions": []}, r"corruptions=\[\] names none"),
@@ -135,7 +136,9 @@ def test_the_models_are_those_of_the_zoo() -> None:
     ],
 )
 def test_wrong_values_are_one_line(words: dict, message: str) -> None:
-    cfg = OmegaConf.merge(OmegaConf.structured(schemas.BenchmarkConfig), {"data": {"root": "."}, "paths": {}}, words)
+    cfg = OmegaConf.merge(
+        OmegaConf.structured(schemas.BenchmarkConfig), {"data": {"root": "."}, "paths": {"log_dir": "logs"}}, words
+    )
     with pytest.raises(ValueError, match=message) as caught:
         read_settings(cfg)
     assert "\n" not in str(caught.value)
@@ -163,15 +166,17 @@ def test_steps_wait_for_those_before_them(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.executable", str(program))
 
     def step(name: str, *after: str, done: bool = False) -> Step:
-        return Step(name, "any", (name,), tmp_path / "logs" / name, after, done)
+        return Step(name, "any", (name,), tmp_path / "logs" / name, after, done=done)
 
     steps = [step("c", "b"), step("b", "a"), step("bad"), step("left", "bad"), step("too", "left")]
+    some, none = step("some", "a", "bad", "c"), step("none", "bad", "left")
+    steps += [replace(some, lenient=True), replace(none, lenient=True)]
     steps += [step("a"), step("old", done=True), step("z", "old")]
     ended = run_steps(steps, 1, os.environ)
-    assert (tmp_path / "order").read_text().split() == ["bad", "a", "b", "c", "z"]
-    assert [one.name for one in ended.finished] == ["a", "b", "c", "z"]
+    assert (tmp_path / "order").read_text().split() == ["bad", "a", "b", "c", "some", "z"]
+    assert [one.name for one in ended.finished] == ["a", "b", "c", "some", "z"]
     assert {one.name: status for one, status in ended.failed.items()} == {"bad": 1}
-    assert [one.name for one in ended.left_out] == ["left", "too"]
+    assert sorted(one.name for one in ended.left_out) == ["left", "none", "too"]
 
 
 def test_a_log_that_cannot_be_written_stops_the_others_in_order(
