@@ -2,10 +2,13 @@
 
 import inspect
 from collections.abc import Mapping
+from logging import getLogger
 from typing import Any
 
 from canthus.data.face import Reader
 from canthus.utils.errors import ConfigError, DataError
+
+log = getLogger(__name__)
 
 __all__ = ["make_reader", "reader_options"]
 
@@ -28,7 +31,7 @@ def reader_options(reader: str) -> dict[str, inspect.Parameter]:
 
 
 def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
-    """Build the reader of a data config.
+    """Build the reader of a data config, and say so if it is experimental.
 
     Args:
         reader: dotted path of the class.
@@ -47,4 +50,7 @@ def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
     except (TypeError, ValueError) as error:  # such as a scheme that there is none of
         raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error
     assert isinstance(made, Reader)
+    if made.experimental:
+        name = type(made).__name__
+        log.warning("%s is experimental: it never met the real files. Assumed: %s", name, made.experimental)
     return made
