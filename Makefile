@@ -24,18 +24,18 @@ picture: demo ## the README's picture: every third row of the demo's rendered te
 	$(BIN)/python -c "import cv2, numpy as np; rows = np.array_split(cv2.imread('$(DEMO)/evaluation/synthetic-test/overlays/faces.png'), 12); \
 		cv2.imwrite('docs/pictures/faces.jpg', np.vstack(rows[::3]), [cv2.IMWRITE_JPEG_QUALITY, 85])"
 
-# all models side by side, resumable, in hours (benchmark-zoo: as shipped, in minutes): docs/protocol.md. One
-# single-threaded run per core beats one run on all cores; the GPU has one run at a time. --keep-going: a model that fails stops no other
-benchmark benchmark-zoo: JOBS ?= 2
-benchmark benchmark-zoo: THREADS ?= 1
-benchmark: SUITE := cpu
-benchmark-gpu: JOBS ?= 1
-benchmark-gpu: SUITE := gpu
-benchmark-zoo: SUITE := zoo
+# all models side by side, resumable, in hours (benchmark-zoo: as shipped, in minutes): docs/protocol.md.
+# DRY=1 shows the commands. What is not given has the default of conf/benchmark.yaml
 benchmark benchmark-gpu benchmark-zoo: env
 	$(if $(DATA),,$(error DATA=DIR is needed: the folder of 300-W, with helen/trainset and afw in it))
-	+$(if $(THREADS),OMP_NUM_THREADS=$(THREADS)) $(MAKE) --no-print-directory --keep-going -j$(JOBS) -f benchmark.mk \
-		SUITE=$(SUITE) BIN=$(BIN) report
+	$(BIN)/canthus-benchmark suite=$(or $(subst benchmark-,,$(filter benchmark-%,$@)),cpu) $(BENCHMARK) $(if $(DRY),--dry-run)
+
+quote = '$(subst ','\'',$1)'
+setting = $(if $($2),$(call quote,$1=$($2)))
+BENCHMARK = $(call setting,data.root,DATA) $(call setting,output,OUT) $(call setting,seeds,SEEDS) $(call setting,models,MODELS) \
+	$(call setting,corruptions,CORRUPTIONS) $(call setting,jobs,JOBS) $(call setting,threads,THREADS) $(call setting,wider,WIDER) \
+	$(call setting,celeba,CELEBA) $(call setting,options.all,OPTIONS) \
+	$(foreach model,cfan dan dcnn facepose fan_zhou mdm mtcnn san,$(call setting,options.$(model),OPTIONS_$(model)))
 
 test: env ## every quick test, a process for each of WORKERS cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadscope

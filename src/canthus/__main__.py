@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": "locate landmarks on images and videos",
     "data": "say what a data set holds and what is odd in it",
     "report": "write one page about any set of runs",
+    "benchmark": "train, evaluate and compare all models under one protocol; resumable",
     "export": "write a model as ONNX, TorchScript or safetensors",
 }
 """Command -> what it does, in the order of the help."""

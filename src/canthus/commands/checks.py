@@ -52,6 +52,7 @@ def register_schemas() -> None:
     store.store(name="root_schema_export", node=schemas.ExportConfig)
     store.store(name="root_schema_inspect", node=schemas.InspectConfig)
     store.store(name="root_schema_report", node=schemas.ReportConfig)
+    store.store(name="root_schema_benchmark", node=schemas.BenchmarkConfig)
 
 
 def check(cfg: DictConfig, schema: type = TrainConfig) -> None:

@@ -64,7 +64,7 @@ def inspect_data(cfg: DictConfig) -> None:
     summary = summarise(data)
     findings = inspect(data, instantiate(cfg.limits))
     output = Path(cfg.output)
-    write_report(output / "report.json", settings["name"], summary, findings)
+    write_report(output / "report.json", settings["name"], summary, findings, experimental=reader.experimental)
     write_findings(output / "findings.csv", data, findings)
     sheets = write_sheets(output, reader, data, findings, faces=cfg.faces, seed=cfg.seed)
     if write_measures(output / "measures.csv", data):

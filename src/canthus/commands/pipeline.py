@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus.commands import checks, schemas
 from canthus.runs import folders, resume
+from canthus.runs.status import is_finished
 from canthus.utils import processes
 from canthus.utils.config import nodes_of
 from canthus.utils.errors import ConfigError, suggest
@@ -134,4 +135,4 @@ def _is_done(name: str, step: DictConfig) -> bool:
             f"{folder} holds step {name} with {place}={old}, which is {new} now: name another folder, "
             f"steps.{name}.folder=DIR, or remove that one to do the step again"
         )
-    return resume.status(folder) == "finished"
+    return is_finished(folder)

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from canthus.inference.video.options import VideoConfig
 
 __all__ = [
+    "BenchmarkConfig",
     "EvalConfig",
     "ExportConfig",
     "InspectConfig",
@@ -200,3 +201,29 @@ class ReportConfig:
     faces: bool = True
     images: Any = None
     trust: bool = False
+
+
+@dataclass
+class BenchmarkDataConfig:
+    """Key ``data`` of benchmark.yaml."""
+
+    root: str | None = MISSING
+
+
+@dataclass
+class BenchmarkConfig:
+    """Keys of benchmark.yaml."""
+
+    data: BenchmarkDataConfig = field(default_factory=BenchmarkDataConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    suite: str = "cpu"
+    models: Any = "all"
+    seeds: Any = field(default_factory=lambda: [0])
+    corruptions: Any = "all"
+    jobs: int | None = None
+    threads: int | None = None
+    output: str | None = None
+    options: Any = None
+    wider: str | None = None
+    celeba: str | None = None
+    dry_run: bool = False

@@ -105,9 +105,12 @@ class Reader(ABC):
             them; decoding does not, and has threads.
         exif: the frame of the labels, see `canthus.data.images.orientation_to_follow`. Published data sets were
             labelled on the pixels as stored.
+        experimental: what was assumed about the files of a data set that this reader has met only in the documented
+            form, never as distributed; None for a reader that was used on the real files.
     """
 
     scheme: str
+    experimental: ClassVar[str | None] = None
     processes: ClassVar[bool] = False
     exif: "Exif | None" = "ignore"
     renders: ClassVar[bool] = False

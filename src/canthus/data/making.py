@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 from canthus.data.face import Reader
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
 
 __all__ = ["build_data", "make_reader", "reader_options"]
+
+log = getLogger(__name__)
 
 
 def build_data(config: Any, input: "InputSpec", **more: Any) -> "FaceDataModule":
@@ -50,7 +53,7 @@ def reader_options(reader: str) -> dict[str, inspect.Parameter]:
 
 
 def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
-    """Build the reader of a data config.
+    """Build the reader of a data config, and say so if it is experimental.
 
     Args:
         reader: dotted path of the class.
@@ -69,4 +72,7 @@ def make_reader(reader: str, options: Mapping[str, Any]) -> Reader:
     except (TypeError, ValueError) as error:  # such as a scheme that there is none of
         raise DataError(f"data: {reader.rpartition('.')[2]} cannot be made from these settings: {error}") from error
     assert isinstance(made, Reader)
+    if made.experimental:
+        name = type(made).__name__
+        log.warning("%s is experimental: it never met the real files. Assumed: %s", name, made.experimental)
     return made

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from canthus.reporting.page.records import trained_epochs, trained_seconds
-from canthus.runs.record import read_provenance
+from canthus.runs.status import read_provenance
 from canthus.runs.trust import own_file, read_plain
 from canthus.utils.escaping import markdown, markdown_block
 

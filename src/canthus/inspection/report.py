@@ -20,7 +20,9 @@ __all__ = ["print_report", "write_findings", "write_report"]
 COLUMNS = ("severity", "kind", "face", "file", "split", "part", "value", "unit", "detail", "other_file", "meaning")
 
 
-def write_report(path: Path, name: str, summary: Mapping[str, Any], findings: Sequence[Finding]) -> None:
+def write_report(
+    path: Path, name: str, summary: Mapping[str, Any], findings: Sequence[Finding], *, experimental: str | None = None
+) -> None:
     """Write the summary and, by kind, how many faces were found odd.
 
     Args:
@@ -28,10 +30,12 @@ def write_report(path: Path, name: str, summary: Mapping[str, Any], findings: Se
         name: of the data set.
         summary: of `canthus.inspection.summarise`.
         findings: of `canthus.inspection.inspect`.
+        experimental: of the reader: what it assumes.
     """
     counts = Counter(finding.kind for finding in findings)
     content = {
         "data": name,
+        "experimental": experimental,
         "damage": sum(counts[kind] for kind in counts if KINDS[kind].damage),
         "warnings": sum(counts[kind] for kind in counts if not KINDS[kind].damage),
         "findings": {kind: {"count": counts[kind], "meaning": KINDS[kind].meaning} for kind in KINDS if counts[kind]},

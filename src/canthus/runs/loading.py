@@ -24,7 +24,7 @@ from canthus.models.base import LandmarkModel
 from canthus.models.pretrained import checked_state
 from canthus.runs import weights as packing
 from canthus.runs.own_classes import own_class
-from canthus.runs.record import read_provenance
+from canthus.runs.status import read_provenance
 from canthus.runs.trust import check_sizes, check_trust, config_of, own_file, read_plain, regular_file, shown
 from canthus.utils.errors import ConfigError, DataError
 from canthus.utils.files import why_refused

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from canthus.runs.faults import exit_status
 from canthus.runs.interruptions import how_it_ended
 from canthus.runs.machine import describe_machine
-from canthus.runs.trust import own_file
+from canthus.runs.status import read_provenance
 from canthus.utils.files import replacing
 
 __all__ = ["hush", "recorded"]
@@ -88,18 +88,6 @@ def recorded(
             at_end(folder)
         except OSError as error:  # a full disk must not hide what went wrong before
             log.error("%s could not be written: %s", folder / "provenance.json", error)
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """What ``provenance.json`` of a folder says; empty where there is none, or none that can be read.
-
-    The file may be a stranger's: it is read as plain values, and not followed out of the folder.
-    """
-    try:
-        content = json.loads(own_file(folder / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _earlier(folder: Path) -> list[dict[str, Any]]:

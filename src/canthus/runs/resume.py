@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus.runs.faults import last_epoch
 from canthus.runs.loading import load_config, load_weights
-from canthus.runs.record import read_provenance
 from canthus.runs.relocation import relocated
+from canthus.runs.status import is_finished
 from canthus.utils import processes
 from canthus.utils.config import nodes_of
 from canthus.utils.errors import ConfigError
 
-__all__ = ["MAY_CHANGE", "changed_settings", "checkpoint_to_continue", "is_trained", "status"]
+__all__ = ["MAY_CHANGE", "changed_settings", "checkpoint_to_continue", "is_trained"]
 
 log = getLogger(__name__)
 
@@ -83,7 +83,7 @@ def checkpoint_to_continue(run: Path, cfg: DictConfig) -> Path | None:
     assert epoch is not None
     done, planned = epoch + 1, int(cfg.trainer.max_epochs)
     before = int(load_config(run).trainer.max_epochs)
-    finished = status(run) == "finished"
+    finished = is_finished(run)
     if done > planned or (finished and planned <= max(done, before)):
         early = f" of {before}, and was stopped early" if done < before else ""
         raise ConfigError(
@@ -130,7 +130,7 @@ def status(run: Path) -> str | None:
 
 def _in_first_epoch(run: Path) -> bool:
     """Whether last.ckpt was never written: there is no other, or only the best of the first epoch."""
-    if status(run) == "finished":
+    if is_finished(run):
         return False
     metrics = run / "metrics.csv"
     rows = len(metrics.read_text().splitlines()) - 1 if metrics.is_file() else 0

@@ -43,6 +43,7 @@ class AFLW(Reader):
     """
 
     scheme = "21"
+    experimental = "coordinates count from 0, boxes are x, y, width, height, the roll of the head changes its sign"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False, box: Literal["rect", "gt"] = "rect") -> None:
         check_choice("box", box, {"rect": "FaceRect of the database", "gt": "tight box of the labelled points"})

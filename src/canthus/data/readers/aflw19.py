@@ -45,6 +45,7 @@ class AFLW19(Reader):
     """
 
     scheme = "19"
+    experimental = "coordinates count from 0, as in AFLW; boxes are left, right, top, bottom"
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class AFLW2000(Reader):
     """
 
     scheme = "68"
+    experimental = "points and boxes count from 1; boxes are x1, y1, x2, y2"
 
     def __init__(
         self,

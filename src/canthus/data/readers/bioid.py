@@ -43,6 +43,7 @@ class BioID(Reader):
     """
 
     scheme = "5"
+    experimental = "all files count pixels from 0, the .pts too; the markup begins with the person's right"
 
     def __init__(
         self, root: str | Path, *, allow_partial: bool = False, points: Literal["points_20", "eye"] = "points_20"

@@ -46,6 +46,7 @@ class BIWI(Reader):
     """
 
     scheme = "68"
+    experimental = "the angles of a head follow data/readers/pose.py; distortion is zero and is not applied"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False) -> None:
         self.root = Path(root)

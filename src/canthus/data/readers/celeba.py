@@ -43,6 +43,7 @@ class CelebA(Reader):
     """
 
     scheme = "5"
+    experimental = "points and boxes count from 0; left is the image's left"
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class COFW(CellPhotographs):
     """
 
     scheme = "29"
+    experimental = "points and boxes count from 1; widths of boxes are x2 - x1"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False, box: Literal["gt", "detector"] = "gt") -> None:
         check_choice("box", box, {"gt": "tight box of the points", "detector": "bboxes of the file"})

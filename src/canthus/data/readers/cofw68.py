@@ -44,6 +44,7 @@ class COFW68(CellPhotographs):
     """
 
     scheme = "68"
+    experimental = "points count from 1 (data.first_pixel=0: from 0)"
 
     def __init__(
         self,

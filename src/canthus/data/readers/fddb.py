@@ -39,6 +39,7 @@ class FDDB(Reader):
     """
 
     scheme = "5"
+    experimental = "coordinates count from 0; angles of ellipses are radians, from the x axis to the major axis"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False) -> None:
         self.root = Path(root)

@@ -53,6 +53,7 @@ class LFWNet(Reader):
     """
 
     scheme = "5"
+    experimental = "coordinates count from 0; boxes are left, right, top, bottom"
 
     def __init__(
         self, root: str | Path, *, allow_partial: bool = False, box: Literal["detector", "gt"] = "detector"

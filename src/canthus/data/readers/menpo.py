@@ -41,6 +41,7 @@ class Menpo(Reader):
     """
 
     scheme = "68"
+    experimental = "points count from 1, as in 300-W; every file is an image of its own"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False, box: Literal["gt"] = "gt") -> None:
         check_choice("box", box, {"gt": "tight box of the points; Menpo has no other"})

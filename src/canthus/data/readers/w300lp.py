@@ -50,6 +50,7 @@ class W300LP(Reader):
     """
 
     scheme = "68"
+    experimental = "points and boxes count from 1; boxes are x1, y1, x2, y2; mirrored copies have mirrored points"
 
     def __init__(
         self,

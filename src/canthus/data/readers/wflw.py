@@ -46,6 +46,7 @@ class WFLW(Reader):
     """
 
     scheme = "98"
+    experimental = "coordinates count from 0"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False, box: Literal["gt", "detector"] = "gt") -> None:
         check_choice("box", box, {"gt": "tight box of the points", "detector": "rectangle of the list"})

@@ -55,6 +55,7 @@ class WiderFace(Reader):
     """
 
     scheme = "5"
+    experimental = "boxes count from 0 and end at x + width, y + height"
 
     def __init__(self, root: str | Path, *, allow_partial: bool = False, drop_invalid: bool = False) -> None:
         self.root = Path(root)
