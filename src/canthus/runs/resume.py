@@ -122,12 +122,6 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], content)
 
 
-def status(run: Path) -> str | None:
-    """How a run ended, or ``running``; None where nothing is recorded."""
-    found = read_provenance(run).get("status")
-    return None if found is None else str(found)
-
-
 def _in_first_epoch(run: Path) -> bool:
     """Whether last.ckpt was never written: there is no other, or only the best of the first epoch."""
     if is_finished(run):
