@@ -26,10 +26,15 @@ picture: demo ## the README's picture: every third row of the demo's rendered te
 
 # all models side by side, resumable, in hours (benchmark-zoo: as shipped, in minutes): docs/protocol.md.
 # DRY=1 shows the commands. What is not given has the default of conf/benchmark.yaml
-benchmark benchmark-gpu benchmark-zoo: env
-	$(if $(DATA),,$(error DATA=DIR is needed: the folder of 300-W, with helen/trainset and afw in it))
-	$(BIN)/canthus-benchmark suite=$(or $(subst benchmark-,,$(filter benchmark-%,$@)),cpu) $(BENCHMARK) $(if $(DRY),--dry-run)
+benchmark: env
+	$(call compare,cpu)
+benchmark-gpu: env
+	$(call compare,gpu)
+benchmark-zoo: env
+	$(call compare,zoo)
 
+compare = $(if $(DATA),,$(error DATA=DIR is needed: the folder of 300-W, with helen/trainset and afw in it))\
+	$(BIN)/canthus-benchmark suite=$1 $(BENCHMARK) $(if $(DRY),--dry-run)
 quote = '$(subst ','\'',$1)'
 setting = $(if $($2),$(call quote,$1=$($2)))
 BENCHMARK = $(call setting,data.root,DATA) $(call setting,output,OUT) $(call setting,seeds,SEEDS) $(call setting,models,MODELS) \
