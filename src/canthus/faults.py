@@ -55,6 +55,8 @@ REMEDIES = {
     errno.EMFILE: "Raise the limit by ulimit -n, or lower data.num_workers",
     errno.ENFILE: "Too many files are open on this machine",
 } | dict.fromkeys(FULL, "Free some space")
+TEMPORARY = re.compile(r"\.([^/]+)\.\d+\.tmp((?:\.[^/.]*)?)$")
+"""A name that `canthus.files.replacing` gives."""
 MEMORY = (
     "can't allocate memory", "CUDA out of memory", "MPS backend out of memory", "not enough memory", "bad_alloc",
     "Cannot allocate memory", "failed to map segment", "nsufficient memory", "can't start new thread",
@@ -168,6 +170,7 @@ def _about_file(error: OSError) -> str:
         what = f"{output}: {what}" if output else what
     else:
         place = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else str(path)
+        place = TEMPORARY.sub(r"\1\2", place)  # what the user knows of
         setting = _setting_of(place)
         what = f"{setting + ': ' if setting else ''}{place}: {what}"
     remedy = REMEDIES.get(error.errno or 0)

@@ -285,6 +285,7 @@ def test_a_file_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "argv", ["canthus-train", "+data.root=/a/b", "paths.cache='/c d'"])
     assert str(faults.mendable(OSError(2, "No such file", "/a/b/x.jpg"))).startswith("data.root: /a/b/x.jpg: ")
     assert str(faults.mendable(OSError(30, "Read-only", "/c d/x"))).startswith("paths.cache: /c d/x: ")
+    assert str(faults.mendable(OSError(30, "Read-only", "/a/b/.r.77.tmp.html"))).startswith("data.root: /a/b/r.html: ")
     assert str(faults.mendable(OSError(2, "No such file", "/a/bc"))).startswith("/a/bc: ")
 
 
