@@ -5,6 +5,7 @@ memory) with 1; signals with 128 and their number; a fault of the program with 1
 Kept free of torch, which must not be missing when too little memory for it is what has to be said.
 """
 
+import dis
 import errno
 import logging
 import os
@@ -117,7 +118,18 @@ def reason_of(error: BaseException) -> Reason | None:
             "data.batch_size leaves one face for a pass, and batch normalisation needs at least 2: raise it, or use "
             "fewer processes (trainer.devices) and pieces (trainer.accumulate_grad_batches)"
         )
-    return None
+    return Reason(str(error)) if _is_refusal(error) else None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether canthus itself has raised it, with words for people: no library, no slip."""
+    last = error.__traceback__
+    if not isinstance(error, (ValueError, TypeError)) or last is None:
+        return False
+    while last.tb_next is not None:
+        last = last.tb_next
+    own = str(last.tb_frame.f_globals.get("__name__")).startswith("canthus.")
+    return own and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def _while_building(error: Exception) -> Reason | None:

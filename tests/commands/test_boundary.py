@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hydra.errors import InstantiationException
 
-from canthus import faults
+from canthus import faults, processes
 from canthus.errors import ConfigError, DataError, RunError
 from canthus.interruptions import Stopped, how_it_ended, signals_raise
 
@@ -294,6 +294,22 @@ def test_a_fault_keeps_its_traceback(capsys) -> None:
         raise KeyError("a mistake in the program")
     assert ended.value.code == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_canthus_itself_refuses_needs_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ValueError in its own words, but none of a library's, and no slip in an expression of its own."""
+    import torch
+
+    from canthus.metrics.functional import area_under_curve
+
+    with pytest.raises(ValueError, match="must be positive") as refused:
+        area_under_curve(torch.ones(1), -1.0)
+    assert faults.exit_status(refused.value) == 2
+    assert str(faults.mendable(refused.value)).startswith("threshold -1.0 must be positive")
+    monkeypatch.setenv("LOCAL_RANK", "first")
+    with pytest.raises(ValueError, match="invalid literal") as slip:
+        processes.rank()
+    assert faults.mendable(slip.value) is None
 
 
 def test_how_it_ended() -> None:
