@@ -13,6 +13,7 @@ from hydra.errors import InstantiationException
 
 from canthus.runs import faults
 from canthus.runs.interruptions import Stopped, how_it_ended, signals_raise
+from canthus.utils import processes
 from canthus.utils.errors import ConfigError, DataError, RunError
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
@@ -285,6 +286,7 @@ def test_a_file_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "argv", ["canthus-train", "+data.root=/a/b", "paths.cache='/c d'"])
     assert str(faults.mendable(OSError(2, "No such file", "/a/b/x.jpg"))).startswith("data.root: /a/b/x.jpg: ")
     assert str(faults.mendable(OSError(30, "Read-only", "/c d/x"))).startswith("paths.cache: /c d/x: ")
+    assert str(faults.mendable(OSError(30, "Read-only", "/a/b/.r.77.tmp.html"))).startswith("data.root: /a/b/r.html: ")
     assert str(faults.mendable(OSError(2, "No such file", "/a/bc"))).startswith("/a/bc: ")
 
 
@@ -293,6 +295,22 @@ def test_a_fault_keeps_its_traceback(capsys) -> None:
         raise KeyError("a mistake in the program")
     assert ended.value.code == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_canthus_itself_refuses_needs_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ValueError in its own words, but none of a library's, and no slip in an expression of its own."""
+    import torch
+
+    from canthus.metrics.functional import area_under_curve
+
+    with pytest.raises(ValueError, match="must be positive") as refused:
+        area_under_curve(torch.ones(1), -1.0)
+    assert faults.exit_status(refused.value) == 2
+    assert str(faults.mendable(refused.value)).startswith("threshold -1.0 must be positive")
+    monkeypatch.setenv("LOCAL_RANK", "first")
+    with pytest.raises(ValueError, match="invalid literal") as slip:
+        processes.rank()
+    assert faults.mendable(slip.value) is None
 
 
 def test_how_it_ended() -> None:

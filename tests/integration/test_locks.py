@@ -39,7 +39,7 @@ def test_a_training_is_not_written_over(trained: Path, run_command, capsys: pyte
     assert run_command("train", "data=synthetic", f"hydra.run.dir={trained}") == 2
     assert f"holds a run already; go on with it by resume={trained}" in capsys.readouterr().err
     assert run_command("evaluate", f"run={trained}", f"output={trained}") == 2
-    assert "is the folder of a training, whose records would be lost" in capsys.readouterr().err
+    assert "whose records would be lost" in capsys.readouterr().err
     assert content(trained) == before
 
 

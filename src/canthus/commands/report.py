@@ -82,7 +82,11 @@ def report(cfg: DictConfig) -> None:
 
 def _names(words: Any) -> list[str]:
     """One name, or a list of them; none for null."""
-    return [] if words is None else [words] if isinstance(words, str) else list(map(str, words))
+    from omegaconf import ListConfig
+
+    if words is None or words == "":
+        return []
+    return list(map(str, words)) if isinstance(words, ListConfig) else [str(words)]
 
 
 def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:

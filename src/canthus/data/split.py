@@ -37,6 +37,8 @@ def hold_out(faces: Sequence[Face], share: float, seed: int, rule: str = "draw")
     """
     if rule not in RULES:
         raise DataError(f"data.validation_rule is {rule!r}; one of {', '.join(RULES)}")
+    if not 0 <= share < 1:  # nor NaN
+        raise DataError(f"data.validation is {share}; the share held out lies in [0, 1)")
     if not share:
         return np.zeros(len(faces), dtype=np.bool_)
     chosen = _hashed(faces, share, seed) if rule == "hash" else _drawn(faces, share, seed)

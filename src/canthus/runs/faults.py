@@ -5,6 +5,7 @@ memory) with 1; signals with 128 and their number; a fault of the program with 1
 Kept free of torch, which must not be missing when too little memory for it is what has to be said.
 """
 
+import dis
 import errno
 import logging
 import os
@@ -55,6 +56,8 @@ REMEDIES = {
     errno.EMFILE: "Raise the limit by ulimit -n, or lower data.num_workers",
     errno.ENFILE: "Too many files are open on this machine",
 } | dict.fromkeys(FULL, "Free some space")
+TEMPORARY = re.compile(r"\.([^/]+)\.\d+\.tmp((?:\.[^/.]*)?)$")
+"""A name that `canthus.utils.files.replacing` gives."""
 MEMORY = (
     "can't allocate memory", "CUDA out of memory", "MPS backend out of memory", "not enough memory", "bad_alloc",
     "Cannot allocate memory", "failed to map segment", "nsufficient memory", "can't start new thread",
@@ -115,7 +118,18 @@ def reason_of(error: BaseException) -> Reason | None:
             "data.batch_size leaves one face for a pass, and batch normalisation needs at least 2: raise it, or use "
             "fewer processes (trainer.devices) and pieces (trainer.accumulate_grad_batches)"
         )
-    return None
+    return Reason(str(error)) if _is_refusal(error) else None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether canthus itself has raised it, with words for people: no library, no slip."""
+    last = error.__traceback__
+    if not isinstance(error, (ValueError, TypeError)) or last is None:
+        return False
+    while last.tb_next is not None:
+        last = last.tb_next
+    own = str(last.tb_frame.f_globals.get("__name__")).startswith("canthus.")
+    return own and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def _while_building(error: Exception) -> Reason | None:
@@ -168,6 +182,7 @@ def _about_file(error: OSError) -> str:
         what = f"{output}: {what}" if output else what
     else:
         place = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else str(path)
+        place = TEMPORARY.sub(r"\1\2", place)  # what the user knows of
         setting = _setting_of(place)
         what = f"{setting + ': ' if setting else ''}{place}: {what}"
     remedy = REMEDIES.get(error.errno or 0)
