@@ -149,6 +149,21 @@ def test_a_store_of_an_earlier_version_is_built_again(dot_reader, tmp_path, capl
     assert "store.json is damaged, or of an earlier version" in caplog.text
 
 
+@pytest.mark.parametrize(("key", "value"), [("format", 0), ("pixels", 25), ("box_pixels", 9.0), ("channels", 1)])
+def test_a_record_of_other_facts_is_not_believed(key, value, dot_reader, tmp_path, caplog):
+    """Whole files, but not of what was asked for."""
+    reader = dot_reader({"a": 3})
+    folder, content, _ = crops(reader, tmp_path)
+    path = folder / cache_module.RECORD
+    record = json.loads(path.read_text())
+    before = record[key]
+    path.write_text(json.dumps(record | {key: value}))
+    _, again, _ = crops(reader, tmp_path)
+    assert same(again, content)
+    assert f"says {key} {value}, not {before}" in caplog.text
+    assert json.loads(path.read_text())[key] == before
+
+
 @KINDS
 def test_samples_of_a_large_file_are_checked_and_all_of_it_on_request(prepare, dot_reader, tmp_path, monkeypatch):
     monkeypatch.setattr(cache_module, "BLOCK", 256)

@@ -157,3 +157,14 @@ def test_boxes_in_other_encodings_are_refused_in_one_line(tmp_path, name, conten
     with pytest.raises(ConfigError, match=r"boxes\.(csv|json)") as error:
         read_boxes(tmp_path / name)
     assert "\n" not in str(error.value)
+
+
+def test_only_a_folder_called_as_the_root_leads_into_it():
+    """A path of another machine: below another data set lies another image."""
+    root = Path("/data/w300")
+    image = root / "afw" / "1.jpg"
+    names = ImageNames([image], root)
+    for name in ("/home/somebody/w300/afw/1.jpg", "w300/afw/1.jpg", "afw/1.jpg", "1.jpg", "./afw/1.jpg", r"afw\1.jpg"):
+        assert names.find(name) == image, name
+    for name in ("/home/somebody/w300-copy/afw/1.jpg", "aflw/afw/1.jpg", "/x/menpo/1.jpg", "w300/ibug/1.jpg", "2.jpg"):
+        assert names.find(name) is None, name

@@ -92,6 +92,25 @@ def test_what_another_machine_left_says_how_to_remove_it(tmp_path: Path, monkeyp
     assert not (tmp_path / LOCK).exists()
 
 
+def test_a_lock_file_that_its_holder_has_just_removed_is_made_anew(tmp_path: Path, monkeypatch) -> None:
+    """Between opening and locking: a lock on a file without a name would keep nobody out."""
+    path, calls, flock = tmp_path / LOCK, [], locks.fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    descriptor = locks.take(path)
+    assert descriptor is not None
+    assert path.stat().st_ino == os.fstat(descriptor).st_ino
+    assert locks.take(path) is None
+    locks.release(path, descriptor)
+    assert not path.exists()
+
+
 def test_a_lock_that_somebody_else_made_meanwhile_stays(tmp_path: Path) -> None:
     with held(tmp_path):
         (tmp_path / LOCK).unlink()

@@ -39,6 +39,33 @@ def squeezed(text: str) -> str:
     return re.sub(" +", " ", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<!-- a <b> & c", "&lt;!-- a &lt;b&gt; &amp; c"),  # a comment would hide all that follows
+        ("<script>", "&lt;script&gt;"),
+        ("&lt;", "&amp;lt;"),
+        ("a_b __c", r"a_b \_\_c"),
+        ("[x](y)", r"\[x\](y)"),
+        ("a|b`c*d~e$", r"a\|b\`c\*d\~e\$"),
+        ("# 1", r"\# 1"),
+        ("1. a", r"1\. a"),
+        ("- a", r"\- a"),
+        ("-1.5", "-1.5"),
+    ],
+)
+def test_what_becomes_of_marks(text, expected):
+    assert markdown(text) == expected
+
+
+def test_fences_are_longer_than_any_in_the_text():
+    assert markdown_code("a b") == "`a b`"
+    assert markdown_code("a`b") == "``a`b``"
+    assert markdown_code("`a``b`") == "``` `a``b` ```"
+    assert markdown_block("x", "sh") == "```sh\nx\n```"
+    assert markdown_block("```\n<b>\n````") == "`````\n```\n<b>\n````\n`````"
+
+
 @few
 @given(names())
 def test_nothing_hidden_is_left_and_nothing_else_changes(name):
