@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.nasty import HTMLPage, MarkdownPage
 
 import canthus
 from canthus.data.synthetic import Synthetic
 from canthus.reporting.sweep import write_sweep
 from canthus.runs.jobs import Job
+from tests.helpers.nasty import HTMLPage, MarkdownPage
 
 REGIONS = {
     "jaw": range(17), "brow_left": range(17, 22), "brow_right": range(22, 27), "nose_bridge": range(27, 31),

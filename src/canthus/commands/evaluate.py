@@ -143,7 +143,8 @@ def main() -> None:
 
             name = "study"
         else:
-            _register_run()
+            if not launch.asks_for_help():
+                _register_run()
             task, name, check = evaluate, "eval", check_places
     launch.launch(task, name, check=check)
 

@@ -49,6 +49,11 @@ def argument(key: str) -> str | None:
     return value and unquoted(value)
 
 
+def asks_for_help() -> bool:
+    """Whether the command line is about the command, and runs nothing."""
+    return bool({"-h", "--help"} & set(sys.argv[1:]))
+
+
 def trusted() -> bool:
     """Whether the command line says ``trust=true``."""
     return (argument("trust") or "").lower() == "true"
@@ -78,7 +83,7 @@ def launch(
     import hydra
     from hydra.types import RunMode
 
-    if {"-h", "--help"} & set(sys.argv[1:]):
+    if asks_for_help():
         print(help_text(_program(), config_name, sys.argv[1:]))
         return
     with prepared(), ExitStack() as stack:

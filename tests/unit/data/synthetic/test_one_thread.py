@@ -68,7 +68,7 @@ def test_any_number_of_threads_in_one_process(threads, usual):
 
 
 def test_any_number_of_threads_that_a_process_starts_with(usual):
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from test_synthetic_threads import digest; print(digest())"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from test_one_thread import digest; print(digest())"
     environment = {key: value for key, value in os.environ.items() if "_NUM_THREADS" not in key}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "3")
     command = [sys.executable, "-c", code, os.path.dirname(__file__)]

@@ -214,7 +214,7 @@ def test_it_overfits_rendered_crops(make_data) -> None:
 
 
 def test_prediction_gives_the_pose(make_data) -> None:
-    from canthus.commands.predict import _entry
+    from canthus.inference.landmark_files import face_entry
     from canthus.inference.predictor import Predictor
 
     model = FacePoseModule(ADAM, **SMALL)
@@ -225,7 +225,7 @@ def test_prediction_gives_the_pose(make_data) -> None:
     (located,) = predictor(data.reader.pixels(face.image), face.box[None])
     expected = model.estimates(data.inputs_of("train", [0])).pose[0].detach()
     torch.testing.assert_close(torch.from_numpy(located.pose).float(), expected, atol=2e-3, rtol=0)
-    entry = _entry(located)
+    entry = face_entry(located)
     assert list(entry["pose_degrees"]) == ["yaw", "pitch", "roll"]
     assert entry["pose_degrees"]["yaw"] == pytest.approx(float(expected[0].rad2deg()), abs=0.2)
 
