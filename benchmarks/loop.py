@@ -23,7 +23,7 @@ from canthus.callbacks.seeding import EpochSeed
 from canthus.commands.checks import register_schemas
 from canthus.data.datamodule import FaceDataModule
 from canthus.models.base import LandmarkModel
-from canthus.runs.faults import CheckpointFiles
+from canthus.callbacks.checkpoint import CheckpointFiles
 from canthus.runs.record import hush
 from canthus.utils.files import conf_path
 

@@ -67,7 +67,7 @@ def test_signals_in_an_evaluation(
 
 @pytest.mark.usefixtures("_signals_as_in_a_shell")
 def test_a_lost_terminal_ends_a_training_in_order(run_command, cache: Path, tmp_path: Path) -> None:
-    bomb = "+callbacks.bomb={_target_:tests.commands.bombs.Fault,epoch:1,kind:SIGHUP}"
+    bomb = "+callbacks.bomb={_target_:tests.helpers.bombs.Fault,epoch:1,kind:SIGHUP}"
     settings = ["data.size=40", "data.resolution=128", "data.batch_size=10", "data.validation=0.25", "trainer=cpu"]
     settings += ["model.width=0.05", "model.statistics_faces=16", "trainer.max_epochs=2", "callbacks.overlays=null"]
     assert run_command("train", *settings, f"paths.cache={cache}", f"hydra.run.dir={tmp_path}", bomb) == 129
@@ -210,7 +210,7 @@ def test_a_cache_that_is_a_file(run_command, tmp_path: Path, capsys) -> None:
 def test_a_device_that_is_not_there(device: str) -> None:
     import torch
 
-    from canthus.inference import chosen_device
+    from canthus.inference.predictor import chosen_device
 
     if (device == "cuda" and torch.cuda.is_available()) or (device == "mps" and torch.backends.mps.is_available()):
         pytest.skip("it is there")

@@ -20,7 +20,7 @@ SMALL = [
 
 def spoil(**arguments: object) -> str:
     inside = ",".join(f"{key}:{value}" for key, value in arguments.items())
-    return f"+callbacks.bomb={{_target_:tests.commands.bombs.Spoil,{inside}}}"
+    return f"+callbacks.bomb={{_target_:tests.helpers.bombs.Spoil,{inside}}}"
 
 
 def record(folder: Path) -> dict:

@@ -113,7 +113,7 @@ def test_kill_and_resume(epoch: int, whole: Path, run_command, cache: Path, tmp_
 def test_kill_while_a_checkpoint_is_written(moment: str, whole: Path, run_command, cache: Path, tmp_path: Path) -> None:
     """Half-way, and when it has taken its place but the epoch is not logged yet."""
     folder = tmp_path / "run"
-    start(cache, folder, f"+callbacks.bomb={{_target_:tests.commands.bombs.Kill,epoch:3,moment:{moment}}}").wait()
+    start(cache, folder, f"+callbacks.bomb={{_target_:tests.helpers.bombs.Kill,epoch:3,moment:{moment}}}").wait()
     assert record(folder)["status"] == "running"
     assert len(list((folder / "checkpoints").glob(".last.*"))) == (moment == "half")
     assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] == (2 if moment == "half" else 3)
