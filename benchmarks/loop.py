@@ -19,11 +19,11 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
+from canthus.callbacks.checkpoint import CheckpointFiles
 from canthus.callbacks.seeding import EpochSeed
 from canthus.commands.checks import register_schemas
 from canthus.data.datamodule import FaceDataModule
 from canthus.models.base import LandmarkModel
-from canthus.callbacks.checkpoint import CheckpointFiles
 from canthus.runs.record import hush
 from canthus.utils.files import conf_path
 

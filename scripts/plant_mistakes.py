@@ -1,9 +1,9 @@
 # ruff: noqa: E501 - a row of the table is a line
 """Plant small mistakes, one at a time, and see whether the tests that should notice them do.
 
-    python scripts/plant_mistakes.py --results /tmp/mistakes.json
-    python scripts/plant_mistakes.py --results /tmp/before.json --tree OLD_CHECKOUT
-    python scripts/plant_mistakes.py --results /tmp/old.json --tests-of REVISION
+    python scripts/plant_mistakes.py --results mistakes.json
+    python scripts/plant_mistakes.py --results before.json --tree OLD_CHECKOUT
+    python scripts/plant_mistakes.py --results old.json --tests-of REVISION
     python scripts/plant_mistakes.py --check
 
 A tree (by default the one of this script) is copied to a temporary folder. Each mistake of `MISTAKES` is put into the

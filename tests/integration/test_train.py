@@ -135,12 +135,13 @@ def test_a_failed_run_says_so(run_command, cache, tmp_path: Path) -> None:
     assert "lower data.batch_size" in (folder / "train.log").read_text()
 
 
-def test_a_run_is_not_overwritten(trained: Path, run_command, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"of a week's training")
     assert run_command("train", "data.size=30", f"hydra.run.dir={folder}") == 2
-    assert f"go on with it by resume={folder}" in (folder / "train.log").read_text()
+    assert f"go on with it by resume={folder}" in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} - {".lock"} == {"checkpoints"}
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == b"of a week's training"
 
 
