@@ -278,6 +278,8 @@ def test_an_image_that_was_touched_or_copied_is_the_same(prepare, tmp_path, capl
     reader.path(2).unlink()
     reader.path(2).write_bytes(content)
     os.utime(reader.path(2), (1e9, 1e9))
+    caplog.set_level(logging.INFO)
+    caplog.clear()
     prepare(reader, tmp_path / "cache")
     assert reader.reads == 3
     assert not caplog.text
