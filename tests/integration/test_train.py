@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from canthus.runs.tuning import tuning
 from canthus.utils.files import conf_path
 
 TINY = {
@@ -76,6 +77,7 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
     assert machine["processors"] == os.cpu_count()
     assert machine["memory_gb"] > 0.1
     assert machine["threads"] == torch.get_num_threads()
+    assert record["tuning"] == tuning()
     assert os.sep not in record["command"][0]
     assert "${" not in (trained / "config.yaml").read_text()
 

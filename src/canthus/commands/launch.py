@@ -19,6 +19,7 @@ from canthus.commands import overriding, sweeps
 from canthus.commands.checks import accepted_arguments, register_schemas
 from canthus.commands.help import help_text
 from canthus.runs import faults, folders, interruptions
+from canthus.runs.tuning import tune
 from canthus.utils import processes
 from canthus.utils.config import unquoted
 from canthus.utils.errors import ConfigError, suggest
@@ -65,6 +66,7 @@ def prepared() -> Iterator[None]:
     interruptions.lasting_streams()
     getLogger("hydra.utils").setLevel("CRITICAL")  # it logs what it also raises
     with faults.boundary():
+        tune()  # before anything imports torch
         sys.argv[1:] = overriding.readable(sys.argv[1:])
         yield
 

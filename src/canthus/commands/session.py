@@ -35,6 +35,7 @@ from canthus.reporting.summary import refresh_summary
 from canthus.runs import faults, loading
 from canthus.runs.record import recorded
 from canthus.runs.resume import checkpoint_to_continue, is_trained
+from canthus.runs.tuning import tuning
 from canthus.utils.errors import RunError
 
 __all__ = ["Session"]
@@ -100,6 +101,7 @@ class Session:
     def build(self) -> None:
         """Make the model, the data, the callbacks, the loggers and the trainer."""
         cfg = self.cfg
+        log.info("%d threads; %s", torch.get_num_threads(), "; ".join(f"{key}: {how}" for key, how in tuning().items()))
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         self.model = instantiate(cfg.model, _convert_="all")
         self.data = build_data(cfg.data, self.model.input)

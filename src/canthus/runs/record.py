@@ -21,6 +21,7 @@ from canthus.runs.faults import exit_status
 from canthus.runs.interruptions import how_it_ended
 from canthus.runs.machine import describe_machine
 from canthus.runs.status import read_provenance
+from canthus.runs.tuning import tuning
 from canthus.utils.files import replacing
 
 __all__ = ["hush", "recorded"]
@@ -70,6 +71,7 @@ def recorded(
         "packages": {name: _package_version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": describe_machine(),
+        "tuning": tuning(),
         "earlier": _earlier(folder),
     }
     _save_config(folder, cfg)
