@@ -35,6 +35,7 @@ def test_evaluation_is_the_same_on_one_and_two_processes(trained: Path, tmp_path
             assert two["subsets"][name][key] == pytest.approx(value, abs=1e-4), (name, key)
 
 
+@pytest.mark.slow
 def test_corrupted_faces_are_the_same_on_one_and_two_processes(trained: Path, tmp_path: Path) -> None:
     """Every process must meet the corruptions of its own faces; after each pass the processes go on together."""
     found = []
@@ -127,6 +128,7 @@ def test_resume_on_two_processes(cache: Path, tmp_path: Path) -> None:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_jobs_on_two_processes(cache: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     done = command(

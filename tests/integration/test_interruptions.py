@@ -82,9 +82,23 @@ def test_the_remedy_for_too_little_memory_works(run_command, cache: Path, tmp_pa
 @pytest.mark.parametrize(
     ("kind", "epoch", "status", "ended", "words"),
     [
-        ("SIGTERM", 1, 143, "terminated (SIGTERM)", "stopped by SIGTERM; last.ckpt is intact (epoch 0)"),
+        pytest.param(
+            "SIGTERM",
+            1,
+            143,
+            "terminated (SIGTERM)",
+            "stopped by SIGTERM; last.ckpt is intact (epoch 0)",
+            marks=pytest.mark.slow,
+        ),
         ("SIGTERM", -1, 143, "terminated (SIGTERM)", "stopped by SIGTERM; last.ckpt is intact (epoch 1)"),
-        ("SIGINT", 0, 130, "interrupted", "stopped by Ctrl-C; no epoch was finished: canthus-train resume="),
+        pytest.param(
+            "SIGINT",
+            0,
+            130,
+            "interrupted",
+            "stopped by Ctrl-C; no epoch was finished: canthus-train resume=",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_signals(
@@ -137,6 +151,7 @@ def test_a_full_disk_while_saving(run_command, cache: Path, small_disk) -> None:
     assert last_epoch(folder / "checkpoints/last.ckpt") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
 def test_a_disk_without_a_byte_left(run_command, cache: Path, small_disk, capsys) -> None:
     folder = small_disk(64 << 10) / "run"

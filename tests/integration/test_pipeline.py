@@ -71,6 +71,7 @@ def test_a_step_cannot_be_evaluated_and_says_what_it_is_for(logs: Path, run_comm
         assert "trust=" not in text
 
 
+@pytest.mark.slow
 def test_styles_are_compared_with_generators_and_without(
     logs: Path, arguments: list[str], run_command, tmp_path: Path
 ) -> None:

@@ -95,7 +95,7 @@ def assert_equal_runs(folder: Path, whole: Path) -> None:
     assert json.loads((folder / "metrics.json").read_text()) == json.loads((whole / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 4])
+@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_kill_and_resume(epoch: int, whole: Path, run_command, cache: Path, tmp_path: Path) -> None:
     """Killed inside the first stage, at the change of stages and inside the second."""
     folder = tmp_path / "run"
@@ -109,7 +109,7 @@ def test_kill_and_resume(epoch: int, whole: Path, run_command, cache: Path, tmp_
     assert [earlier["status"] for earlier in record(folder)["earlier"]] == ["running"]
 
 
-@pytest.mark.parametrize("moment", ["half", "after"])
+@pytest.mark.parametrize("moment", ["half", pytest.param("after", marks=pytest.mark.slow)])
 def test_kill_while_a_checkpoint_is_written(moment: str, whole: Path, run_command, cache: Path, tmp_path: Path) -> None:
     """Half-way, and when it has taken its place but the epoch is not logged yet."""
     folder = tmp_path / "run"
@@ -215,6 +215,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_copy_goes_on_in_its_own_folder(whole: Path, run_command, tmp_path: Path) -> None:
     """And so does a run whose folder was moved; the original is not touched."""
     original = shutil.copytree(whole, tmp_path / LONG / "run")

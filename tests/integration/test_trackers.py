@@ -90,6 +90,7 @@ def test_what_an_offline_run_holds(run_command, cache, tmp_path, quiet_wandb) ->
     assert [event.step for event in events.Scalars("val/nme_inter_ocular_stage1")] == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_in_the_same_wandb_run(run_command, cache, tmp_path, quiet_wandb) -> None:
     """Also when only the checkpoint remembers which."""
     folder = tmp_path / "run"

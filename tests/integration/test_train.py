@@ -40,6 +40,8 @@ TINY["san"] = [
 ]  # fmt: skip
 """What makes each model small enough to be run in a second."""
 EXPERIMENTS = sorted(path.stem for path in (Path(conf_path()) / "experiment").glob("*.yaml"))
+QUICK = {"demo", "mtcnn_wider"} | {name for name in EXPERIMENTS if name.endswith("_cpu")}
+"""Those that run in every test run: each model and step once; the others differ in sizes and lengths."""
 
 
 def test_rates_fall_on_a_plateau(run_command, cache: Path, tmp_path: Path) -> None:
@@ -107,7 +109,14 @@ def test_same_seed_same_metrics_file(trained: Path, run_command, cache, tmp_path
     assert (tmp_path / "again/metrics.csv").read_text() == (trained / "metrics.csv").read_text()
 
 
-@pytest.mark.parametrize("change", ["data.num_workers=2", "trainer.accumulate_grad_batches=2", "seed=1"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "data.num_workers=2",
+        pytest.param("trainer.accumulate_grad_batches=2", marks=pytest.mark.slow),
+        pytest.param("seed=1", marks=pytest.mark.slow),
+    ],
+)
 def test_same_seed_same_metrics_file_in_other_set_ups(
     change: str, trained: Path, run_command, cache, tmp_path: Path
 ) -> None:
@@ -129,7 +138,13 @@ def test_same_seed_same_metrics_file_in_other_set_ups(
 def test_a_failed_run_says_so(run_command, cache, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     status = run_command(
-        "train", "data.size=30", "data.batch_size=400", f"paths.cache={cache}", f"hydra.run.dir={folder}"
+        "train",
+        "data.size=30",
+        "data.resolution=64",
+        "data.batch_size=400",
+        "model.width=0.05",
+        f"paths.cache={cache}",
+        f"hydra.run.dir={folder}",
     )
     assert status == 2
     record = json.loads((folder / "provenance.json").read_text())
@@ -179,7 +194,10 @@ def model_of(experiment: str) -> str:
     return model_of(base) if base else next(model for model in TINY if f"override /model: {model}\n" in text)
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in EXPERIMENTS],
+)
 def test_every_experiment_runs(
     experiment: str, run_command, small_300w: Path, small_wider: Path, cache, tmp_path: Path
 ) -> None:

@@ -82,7 +82,9 @@ def test_the_checkpoint_holds_what_was_evaluated(make_data, make_model, make_tra
     assert float(evaluator.callback_metrics["val/nme_inter_ocular"]) == pytest.approx(score, rel=1e-6)
 
 
-@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+@pytest.mark.parametrize(
+    "stopped_after", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_resume_is_bitwise_exact(stopped_after: int, make_data, make_model, make_trainer, tmp_path) -> None:
     """Inside the first stage, at the change of stages, and inside the second."""
 

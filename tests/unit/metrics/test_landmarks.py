@@ -273,7 +273,7 @@ def worker(rank: int, folder: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_two_processes_measure_what_one_measures(tmp_path):
-    mp.spawn(worker, (str(tmp_path),), nprocs=2)
+    mp.start_processes(worker, (str(tmp_path),), nprocs=2, start_method="fork")  # spawned ones import for seconds
     single = table()
     for rank in range(2):
         columns, nme = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

@@ -202,6 +202,7 @@ def test_files_that_are_no_matlab(root, content):
         AFLW19(root).faces(["train"])
 
 
+@pytest.mark.slow
 def test_official_size_is_read_in_seconds(tmp_path):
     """The whole list: 24,386 rows, 1314 frontal test faces; one photograph stands for all."""
     random = np.random.default_rng(1)

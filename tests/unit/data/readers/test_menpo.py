@@ -66,6 +66,7 @@ def test_profiles_cannot_be_asked_for(root):
         partial(root).faces(["profile"])
 
 
+@pytest.mark.slow
 def test_official_count(tmp_path):
     with pytest.raises(DataError, match=r"no such folder"):
         Menpo(tmp_path / "menpo").faces(["semifrontal"])

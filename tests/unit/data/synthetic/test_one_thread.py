@@ -53,7 +53,9 @@ def usual():
     return digest()
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize(
+    "threads", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_any_number_of_threads_in_one_process(threads, usual):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

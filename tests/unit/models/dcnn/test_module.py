@@ -93,6 +93,7 @@ def test_points_that_are_not_labelled_do_not_matter() -> None:
         torch.testing.assert_close(value, expected[name])
 
 
+@pytest.mark.slow
 def test_patch_networks_find_a_disc_to_half_a_percent_of_the_box() -> None:
     torch.manual_seed(0)
     model = DCNNModule(functools.partial(torch.optim.Adam, lr=2e-3), levels=2)

@@ -193,6 +193,7 @@ def test_projected_points_and_angles_are_one_pose() -> None:
     torch.testing.assert_close(poses.translation, translation, atol=0.5, rtol=0)
 
 
+@pytest.mark.slow
 def test_it_overfits_rendered_crops(make_data) -> None:
     """Pixels determine the pose of 16 faces: what is left to the projected points is below two pixels of 64."""
     torch.manual_seed(0)

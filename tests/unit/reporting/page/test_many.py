@@ -17,6 +17,7 @@ from canthus.reporting.page.records import names_of, read_record
 from tests.helpers.nasty import HTMLPage, MarkdownPage
 
 MANY = 24
+MOST_CELLS = 40 * 15
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,19 @@ def groups(run_maker, tmp_path_factory):
     return grouped([read_record(folder) for folder in folders])
 
 
+@pytest.fixture(scope="module")
+def page(groups, tmp_path_factory):
+    """That page: its sections, HTML with room for 600 cells a table and pictures of three runs, and Markdown."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "MOST_CELLS", MOST_CELLS)
+        return written(groups, tmp_path_factory.mktemp("page"), measured(groups[0]))
+
+
+def measured(group):
+    faces = [Picture("best", row, DrawnFace("a.jpg", [1.0], ["stage 1"], [b"x"])) for row in group.rows[:3]]
+    return Measured(own={group: faces})
+
+
 def written(groups, folder, measured=None):
     sections = page_sections(groups, {})
     context = Context([], measured or Measured(), [])
@@ -36,8 +50,8 @@ def written(groups, folder, measured=None):
     return sections, (folder / "r.html").read_text(encoding="utf-8"), (folder / "r.md").read_text(encoding="utf-8")
 
 
-def test_the_best_are_compared_and_have_curves_and_the_page_says_so(groups, tmp_path):
-    (section,), text, _ = written(groups, tmp_path)
+def test_the_best_are_compared_and_have_curves_and_the_page_says_so(groups, page):
+    (section,), text, _ = page
     assert len(section.main.rows) == 3 * MANY
     matrix, pairs = section.differences
     assert len(matrix.rows) == 20
@@ -57,13 +71,12 @@ def test_few_have_all_curves_and_no_such_words(make_run, tmp_path):
     assert 'data-fold="' not in text.split('id="pA-results"')[1].split("</figure>")[0]
 
 
-def test_long_tables_fold_and_the_longest_are_cut(groups, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MOST_CELLS", 40 * 15)
-    (section,), text, markdown = written(groups, tmp_path)
+def test_long_tables_fold_and_the_longest_are_cut(groups, page):
+    (section,), text, markdown = page
     main = text.split('id="pA-results"')[1].split("</figure>")[0]
     assert main.startswith(' data-fold="30">')
     assert "data-more" in main
-    kept = 40 * 15 // len(section.main.columns)
+    kept = MOST_CELLS // len(section.main.columns)
     assert main.split("<tbody>")[1].count("<tr>") == kept
     assert f"The first {kept} of {3 * MANY} rows; the Markdown file beside this page has all." in main
     labels = [row.label for row in groups[0].rows]
@@ -83,18 +96,13 @@ def test_protocols_beyond_the_page_are_in_the_csv_file(make_run, tmp_path, monke
     assert all(f"set{n}" in (tmp_path / "r.csv").read_text() for n in range(4))
 
 
-def test_faces_are_drawn_for_the_best_of_each_protocol_in_turn(groups, make_run, tmp_path):
+def test_faces_are_drawn_for_the_best_of_each_protocol_in_turn(groups, page, make_run):
     lone = grouped([read_record(make_run("lone", data="other"))])
     both = [*groups, *lone]
     chosen = measuring._best(both, 4)
     assert chosen == [*((groups[0], row) for row in groups[0].rows[:3]), (lone[0], lone[0].rows[0])]
     assert measuring._best(both, 99) == [(group, row) for group in both for row in group.rows]
-    measured = Measured()
-    measured.own[groups[0]] = [
-        Picture("best", row, DrawnFace("a.jpg", [1.0], ["stage 1"], [b"x"])) for row in groups[0].rows[:3]
-    ]
-    _, text, _ = written(groups, tmp_path, measured)
-    assert f"Faces of the best 3 of {MANY} models." in text
+    assert f"Faces of the best 3 of {MANY} models." in page[1]
 
 
 def test_common_faces_are_those_of_the_mean_rank(groups):
