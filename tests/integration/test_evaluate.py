@@ -35,14 +35,16 @@ def test_single_keys_of_the_runs_data(trained: Path, run_command, tmp_path: Path
     assert json.loads((tmp_path / "metrics.json").read_text())["subsets"]["full"]["faces"] == 6
 
 
-def test_what_is_given_is_not_overwritten(trained: Path, run_command, tmp_path: Path) -> None:
+def test_what_is_given_is_not_overwritten(trained: Path, run_command, tmp_path: Path, capsys) -> None:
     """The run's seed and threshold are for those who name none."""
     words = [f"run={trained}", f"output={tmp_path}", "overlays=0"]
     assert run_command("evaluate", *words, "seed=7", "threshold=5.5") == 0
     cfg = OmegaConf.load(tmp_path / "config.yaml")
     assert (cfg.seed, cfg.threshold) == (7, 5.5)
     assert json.loads((tmp_path / "provenance.json").read_text())["seed"] == 7
+    capsys.readouterr()
     assert run_command("evaluate", *words, "threshold=0") == 2
+    assert "threshold=0.0: percent of the normaliser, above 0 (8.0, not 0.08)" in capsys.readouterr().err
 
 
 def test_not_a_run(run_command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
