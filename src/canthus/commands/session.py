@@ -25,7 +25,7 @@ from canthus.callbacks.detection_evaluator import DetectionEvaluator
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import TrainingFaces, of_training
 from canthus.callbacks.finite import Finite
-from canthus.commands import session
+from canthus.commands import pipeline, session
 from canthus.data.detection.datamodule import PhotoDataModule
 from canthus.data.making import build_data
 from canthus.models.base import LandmarkModel
@@ -81,6 +81,8 @@ class Session:
             Best validation value of the monitored metric; None where nothing was held out or kept.
         """
         with self._recorded():
+            if self.cfg.steps:
+                self.record["steps"] = pipeline.records(self.cfg)
             self.build()
             self.fit()
             return self.conclude()

@@ -14,9 +14,11 @@ __all__ = ["described", "training_record"]
 
 KEPT = ("status", "seed", "started", "commit", "dirty", "packages", "python", "machine", "selected_on")
 
+KEPT_OF_STEPS = ("data", "seed", "seconds", "epochs", "best_epoch", "status", "started", "commit", "dirty", "machine")
+
 
 def training_record(run: Path) -> dict[str, Any]:
-    """Of provenance.json what is true anywhere, with ``command``, ``seconds`` of all processes and ``epochs``.
+    """Of provenance.json what is true anywhere, with ``command``, ``seconds`` of all, ``epochs`` and ``steps``.
 
     Args:
         run: run folder.
@@ -35,6 +37,17 @@ def training_record(run: Path) -> dict[str, Any]:
         "command": ["canthus-train", *(_portable(word) for word in words if _matters(word))],
         "seconds": trained_seconds(record),
         "epochs": trained_epochs(run / "metrics.csv"),
+        "steps": _steps(record),
+    }
+
+
+def _steps(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The trainings that it builds on, without their folders."""
+    steps = record.get("steps")
+    return {
+        str(name): {key: step[key] for key in KEPT_OF_STEPS if key in step}
+        for name, step in (steps.items() if isinstance(steps, Mapping) else ())
+        if isinstance(step, Mapping)
     }
 
 
@@ -47,10 +60,19 @@ def described(record: Mapping[str, Any]) -> str:
     minutes = (record["seconds"] or 0) / 60
     return (
         f"{markdown_block(' '.join(record['command']))}\n\n"
-        f"Seed {record['seed']}, {minutes:.0f} minutes on {markdown(where)}, "
+        f"Seed {record['seed']}, {minutes:.0f} minutes{_described_steps(record)} on {markdown(where)}, "
         f"{machine.get('threads', 1)} thread(s); torch {record['packages']['torch']}, "
         f"commit {str(record.get('commit'))[:12]}; chosen by {markdown(record.get('selected_on', 'nothing'))}."
     )
+
+
+def _described_steps(record: Mapping[str, Any]) -> str:
+    """``, 9 of them for pretrain (14 epochs of synthetic)``."""
+    words = [
+        f"{(step.get('seconds') or 0) / 60:.0f} of them for {name} ({step.get('epochs')} epochs of {step.get('data')})"
+        for name, step in record.get("steps", {}).items()
+    ]
+    return "".join(f", {markdown(word)}" for word in words) + ("," if words else "")
 
 
 def _matters(word: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from canthus import zoo
 from canthus.evaluation.files import Metrics, Prediction, read_metrics_json, read_predictions
@@ -194,9 +194,29 @@ def recipe_of(config: Mapping[str, Any]) -> str:
     for group, keys in PLACES.items():
         if isinstance(chosen[group], Mapping):
             chosen[group] = {key: value for key, value in chosen[group].items() if key not in keys}
+    chosen = _without_step_folders(chosen)
     callbacks = config.get("callbacks")
     chosen["stages"] = callbacks.get("stages") if isinstance(callbacks, Mapping) else None
     return hashlib.sha256(json.dumps(_sorted(chosen), default=str).encode()).hexdigest()[:10]
+
+
+def _without_step_folders(chosen: dict[str, Any]) -> dict[str, Any]:
+    """With the name of a step in place of its folder, which may have another seed's name."""
+    steps = chosen["steps"]
+    folders = {
+        step["folder"]: f"step {name}"
+        for name, step in (steps.items() if isinstance(steps, Mapping) else ())
+        if isinstance(step, Mapping) and isinstance(step.get("folder"), str)
+    }
+
+    def named(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {key: named(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [named(value) for value in node]
+        return folders.get(node, node) if isinstance(node, str) else node
+
+    return cast(dict[str, Any], named(chosen))
 
 
 def _sorted(node: Any) -> Any:
@@ -278,9 +298,10 @@ def trained_epochs(path: Path) -> int | None:
 
 
 def trained_seconds(provenance: Mapping[str, Any]) -> float | None:
-    """Wall time of the process and those that it went on from; None where a provenance.json has none."""
-    earlier = provenance.get("earlier")
+    """Wall time of the process, those that it went on from, and its steps; None where a provenance.json has none."""
+    earlier, steps = provenance.get("earlier"), provenance.get("steps")
     records = [provenance, *(earlier if isinstance(earlier, list) else [])]
+    records += list(steps.values()) if isinstance(steps, Mapping) else []
     spent = [record.get("seconds") for record in records if isinstance(record, Mapping)]
     known = [float(seconds) for seconds in spent if isinstance(seconds, (int, float)) and math.isfinite(seconds)]
     return sum(known) if known else None
