@@ -46,7 +46,7 @@ from canthus.data.face import Face
 from canthus.data.readers import W300
 from canthus.data.readers.pts import write_pts
 from canthus.geometry import boxes
-from canthus.models.dan.module import REFERENCE_BOX
+from canthus.models.dan.cascade import REFERENCE_BOX
 
 PARTS = ("helen/trainset", "afw")
 BATCH = 32

@@ -17,7 +17,7 @@ from rich.table import Table
 from canthus.data.synthetic import Synthetic
 from canthus.geometry.camera import Camera
 from canthus.geometry.generic_face import face_poses, generic_face
-from canthus.models.base import LandmarkModel
+from canthus.models.cascade import Cascade
 from canthus.models.dan.module import DANModule
 from canthus.models.facepose.module import FacePoseModule
 
@@ -34,7 +34,7 @@ MODELS = {
 }
 
 
-def forward(model: LandmarkModel, batch: int, device: torch.device) -> Contender:
+def forward(model: Cascade, batch: int, device: torch.device) -> Contender:
     """From the cropped picture, on the device, to 68 points."""
     spec = model.input
     image = torch.rand(batch, spec.channels, spec.size, spec.size, device=device)

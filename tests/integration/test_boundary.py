@@ -46,8 +46,8 @@ def _signals_as_in_a_shell() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("place", "name", "status", "ended", "by"),
     [
-        ("canthus.models.base.LandmarkModel.final_estimates", "SIGHUP", 129, "terminated (SIGHUP)", "SIGHUP"),
-        ("canthus.models.base.LandmarkModel.final_estimates", "SIGINT", 130, "interrupted", "Ctrl-C"),
+        ("canthus.models.cascade.Cascade.final_estimates", "SIGHUP", 129, "terminated (SIGHUP)", "SIGHUP"),
+        ("canthus.models.cascade.Cascade.final_estimates", "SIGINT", 130, "interrupted", "Ctrl-C"),
         ("canthus.commands.evaluation.write_results", "SIGINT", 130, "interrupted", "Ctrl-C"),
         ("canthus.commands.evaluation.write_results", "SIGTERM", 143, "terminated (SIGTERM)", "SIGTERM"),
     ],

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +49,41 @@ def test_an_unknown_command_is_told_the_nearest() -> None:
     done = run("trian")
     assert done.returncode == 2
     assert "no command is called 'trian': did you mean 'train'?" in done.stderr
+
+
+TRAINING = (
+    "lightning", "torchmetrics", "matplotlib", "scipy.signal", "torchvision", "kornia", "wandb", "pandas", "timm",
+    "sklearn", "h5py",
+)  # fmt: skip
+"""What inference never imports."""
+INFERENCE = """
+import sys
+from pathlib import Path
+from pathlib import Path
+import cv2
+import numpy as np
+import canthus
+from canthus import zoo
+from canthus.commands import predict
+
+folder = Path(sys.argv[1])
+picture = np.zeros((96, 96, 3), np.uint8)
+cv2.imwrite(str(folder / "photo.png"), picture)
+sys.argv = ["canthus-predict", "run=zoo/dan", f"source={{folder}}/photo.png", f"output={{folder}}/out", "detector=none"]
+predict.main()
+canthus.load("zoo/dan")(picture)
+for name in sorted(path.stem for path in zoo.files() if path.stem != "facepose"):  # whose backbone is timm's
+    assert canthus.load(f"zoo/{{name}}", detector=None)(picture)[0].found
+print("imported:", *(name for name in {training!r} if name in sys.modules))
+modules = [name for name in sys.modules if name.startswith("canthus.models.")]
+print("of training:", *(name for name in modules if name.endswith((".module", ".base"))))
+"""
+
+
+def test_inference_imports_nothing_of_training(tmp_path: Path) -> None:
+    """One image by the command, then every model of the zoo with its detector from Python."""
+    command = [sys.executable, "-c", INFERENCE.format(training=TRAINING), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "landmarks.json").is_file()
+    assert done.stdout.splitlines()[-2:] == ["imported:", "of training:"]

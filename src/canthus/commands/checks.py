@@ -19,6 +19,7 @@ from canthus.commands.schemas import TrainConfig
 from canthus.utils.config import nodes_of
 from canthus.utils.errors import ConfigError, RunError, suggest
 from canthus.utils.metrics import higher_is_better
+from canthus.utils.signatures import parameters_of
 
 __all__ = ["ConfigError", "RunError", "accepted_arguments", "check", "register_schemas"]
 
@@ -202,7 +203,7 @@ def _signature(node: DictConfig) -> dict[str, inspect.Parameter]:
         reader, module = data_options(node.reader)
         return {**reader, **module}
     try:
-        return dict(inspect.signature(get_method(node._target_)).parameters)
+        return parameters_of(get_method(node._target_))
     except (ImportError, AttributeError, ValueError, TypeError):
         return {}
 
@@ -220,7 +221,7 @@ def accepted_arguments(place: str, node: DictConfig) -> tuple[set[str] | None, s
         needed = {name for name, parameter in both if parameter.default is inspect.Parameter.empty}
         return {"reader", *reader, *module}, needed
     try:
-        parameters = inspect.signature(get_method(target)).parameters
+        parameters = parameters_of(get_method(target))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{place}._target_={target} cannot be imported: {_first_line(error)}") from error
     except TypeError:  # a builtin without a signature

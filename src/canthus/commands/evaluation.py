@@ -1,7 +1,7 @@
 """One evaluation of a run: build, measure, and the same faces under other conditions."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 from omegaconf import DictConfig
@@ -13,6 +13,7 @@ from canthus.data.corruptions import in_training
 from canthus.data.making import build_data
 from canthus.evaluation.conditions import run_corruptions, run_styles
 from canthus.evaluation.evaluation import Evaluation
+from canthus.models.base import LandmarkModel
 from canthus.reporting.comparison import write_comparison
 from canthus.reporting.corruptions import forget_corruptions
 from canthus.reporting.detection import print_detection, write_detection
@@ -40,7 +41,7 @@ class RunEvaluation:
 
     def __init__(self, cfg: DictConfig, settings: dict[str, dict[str, Any]], split: str, *, own_data: bool) -> None:
         self.cfg, self.split, self.output = cfg, split, Path(cfg.output)
-        self.run = open_run(cfg.run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average)
+        self.run = open_run(cfg.run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average, module=True)
         with building("data"):
             self.data = build_data(settings["data"], self.run.model.input)
         self.evaluator = Evaluator(cfg.normaliser, cfg.threshold, cfg.normalisers or ())
@@ -57,7 +58,7 @@ class RunEvaluation:
             ConfigError: the split holds none.
         """
         run_split = self.trainer.validate if self.split == "val" else self.trainer.test
-        run_split(self.run.model, self.data, verbose=False)
+        run_split(cast(LandmarkModel, self.run.model), self.data, verbose=False)
         if self.evaluator.result is None:
             raise ConfigError(f"split={self.split} of this data holds no face; choose another split, or other data")
         return self.evaluator.result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from canthus import zoo
 from canthus.commands import checks, launch, schemas
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from canthus.inference.predictor import Predictor
+    from canthus.models.base import LandmarkModel
 
 
 def export(cfg: DictConfig) -> None:
@@ -41,9 +42,10 @@ def export(cfg: DictConfig) -> None:
     run, output = zoo.run_path(cfg.run), Path(cfg.output)
     inputs = _inputs(run, cfg.checkpoint)
     outputs.check_files([output], inputs)
-    opened = open_run(run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average)
+    whole = cfg.format == "safetensors"  # written once a trainer has evaluated it
+    opened = open_run(run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average, module=whole)
     predictor = Predictor.of(opened, device=cfg.device)
-    if cfg.format != "safetensors":
+    if not whole:
         _graphs(cfg, predictor, output, inputs)
         return
     outputs.check_beside(output, [output.with_suffix(".md")])
@@ -51,7 +53,7 @@ def export(cfg: DictConfig) -> None:
     before, after = write_entry(
         output,
         run,
-        predictor.model,
+        cast("LandmarkModel", opened.model),
         opened.config,
         storage=cfg.storage,
         tolerance=cfg.tolerance,

@@ -12,25 +12,13 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional
 
-from canthus.data.batch import Batch, InputSpec
+from canthus.data.batch import Batch, InputSpec, input_to_store
 from canthus.geometry import affine, boxes
 
-__all__ = ["Augmentation", "input_to_store", "permute_mirrored", "shrink_and_enlarge"]
+__all__ = ["Augmentation", "permute_mirrored", "shrink_and_enlarge"]
 
 PIXEL_CHANGES = ("brightness", "contrast", "gamma", "colour", "noise", "occlusion", "blur", "low_resolution")
 SHIFT_UNITS = ("box", "original_pixels")
-
-
-def input_to_store(box: Tensor, spec: InputSpec, perturbation: Tensor | None = None) -> Tensor:
-    """The map from network input to store pixels that shows a face box where the model expects it.
-
-    Args:
-        box: (B, 4) face boxes, store pixels.
-        spec: the network input.
-        perturbation: (B, 2, 3) map of input pixels applied first (what augmentation changes).
-    """
-    placed = boxes.box_map(spec.reference.to(box)[None], box, by=spec.fit)
-    return placed if perturbation is None else affine.compose(placed, perturbation)
 
 
 @dataclass(frozen=True)

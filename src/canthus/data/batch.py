@@ -10,9 +10,9 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from canthus.geometry.boxes import SCALES
+from canthus.geometry import affine, boxes
 
-__all__ = ["SCALINGS", "Batch", "InputSpec", "pixel_levels", "scale_pixels", "unscale_pixels"]
+__all__ = ["SCALINGS", "Batch", "InputSpec", "input_to_store", "pixel_levels", "scale_pixels", "unscale_pixels"]
 
 SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
@@ -66,8 +66,8 @@ class InputSpec:
             raise ValueError(f"channels is {self.channels}; pictures have 1 (grey) or 3 (RGB)")
         if self.size < 1 or x2 <= x1 or y2 <= y1:
             raise ValueError(f"size {self.size} and reference_box {self.reference_box} do not describe a picture")
-        if self.fit not in SCALES:
-            raise ValueError(f"fit is {self.fit!r}; one of {', '.join(SCALES)}")
+        if self.fit not in boxes.SCALES:
+            raise ValueError(f"fit is {self.fit!r}; one of {', '.join(boxes.SCALES)}")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling is {self.scaling!r}; one of {', '.join(SCALINGS)}")
         if len(SCALINGS[self.scaling][0]) > self.channels:
@@ -77,6 +77,18 @@ class InputSpec:
     def reference(self) -> Tensor:
         """(4,) the reference box as a tensor."""
         return torch.tensor(self.reference_box, dtype=torch.float32)
+
+
+def input_to_store(box: Tensor, spec: InputSpec, perturbation: Tensor | None = None) -> Tensor:
+    """The map from network input to store pixels that shows a face box where the model expects it.
+
+    Args:
+        box: (B, 4) face boxes, store pixels.
+        spec: the network input.
+        perturbation: (B, 2, 3) map of input pixels applied first (what augmentation changes).
+    """
+    placed = boxes.box_map(spec.reference.to(box)[None], box, by=spec.fit)
+    return placed if perturbation is None else affine.compose(placed, perturbation)
 
 
 def pixel_levels(scaling: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

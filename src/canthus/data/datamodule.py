@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
-from canthus.data.batch import Batch, InputSpec, pixel_levels, scale_pixels
+from canthus.data.augment import Augmentation, permute_mirrored
+from canthus.data.batch import Batch, InputSpec, input_to_store, pixel_levels, scale_pixels
 from canthus.data.corruptions import Corruption
 from canthus.data.face import Face, Photograph, Reader
 from canthus.data.labels import StoredLandmarks

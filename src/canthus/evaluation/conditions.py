@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.progress import Progress, track
 
-from canthus.data.augment import input_to_store
+from canthus.data.batch import input_to_store
 from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, difficulty
 from canthus.data.face import OCCLUDED, VISIBLE
 from canthus.data.styles import STYLES, Styles

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from canthus.data.batch import Batch, scale_pixels
 from canthus.inference.predictor import Predictor
-from canthus.models.base import LandmarkModel
+from canthus.models.cascade import Cascade
 
 __all__ = ["Cost", "Times", "measure_cost"]
 
@@ -47,7 +47,7 @@ class Cost:
     photograph: Times | None = None
 
 
-def measure_cost(model: LandmarkModel, predictor: Predictor, passes: int) -> Cost:
+def measure_cost(model: Cascade, predictor: Predictor, passes: int) -> Cost:
     """Count and time a model on one face.
 
     Args:
@@ -72,7 +72,7 @@ def measure_cost(model: LandmarkModel, predictor: Predictor, passes: int) -> Cos
     return Cost(parameters, operations, network, _timed(lambda: predictor(pixels, box), passes))
 
 
-def _one_face(model: LandmarkModel, device: torch.device) -> Batch:
+def _one_face(model: Cascade, device: torch.device) -> Batch:
     """An image of noise as the data module would hand it over."""
     spec, points = model.input, model.scheme.num_landmarks
     noise = torch.rand(1, spec.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from canthus import zoo
 from canthus.export.training import described
-from canthus.models.base import LandmarkModel
+from canthus.models.cascade import Cascade
 from canthus.utils.errors import ConfigError
 from canthus.utils.escaping import markdown, markdown_block, markdown_code
 from canthus.utils.files import parse_yaml
@@ -38,7 +38,7 @@ def known_terms(data: str) -> str:
 
 def card(
     path: Path,
-    model: LandmarkModel,
+    model: Cascade,
     trained: DictConfig,
     header: Mapping[str, Any],
     before: "Figures",

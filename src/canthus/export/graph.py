@@ -14,9 +14,9 @@ from canthus import __version__
 from canthus.data.batch import SCALINGS
 from canthus.geometry import boxes
 from canthus.inference.predictor import input_batch
-from canthus.models.base import LandmarkModel
-from canthus.models.mtcnn.module import MTCNNModule
-from canthus.models.mtcnn.windows import normalised
+from canthus.models.cascade import Cascade
+from canthus.models.mtcnn.cascade import MTCNNCascade
+from canthus.models.mtcnn.network import normalised
 
 __all__ = ["CropNetwork", "Graph", "WindowNetwork", "graphs_of"]
 
@@ -45,20 +45,19 @@ class Graph:
 
 
 class CropNetwork(nn.Module):
-    """A landmark model without batch, labels and Lightning: a normalised crop in, the points of all stages out.
+    """A landmark model without batch and labels: a normalised crop in, the points of all stages out.
 
     Args:
         model: is copied; runs as evaluation runs it, flip average included.
     """
 
-    def __init__(self, model: LandmarkModel) -> None:
+    def __init__(self, model: Cascade) -> None:
         super().__init__()
         depth = model.depth
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         # the number of stages decides which code runs, so it has to be a number of the program, not of the weights
         del self.model.active_stages
         self.model.active_stages = depth  # type: ignore[assignment]
-        self.model._jit_is_scripting = True  # Lightning's own switch: properties that need a trainer do not raise
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(B, C, H, W) to points (B, S, K, 2) in pixels of the crop, then scores (B, K) and pose (B, 3), if any."""
@@ -84,7 +83,7 @@ class WindowNetwork(nn.Module):
         return logits.softmax(1)[:, 1], offsets, landmarks
 
 
-def graphs_of(model: LandmarkModel, inputs: Tensor, run: str) -> list[Graph]:
+def graphs_of(model: Cascade, inputs: Tensor, run: str) -> list[Graph]:
     """What there is to export of a model: its network, or the three of MTCNN.
 
     Args:
@@ -92,7 +91,7 @@ def graphs_of(model: LandmarkModel, inputs: Tensor, run: str) -> list[Graph]:
         inputs: (B, C, H, W) crops as the model sees them; they become the graphs' examples.
         run: that it comes from, for the file.
     """
-    if isinstance(model, MTCNNModule):
+    if isinstance(model, MTCNNCascade):
         return _windows(model, inputs, run)
     network = CropNetwork(model)
     with torch.no_grad():
@@ -133,7 +132,7 @@ def graphs_of(model: LandmarkModel, inputs: Tensor, run: str) -> list[Graph]:
     return [Graph(network, tuple(names), inputs, {0: ("batch", 1)}, unit, about)]
 
 
-def _windows(model: MTCNNModule, inputs: Tensor, run: str) -> list[Graph]:
+def _windows(model: MTCNNCascade, inputs: Tensor, run: str) -> list[Graph]:
     graphs = []
     for name, network in zip(("pnet", "rnet", "onet"), model.network.stages, strict=True):
         size, maps = network.window, name == "pnet"
@@ -162,5 +161,5 @@ def _windows(model: MTCNNModule, inputs: Tensor, run: str) -> list[Graph]:
     return graphs
 
 
-def _origin(model: LandmarkModel, run: str) -> dict[str, Any]:
+def _origin(model: Cascade, run: str) -> dict[str, Any]:
     return {"program": f"canthus {__version__}", "model": model.name, "run": run}

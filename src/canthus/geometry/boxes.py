@@ -5,7 +5,7 @@ from torch import Tensor
 
 from canthus.geometry import affine
 
-__all__ = ["SCALES", "box_map", "box_of_points", "centre", "centred_box", "corners", "shape_in_box", "side"]
+__all__ = ["SCALES", "box_map", "box_of_points", "centre", "centred_box", "corners", "overlaps", "shape_in_box", "side"]
 
 SCALES = ("sides", "diagonal", "longer")
 
@@ -23,6 +23,15 @@ def side(box: Tensor) -> Tensor:
 def corners(box: Tensor) -> Tensor:
     """(..., 4) boxes to their (..., 4, 2) corners."""
     return torch.stack([box[..., :2], box[..., [2, 1]], box[..., 2:], box[..., [0, 3]]], -2)
+
+
+def overlaps(first: Tensor, second: Tensor) -> Tensor:
+    """(N, M) intersections over unions of (N, 4) and (M, 4) boxes."""
+    least = torch.maximum(first[:, None, :2], second[:, :2])
+    most = torch.minimum(first[:, None, 2:], second[:, 2:])
+    shared = (most - least).clamp_min(0).prod(-1)
+    areas, others = ((boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second))
+    return shared / (areas[:, None] + others - shared)
 
 
 def centred_box(size: float, share: float) -> tuple[float, float, float, float]:

@@ -9,6 +9,8 @@ Legend: N windows, K points.
 
 from collections.abc import Sequence
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from canthus.geometry.boxes import centre
 
 __all__ = [
     "crop_maps", "decode", "decode_points", "encode", "encode_points", "mirror_offsets", "mirror_shares",
-    "ranks", "square", "suppress_nested",
+    "ranks", "square", "suppress", "suppress_nested",
 ]  # fmt: skip
 
 
@@ -85,6 +87,35 @@ def ranks(scores: Tensor, groups: Tensor) -> Tensor:
     places = torch.empty_like(order)
     places[order] = torch.arange(len(order), device=order.device) - begins
     return places
+
+
+def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
+    """Greedy suppression by intersection over union.
+
+    Args:
+        boxes: (N, 4).
+        scores: (N,).
+        groups: (N,) whole numbers from 0; boxes of different groups leave each other alone.
+        threshold: on the overlap, above which the less sure box goes.
+
+    Returns:
+        Indices of the boxes that stay, the highest score first.
+    """
+    if boxes.device.type != "cpu":
+        from torchvision.ops import batched_nms  # a kernel of the device; seconds, which a CPU does without
+
+        return batched_nms(boxes.double(), scores.double(), groups, threshold)  # type: ignore[no-any-return]
+    rectangles = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().numpy()
+    order, owners = scores.argsort(descending=True, stable=True).numpy(), groups.numpy()
+    values = np.empty(len(order), dtype=np.float32)
+    values[order] = np.arange(len(order), 0, -1)  # OpenCV takes no scores below 0
+    kept = []
+    for group in np.unique(owners):  # OpenCV's own groups compare every box with all that stay
+        rows = np.flatnonzero(owners == group)
+        stay = cv2.dnn.NMSBoxes(rectangles[rows], values[rows], 0.0, threshold)  # type: ignore[arg-type]  # arrays, too
+        kept.append(rows[np.asarray(stay, dtype=np.int64).reshape(-1)])
+    index = torch.from_numpy(np.sort(np.concatenate(kept))) if kept else torch.empty(0, dtype=torch.long)
+    return index[scores[index].argsort(descending=True, stable=True)]
 
 
 def suppress_nested(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float, *, border: float = 0.0) -> Tensor:

@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from canthus.data.augment import input_to_store
-from canthus.data.batch import Batch, scale_pixels
+from canthus.data.batch import Batch, input_to_store, scale_pixels
 from canthus.data.store import StoreSpec, box_fault, crop
 from canthus.geometry import affine
 from canthus.geometry.warp import warp
-from canthus.models.base import LandmarkModel
+from canthus.models.cascade import Cascade
 from canthus.runs.loading import LoadedRun
 from canthus.utils.errors import ConfigError, DataError
 
@@ -67,7 +66,7 @@ class Predictor:
     """
 
     def __init__(
-        self, model: LandmarkModel, *, extent: float, oversample: float, device: torch.device, batch_size: int = 32
+        self, model: Cascade, *, extent: float, oversample: float, device: torch.device, batch_size: int = 32
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: at least 1 face at once")
@@ -135,7 +134,7 @@ class Predictor:
         )
 
 
-def input_batch(model: LandmarkModel, image: Tensor, to_original: Tensor | None = None) -> Batch:
+def input_batch(model: Cascade, image: Tensor, to_original: Tensor | None = None) -> Batch:
     """Inputs without labels as a batch: (B, C, H, W) pictures, scaled, and (B, 2, 3) maps to the photograph if any."""
     count, device = image.shape[0], image.device
     points = model.scheme.num_landmarks

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import box_iou
 
+from canthus.geometry.boxes import overlaps
 from canthus.metrics.ellipse import box_ellipse_iou
 
 __all__ = ["DetectedFaces", "FDDBCurve", "coco_average_precision", "fddb_roc", "wider_average_precision"]
@@ -165,7 +165,7 @@ def _matched(photograph: DetectedFaces, iou: float) -> tuple[NDArray[np.int64], 
         return found, counted
     # both border pixels belong to a box
     grown = [np.concatenate([boxes[:, :2], boxes[:, 2:] + 1], 1) for boxes in (photograph.boxes, photograph.labels)]
-    overlap = box_iou(*(torch.from_numpy(boxes) for boxes in grown)).numpy()
+    overlap = overlaps(*(torch.from_numpy(boxes) for boxes in grown)).numpy()
     ignored, taken = _ignored(photograph), set()
     for row in np.argsort(-photograph.scores, kind="stable"):
         best = int(overlap[row].argmax())
@@ -189,7 +189,7 @@ def _overlap(photograph: DetectedFaces) -> Array:
     if photograph.labels.shape[1] == 5:
         pairs = [[box_ellipse_iou(box, ellipse) for ellipse in photograph.labels] for box in photograph.boxes]
         return np.array(pairs, dtype=np.float64).reshape(len(photograph.boxes), len(photograph.labels))
-    overlap: Array = box_iou(torch.from_numpy(photograph.boxes), torch.from_numpy(photograph.labels)).numpy()
+    overlap: Array = overlaps(torch.from_numpy(photograph.boxes), torch.from_numpy(photograph.labels)).numpy()
     return overlap
 
 

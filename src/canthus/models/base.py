@@ -1,7 +1,7 @@
 """The LightningModule that all methods share: steps, optimiser, and which stages train."""
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,12 +11,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from canthus.data.batch import Batch, InputSpec
+from canthus.data.batch import Batch
+from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates
-from canthus.models.mirrored import average_with_mirrored, mirror_batch
 from canthus.models.plateau import is_plateau, on_plateau
-from canthus.schemes import Scheme, load_scheme
 from canthus.utils.errors import ConfigError
+from canthus.utils.signatures import parameters_of
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
@@ -29,77 +29,54 @@ HORIZON_NAMES = ("total_steps", "T_max", "total_iters")
 """What torch's schedulers call the number of steps they spread over."""
 
 
-class LandmarkModel(lightning.LightningModule, ABC):
-    """A cascade of landmark estimates.
+class LandmarkModel(Cascade, lightning.LightningModule):
+    """The training of a method, around its cascade.
 
-    Subclasses give the network, `estimates` and `losses`. Metrics, plots and data sets are none of their business.
+    Subclasses give `losses` and `stage_parameters`, and the cascade: as a second base class, whose settings follow
+    those below, or by a network, `input` and `estimates` of their own. Metrics, plots and data sets are none of their
+    business.
 
     Args:
-        scheme: landmark scheme of the points.
-        stages: number of stages S.
         optimizer: takes parameters, returns an optimiser (a Hydra ``_partial_``).
         scheduler: takes an optimiser, returns a learning-rate scheduler. If it has a horizon (an argument called
             ``total_steps``, ``T_max`` or ``total_iters``) that is left open, it gets the number of steps of the
             current phase and is stepped every batch; otherwise it is stepped every epoch, a ``ReduceLROnPlateau`` (see
             `canthus.models.plateau.Plateau`) after every validation.
+        **settings: of the cascade; at least its ``scheme`` and ``stages``, see `Cascade`.
 
     Raises:
-        ValueError: the scheme is not one that the method is defined for.
+        ConfigError: an optimiser or a scheduler that is none.
+        ValueError: settings that do not describe a cascade.
     """
 
-    active_stages: Tensor
-    initialised: Tensor
-    name: ClassVar[str]
-    """What tables call the method."""
     stagewise: bool = False
     """Whether the method trains one stage after the other."""
     pretrains: ClassVar[bool] = False
     """Whether the method pretrains a stage, with a loss of its own, before it trains it."""
-    schemes: ClassVar[tuple[str, ...] | None] = None
-    """Schemes that the method is defined for; None for any."""
 
     def __init__(
         self,
-        *,
-        scheme: str | int,
-        stages: int,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__()
         for setting, make in (("optimizer", optimizer), ("scheduler", scheduler)):
             if make is not None and not callable(make):
                 raise ConfigError(
                     f"model.{setting}={make} is none: it takes a _target_ and _partial_=true, as in conf/model/dan.yaml"
                 )
-        self.scheme: Scheme = load_scheme(scheme)
-        if self.schemes is not None and self.scheme.name not in self.schemes:
-            raise ValueError(
-                f"{type(self).__name__} places {' or '.join(self.schemes)} points and cannot be trained on the scheme "
-                f"{self.scheme.name!r}; set data.scheme={self.schemes[0]}"
-            )
-        self.num_stages = stages
+        super().__init__(**settings)
         self._optimizer, self._scheduler = optimizer, scheduler
         self.phase_begin = 0
         self.phase_epochs: int | None = None
         self._sums: dict[str, tuple[Tensor | float, int]] = {}  # over the epoch: value times faces, faces
         self.pretraining = False
-        self.flip_average = False  # in evaluation and prediction; methods and commands may set it
-        self.trained_stages: list[int] = list(range(stages))
-        # a buffer, so that a checkpoint written in the middle of the schedule is evaluated as far as it was trained
-        self.register_buffer("active_stages", torch.tensor(stages))
-        self.register_buffer("initialised", torch.tensor(False))
+        self.trained_stages: list[int] = list(range(self.num_stages))
+        if type(self).__init__ is LandmarkModel.__init__:
+            chosen = {name: settings.get(name, one.default) for name, one in parameters_of(type(self)).items()}
+            self.save_hyperparameters({key: chosen[key] for key in chosen if key not in ("optimizer", "scheduler")})
 
     # -- what a method provides --------------------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def input(self) -> InputSpec:
-        """The image that the network wants."""
-
-    @abstractmethod
-    def estimates(self, batch: Batch) -> Estimates:
-        """Run the active stages."""
 
     @abstractmethod
     def losses(self, batch: Batch, estimates: Estimates) -> Mapping[str, Tensor]:
@@ -119,14 +96,6 @@ class LandmarkModel(lightning.LightningModule, ABC):
 
     def initialise(self, data: "FaceDataModule") -> None:
         """Take what the network needs from the training split (mean shape, pixel statistics) before training."""
-
-    def final_estimates(self, batch: Batch) -> Estimates:
-        """Estimates as evaluation and prediction want them: with ``flip_average``, averaged with the mirror image's."""
-        estimates = self.estimates(batch)
-        if not self.flip_average:
-            return estimates
-        mirrored = self.estimates(mirror_batch(batch, self.scheme))
-        return average_with_mirrored(estimates, mirrored, batch, self.scheme)
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -154,11 +123,6 @@ class LandmarkModel(lightning.LightningModule, ABC):
         self.trained_stages, self.pretraining = sorted(stages), pretrain
         self.phase_begin, self.phase_epochs = begin, epochs
         self.active_stages.fill_(max(stages) + 1)
-
-    @property
-    def depth(self) -> int:
-        """Number of stages that are run."""
-        return int(self.active_stages)
 
     # -- Lightning ---------------------------------------------------------------------------------------------------
 

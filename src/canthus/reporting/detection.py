@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import from_numpy
-from torchvision.ops import box_iou
 
 from canthus.evaluation.detection import DetectionResult
+from canthus.geometry.boxes import overlaps
 from canthus.metrics import DetectedFaces, FDDBCurve
 from canthus.utils.escaping import console
 from canthus.utils.files import replacing
@@ -112,7 +112,7 @@ def _tile(pixels: NDArray[np.uint8], photo: DetectedFaces, score: float, iou: fl
     chosen = photo.scores >= score
     boxes, scores = photo.boxes[chosen], photo.scores[chosen]
     ignored = np.zeros(len(photo.labels), dtype=bool) if photo.ignored is None else photo.ignored
-    overlap = box_iou(from_numpy(boxes), from_numpy(photo.labels)).numpy()
+    overlap = overlaps(from_numpy(boxes), from_numpy(photo.labels)).numpy()
     hit = (overlap >= iou).any(0) if len(boxes) else np.zeros(len(photo.labels), dtype=bool)
     for label in photo.labels[ignored]:
         _rectangle(tile, label * scale, IGNORED)

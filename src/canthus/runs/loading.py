@@ -20,7 +20,7 @@ from torch.nn.modules.module import (
 )
 
 from canthus import zoo
-from canthus.models.base import LandmarkModel
+from canthus.models.cascade import Cascade, cascade_of
 from canthus.models.pretrained import checked_state
 from canthus.runs import weights as packing
 from canthus.runs.own_classes import own_class
@@ -113,7 +113,7 @@ def _take_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> str | N
     return None
 
 
-def warm_start(model: LandmarkModel, path: Path) -> None:
+def warm_start(model: nn.Module, path: Path) -> None:
     """Give a model the weights of a checkpoint.
 
     Raises:
@@ -139,7 +139,7 @@ class LoadedRun:
 
     folder: Path
     config: DictConfig
-    model: LandmarkModel
+    model: Cascade
     provenance: dict[str, Any]
 
     @property
@@ -153,7 +153,12 @@ class LoadedRun:
 
 
 def open_run(
-    run: str | PathLike[str], checkpoint: str = "best", *, trust: bool = False, flip_average: bool | None = None
+    run: str | PathLike[str],
+    checkpoint: str = "best",
+    *,
+    trust: bool = False,
+    flip_average: bool | None = None,
+    module: bool = False,
 ) -> LoadedRun:
     """Open a run: the only way from a run, a model of the zoo or a file of weights to a model.
 
@@ -162,6 +167,7 @@ def open_run(
         checkpoint: ``best`` or ``last``, or a file.
         trust: build a model class from outside canthus, which can run any code.
         flip_average: average with the mirror image; None: as the model was configured.
+        module: open the LightningModule, for a trainer, and not the cascade alone.
 
     Raises:
         ConfigError: no run, one that places no landmarks, one from outside canthus without ``trust``, or weights that
@@ -169,7 +175,7 @@ def open_run(
     """
     folder = zoo.run_path(run)
     config = load_config(folder)
-    model = _load_model(folder, config, checkpoint, trust=trust)
+    model = _load_model(folder, config, checkpoint, trust=trust, module=module)
     if flip_average is not None:
         model.flip_average = flip_average
     stored = zoo.stored_file(folder)
@@ -177,7 +183,7 @@ def open_run(
     return LoadedRun(folder, config, model, provenance if isinstance(provenance, dict) else {})
 
 
-def _load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> LandmarkModel:
+def _load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool, module: bool) -> Cascade:
     """Build the model of a run and load its weights.
 
     Args:
@@ -185,12 +191,15 @@ def _load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landm
         cfg: its config.
         which: see `checkpoint_of`.
         trust: build a model class from outside canthus, which can run any code.
+        module: build the LightningModule.
 
     Raises:
         ConfigError: no model, one that places no landmarks, one from outside canthus without ``trust``, or weights that
             do not fit.
     """
-    step = own_class(str(cfg.model.get("_target_")))
+    target = str(cfg.model.get("_target_"))
+    cascade = None if module else cascade_of(target)
+    step = own_class(target) if cascade is None else None
     if step is not None and hasattr(step, "used_by"):
         raise ConfigError(
             f"run={run} is of model={step.name}, which places no landmarks: it is a step before another model. Train "  # type: ignore[attr-defined]  # as those have
@@ -205,9 +214,14 @@ def _load_model(run: Path, cfg: DictConfig, which: str, *, trust: bool) -> Landm
         settings["pretrained"] = False
     check_trust({"model": settings}, run, trust=trust)
     check_sizes({"model": settings}, run, trust=trust)
+    place = f"the model of {run}"
     with _no_larger_than(weights):
-        model = built(settings, f"the model of {run}", optimizer=None, scheduler=None)
-    if not isinstance(model, LandmarkModel):
+        if cascade is not None:
+            with building(place):
+                model = cascade(**{key: value for key, value in settings.items() if key != "_target_"})
+        else:
+            model = built(settings, place, optimizer=None, scheduler=None)
+    if not isinstance(model, Cascade):
         raise ConfigError(f"run={run}: model._target_={plain['_target_']} places no landmarks")
     if wrong := _take_weights(model, weights):
         raise ConfigError(f"checkpoint {path} does not fit the run's config: {wrong}")

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from canthus.data.augment import Augmentation, input_to_store, permute_mirrored
-from canthus.data.batch import Batch, InputSpec
+from canthus.data.augment import Augmentation, permute_mirrored
+from canthus.data.batch import Batch, InputSpec, input_to_store
 from canthus.geometry import affine, boxes
 from canthus.schemes import load_scheme
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import box_iou
 
 from canthus.data.face import VISIBLE, Face
 from canthus.data.image_names import ImageNames
 from canthus.evaluation.external.predictions import PredictedFace, Predictions
+from canthus.geometry.boxes import overlaps
 from canthus.schemes import Scheme, reduce_landmarks
 from canthus.utils.errors import ConfigError, DataError
 
@@ -110,7 +110,7 @@ def match_faces(faces: Sequence[Face], predicted: Sequence[PredictedFace]) -> li
     for column, prediction in enumerate(predicted):
         box = prediction.box if prediction.box is not None else _box(prediction.points)
         with_boxes = given if prediction.box is not None else tight
-        overlap[:, column] = box_iou(with_boxes, torch.from_numpy(box)[None])[:, 0].nan_to_num().numpy()
+        overlap[:, column] = overlaps(with_boxes, torch.from_numpy(box)[None])[:, 0].nan_to_num().numpy()
     overlap[overlap < LEAST_OVERLAP] = 0  # before the assignment, so that neighbours that touch do not steer it
     assigned: list[int | None] = [None] * len(faces)
     for row, column in zip(*linear_sum_assignment(overlap, maximize=True), strict=True):

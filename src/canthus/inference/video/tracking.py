@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_iou
 
+from canthus.geometry.boxes import overlaps
 from canthus.inference.predictor import LocatedFace
 from canthus.inference.video.smoothing import OneEuro
 
@@ -101,7 +101,7 @@ class Tracker:
         if before and faces:
             found = torch.from_numpy(np.stack([face.box for face in faces]))
             followed = torch.from_numpy(np.stack([track.next_box() for track in before]))
-            overlap = box_iou(found, followed).numpy()
+            overlap = overlaps(found, followed).numpy()
             for row, column in zip(*linear_sum_assignment(-overlap), strict=True):
                 if overlap[row, column] >= SAME:
                     continued[row] = before[column]

@@ -1,15 +1,15 @@
 """CFAN as a LightningModule: tied pretraining of each stage, then fine-tuning, one stage after the other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from canthus.data.batch import Batch, InputSpec
-from canthus.geometry.boxes import centred_box
+from canthus.data.batch import Batch
 from canthus.models.base import LandmarkModel
-from canthus.models.cfan.network import CFAN, from_unit, to_unit
+from canthus.models.cfan.cascade import CFANCascade
+from canthus.models.cfan.network import to_unit
 from canthus.models.estimates import Estimates
 
 if TYPE_CHECKING:
@@ -18,70 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["CFANModule"]
 
 
-class CFANModule(LandmarkModel):
-    """Coarse-to-Fine Auto-encoder Networks.
+class CFANModule(LandmarkModel, CFANCascade):
+    """Trains CFAN: each stage is pretrained, then fine-tuned.
 
     Args:
         optimizer: see `LandmarkModel`; the authors' is unknown. Pretraining runs at its rate, without the scheduler.
         scheduler: see `LandmarkModel`.
-        scheme: landmark scheme.
-        global_size: see `CFAN`.
-        global_hidden: see `CFAN`.
-        local_sizes: see `CFAN`; the largest is the side of the network input.
-        local_hidden: see `CFAN`.
-        descriptor: see `CFAN`.
-        dropout: see `CFAN`.
-        jitter: see `CFAN`.
-        face_share: side of the face box in the crop, as a share of the crop's side.
-        alpha: weight of the squared norms of the weights; the paper's 0.001 stands beside sums over all training faces,
-            so it is divided by their number here, where losses are means.
-
-    Raises:
-        ValueError: an argument that does not describe a cascade, named.
+        **settings: see `CFANCascade`.
     """
 
-    name = "cfan"
     stagewise = True
     pretrains = True
-    train_faces: Tensor
-
-    def __init__(
-        self,
-        optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer],
-        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
-        scheme: str | int = "68",
-        global_size: int = 50,
-        global_hidden: Sequence[int] | None = (1600, 900, 400),
-        local_sizes: Sequence[int] = (80, 110, 140),
-        local_hidden: Sequence[int] = (1296, 784, 400),
-        descriptor: str = "dense",
-        dropout: float = 0.0,
-        jitter: float = 0.0,
-        face_share: float = 0.7,
-        alpha: float = 0.001,
-    ) -> None:
-        stages = bool(global_hidden) + len(local_sizes)
-        super().__init__(scheme=scheme, stages=stages, optimizer=optimizer, scheduler=scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
-        self.network = CFAN(
-            self.scheme.num_landmarks,
-            global_size=global_size,
-            global_hidden=global_hidden,
-            local_sizes=local_sizes,
-            local_hidden=local_hidden,
-            descriptor=descriptor,
-            dropout=dropout,
-            jitter=jitter,
-        )
-        self.alpha = alpha
-        self.register_buffer("train_faces", torch.tensor(1))
-        size = max([global_size, *local_sizes])
-        self._input = InputSpec(size, 1, centred_box(size, face_share))
-
-    @property
-    def input(self) -> InputSpec:
-        """The crop at the highest resolution of the cascade."""
-        return self._input
 
     def initialise(self, data: "FaceDataModule") -> None:
         """Set the mean shape, and the number of faces that ``alpha`` refers to."""
@@ -102,9 +49,7 @@ class CFANModule(LandmarkModel):
     def estimates(self, batch: Batch) -> Estimates:
         """Points of the active stages."""
         frozen = min(self.trained_stages) if self.training else 0
-        points = self.network(batch["image"], depth=self.depth, frozen=frozen)
-        mean = from_unit(self.network.mean_shape, self.input.size)
-        return Estimates(points=points, initial=None if self.network.has_global else mean.expand_as(points[0]))
+        return self.started(self.network(batch["image"], depth=self.depth, frozen=frozen))
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
         """Squared error of the shapes (equation 9 and 12) of the stages that train; when pretraining, of images."""

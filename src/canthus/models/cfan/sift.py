@@ -4,7 +4,6 @@ Legend: B batch, K landmarks. Both descriptors see a window of 32 pixels, 4 x 4 
 """
 
 import torch
-from kornia.feature import SIFTDescriptor
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -92,6 +91,8 @@ class PatchSIFT(nn.Module):
     """
 
     def __init__(self) -> None:
+        from kornia.feature import SIFTDescriptor  # seconds, which `DenseSIFT` is loaded without
+
         super().__init__()
         self.descriptor = SIFTDescriptor(WINDOW, ORIENTATIONS, CELLS, rootsift=False).requires_grad_(False)
 

@@ -1,15 +1,15 @@
 """DAN as a LightningModule: stage-wise training, inter-pupil loss, statistics of the training faces."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from canthus.data.batch import Batch, InputSpec
+from canthus.data.batch import Batch
 from canthus.geometry import affine, boxes
 from canthus.models.base import LandmarkModel
-from canthus.models.dan.network import DAN
+from canthus.models.dan.cascade import DANCascade
 from canthus.models.estimates import Estimates
 from canthus.models.losses import normalised_point_loss
 
@@ -18,91 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DANModule"]
 
-REFERENCE_BOX = (28.0, 31.96, 84.0, 85.90)
-"""Tight box of the canonical shape S0 in a 112 px input: larger side 56 (frameFraction 0.25), centroid (56, 56)."""
-STANDARDISATIONS = ("pixel", "channel")
-FROZEN_MODES = ("train", "eval")
-LATER_STAGES = ("random", "previous")
 
-
-class DANModule(LandmarkModel):
-    """Deep Alignment Network.
+class DANModule(LandmarkModel, DANCascade):
+    """Trains DAN, stage by stage.
 
     Args:
         optimizer: see `LandmarkModel`; the paper: Adam, 0.001, fixed.
         scheduler: see `LandmarkModel`; the paper: none.
-        scheme: landmark scheme; it needs the ``loss_normaliser``.
-        stages: number of stages; the paper: 2.
-        width: factor of the channels; the paper: 1.
-        size: side of the input, pixels.
-        channels: 1 grey (published models) or 3.
-        dropout: before fc1.
-        support: heat-map support: ``disc`` (paper) or ``window`` (released code).
-        radius: heat-map radius, pixels.
-        standardise: ``pixel`` for maps of mean and deviation (released code), ``channel`` for one pair a channel.
-        statistics_faces: augmented faces from which those are measured.
-        frozen_stages: how finished stages run while a later one trains: ``train`` (released code: dropout and batch
-            statistics make their shapes noisy, a free augmentation) or ``eval``.
-        loss_normaliser: distance of the scheme that divides the loss.
-        later_stages: weights with which a later stage begins to train: ``random`` (paper) or ``previous``, those of the
-            stage before it where shapes agree, so that a short training need not learn to see twice.
-
-    Raises:
-        ValueError: an unknown option, or a scheme without the normaliser.
+        **settings: see `DANCascade`.
     """
 
-    name = "dan"
     stagewise = True
-    begun: Tensor
-
-    def __init__(
-        self,
-        optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer],
-        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
-        scheme: str | int = "68",
-        stages: int = 2,
-        width: float = 1.0,
-        size: int = 112,
-        channels: int = 1,
-        dropout: float = 0.5,
-        support: str = "disc",
-        radius: int = 16,
-        standardise: str = "pixel",
-        statistics_faces: int = 2048,
-        frozen_stages: str = "train",
-        loss_normaliser: str = "inter_pupil",
-        later_stages: str = "random",
-    ) -> None:
-        super().__init__(scheme=scheme, stages=stages, optimizer=optimizer, scheduler=scheduler)
-        for name, value, choices in (
-            ("standardise", standardise, STANDARDISATIONS),
-            ("frozen_stages", frozen_stages, FROZEN_MODES),
-            ("loss_normaliser", loss_normaliser, tuple(self.scheme.normalisers)),
-            ("later_stages", later_stages, LATER_STAGES),
-        ):
-            if value not in choices:
-                raise ValueError(f"model.{name} is {value!r}; one of {', '.join(choices)}")
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
-        self.network = DAN(
-            self.scheme.num_landmarks,
-            stages=stages,
-            size=size,
-            channels_in=channels,
-            width=width,
-            dropout=dropout,
-            support=support,
-            radius=radius,
-        ).to(memory_format=torch.channels_last)
-        self.standardise, self.statistics_faces, self.frozen_stages = standardise, statistics_faces, frozen_stages
-        self.later_stages = later_stages
-        self.register_buffer("begun", torch.arange(stages) == 0)  # stages that have trained, for resuming
-        self.loss_pair = self.scheme.normalisers[loss_normaliser]
-        self._input = InputSpec(size, channels, tuple(size / 112 * edge for edge in REFERENCE_BOX))  # type: ignore[arg-type]
-
-    @property
-    def input(self) -> InputSpec:
-        """The crop in which S0 fits the face box."""
-        return self._input
 
     def initialise(self, data: "FaceDataModule") -> None:
         """Set S0, and the mean and standard deviation of the augmented training images."""
@@ -149,8 +75,7 @@ class DANModule(LandmarkModel):
     def estimates(self, batch: Batch) -> Estimates:
         """Points of the active stages."""
         frozen = min(self.trained_stages) if self.training else 0
-        points = self.network(batch["image"], depth=self.depth, frozen=frozen)
-        return Estimates(points=points, initial=self.network.mean_shape.expand_as(points[0]))
+        return self.started(self.network(batch["image"], depth=self.depth, frozen=frozen))
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
         """Equation 4, of the last active stage only."""

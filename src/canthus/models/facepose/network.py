@@ -1,6 +1,5 @@
 """The networks of FacePoseNet: an image of a face in, its pose as z-scores out."""
 
-import timm
 import torch
 from torch import nn
 
@@ -95,6 +94,8 @@ def pose_network(
         if pretrained:
             raise ValueError("model.pretrained=true: there are no weights of the AlexNet; name a network of timm")
         return AlexNet(outputs, width, dropout, channels)
+    import timm  # seconds, which the published network is loaded without
+
     if not timm.is_model(backbone):
         close = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:5]) or "timm.list_models() has them all"
         raise ValueError(f"model.backbone={backbone}: neither {ALEXNET} nor a network of timm; some are {close}")

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
-from canthus.geometry.windows import mirror_shares, ranks, square, suppress_nested
+from canthus.geometry.windows import mirror_shares, ranks, square, suppress, suppress_nested
 from canthus.models.mtcnn.arithmetic import Arithmetic, Clean, Published
 from canthus.models.mtcnn.fused import FusedNetwork
 from canthus.models.mtcnn.network import MTCNN, PNet
@@ -189,9 +188,9 @@ class Detector:
             return _Windows(nothing.view(0, 4), nothing, nothing.long())
         level, windows, evidence, offsets = (torch.cat(parts) for parts in zip(*found, strict=True))
         kept = self._surest(torch.arange(len(level), device=self.device), evidence, level, LEVEL_CANDIDATES)
-        kept = kept[_suppress(windows[kept], evidence[kept], level[kept], OVERLAPS[0])]
+        kept = kept[suppress(windows[kept], evidence[kept], level[kept], OVERLAPS[0])]
         owner = owners[level]
-        kept = kept[_suppress(windows[kept], evidence[kept], owner[kept], OVERLAPS[1])]
+        kept = kept[suppress(windows[kept], evidence[kept], owner[kept], OVERLAPS[1])]
         kept = self._surest(kept, evidence, owner, 1)
         boxes = self.arithmetic.calibrate(windows[kept], offsets[kept], 0)
         return _Windows(boxes, evidence[kept], owner[kept])
@@ -251,7 +250,7 @@ class Detector:
             kept = suppress_nested(boxes, evidence, owner, OVERLAPS[3], border=self.arithmetic.border)
             points = self.arithmetic.points(squares, shares)
             return _Windows(boxes, evidence, owner, points).take(kept)
-        kept = self._surest(_suppress(squares, evidence, owner, OVERLAPS[2]), evidence, owner, 1)
+        kept = self._surest(suppress(squares, evidence, owner, OVERLAPS[2]), evidence, owner, 1)
         return _Windows(boxes, evidence, owner).take(kept)
 
     def _judge(
@@ -288,8 +287,3 @@ class Detector:
         points = [None] * count if windows.points is None else windows.points.split(sizes)
         parts = zip(windows.boxes.split(sizes), windows.evidence.sigmoid().split(sizes), points, strict=True)
         return [Detections(*part) for part in parts]
-
-
-def _suppress(windows: Tensor, evidence: Tensor, groups: Tensor, overlap: float) -> Tensor:
-    # in double precision, because groups are kept apart by large shifts
-    return batched_nms(windows.double(), evidence.double(), groups, overlap)  # type: ignore[no-any-return]

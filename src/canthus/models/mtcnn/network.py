@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-__all__ = ["MTCNN", "ONet", "Outputs", "PNet", "RNet"]
+__all__ = ["MTCNN", "ONet", "Outputs", "PNet", "RNet", "normalised"]
 
 
 class Outputs(NamedTuple):
@@ -151,6 +151,8 @@ class MTCNN(nn.Module):
         super().__init__()
         self.pnet, self.rnet, self.onet = PNet(landmarks), RNet(landmarks), ONet(dropout)
 
+    names = ("pnet", "rnet", "onet")
+
     @property
     def stages(self) -> tuple[PNet, RNet, ONet]:
         """The networks in the order in which they run."""
@@ -159,3 +161,8 @@ class MTCNN(nn.Module):
     def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
         """Parameters of one network, counted from 0."""
         return self.stages[stage].parameters()
+
+
+def normalised(image: Tensor) -> Tensor:
+    """Pixels in [0, 1] as the networks want them: ``(v - 127.5) / 128`` of 8-bit levels."""
+    return (image * 255 - 127.5) / 128

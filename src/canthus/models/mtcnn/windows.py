@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from canthus.data.detection.datamodule import PhotoBatch
 from canthus.data.detection.pyramids import Pyramids
 from canthus.geometry import affine, boxes
+from canthus.geometry.boxes import overlaps
 from canthus.geometry.windows import crop_maps, encode, mirror_offsets
 
 __all__ = ["KINDS", "MinedBoxes", "Squares", "Windows", "cut", "draw", "label"]
@@ -106,7 +106,7 @@ def label(squares: Squares, batch: PhotoBatch) -> tuple[Tensor, Tensor, Tensor]:
     if not len(batch["boxes"]):
         nothing = squares.box.new_zeros(len(squares))
         return nothing, nothing.long(), nothing.bool()
-    overlap = box_iou(squares.box, batch["boxes"].to(squares.box))
+    overlap = overlaps(squares.box, batch["boxes"].to(squares.box))
     overlap = torch.where(squares.owner[:, None] == batch["owner"].to(squares.owner), overlap, 0)
     largest, face = overlap.max(1)
     return largest, face, ~batch["ignored"].to(face.device)[face]
@@ -238,11 +238,6 @@ def _read(pixels: Pyramids, squares: Squares, mirror: Tensor, size: int) -> Tens
     maps = affine.compose(crop_maps(squares.box, size), affine.mirror(mirror, (size - 1) / 2))
     place = pixels.places.device
     return pixels.windows(squares.owner.to(place), maps.to(place), size)
-
-
-def normalised(image: Tensor) -> Tensor:
-    """Pixels in [0, 1] as the networks want them: ``(v - 127.5) / 128`` of 8-bit levels."""
-    return (image * 255 - 127.5) / 128
 
 
 def joined(first: Windows, second: Windows) -> Windows:

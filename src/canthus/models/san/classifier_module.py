@@ -17,7 +17,7 @@ from canthus.data.batch import Batch, InputSpec, scale_pixels
 from canthus.data.styles import Styles, render
 from canthus.geometry.boxes import centred_box
 from canthus.models.pretrained import file_weights, imagenet_model
-from canthus.models.san.module import BOX_SHARE
+from canthus.models.san.cascade import BOX_SHARE
 from canthus.utils.errors import DataError
 
 __all__ = ["SANClassifierModule"]

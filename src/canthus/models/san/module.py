@@ -1,28 +1,23 @@
 """SAN as a LightningModule: squared errors of every belief map, rates by layer, frozen generators."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from canthus.data.batch import Batch, InputSpec
-from canthus.geometry.boxes import centred_box
+from canthus.data.batch import Batch
 from canthus.models.base import LandmarkModel
 from canthus.models.estimates import Estimates
-from canthus.models.heatmaps import GaussianMaps, decode_maps
 from canthus.models.pretrained import file_weights, imagenet_model, run_weights
-from canthus.models.san.network import SAN
+from canthus.models.san.cascade import SANCascade
 from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
 
-__all__ = ["BOX_SHARE", "SANModule", "map_loss"]
-
-BOX_SHARE = 1 / 1.4
-"""Of the input's side: the released crop is the face box and a fifth of it more on each side."""
+__all__ = ["SANModule", "map_loss"]
 
 
 def map_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -40,84 +35,14 @@ def map_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return errors.sum() / (2 * len(maps))
 
 
-class SANModule(LandmarkModel):
-    """Style Aggregated Network.
+class SANModule(LandmarkModel, SANCascade):
+    """Trains SAN.
 
     Args:
         optimizer: see `LandmarkModel`; the released code: SGD, 5e-5, Nesterov momentum 0.9, weight decay 5e-4.
         scheduler: see `LandmarkModel`; the released code: halved at epochs 30, 35, 40 and 45 of 50.
-        scheme: landmark scheme.
-        generators: run folder of ``model=san_style``, whose generators aggregate styles; null is the baseline without.
-        stages: see `SAN`.
-        width: see `SAN`.
-        later_width: see `SAN`.
-        size: side of the input, pixels.
-        stride: see `SAN`.
-        sigma: deviation of the maps' Gaussians, input pixels; the released code: 4, half a cell.
-        radius: of the window around the highest cell from which a point is read, cells.
-        later_rate: factor of the learning rate of stages 2 and up; the released code: 4.
-        bias_rate: factor of the learning rate of biases, which have no weight decay; the released code: 2.
-        pretrained: start the trunk from VGG-16's ImageNet weights: true (timm's), or a file of them.
-        batch_norm: see `SAN`.
-        initialisation: see `SAN`.
-        generator_width: see `SAN`; that of the run in ``generators``.
-        generator_blocks: see `SAN`; likewise.
-
-    Raises:
-        ValueError: options that do not describe a network.
+        **settings: see `SANCascade`.
     """
-
-    name = "san"
-
-    def __init__(
-        self,
-        optimizer: Callable[..., torch.optim.Optimizer],
-        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
-        scheme: str | int = "68",
-        generators: str | None = None,
-        stages: int = 3,
-        width: float = 1.0,
-        later_width: float | None = None,
-        size: int = 128,
-        stride: int = 8,
-        sigma: float = 4.0,
-        radius: int = 3,
-        later_rate: float = 4.0,
-        bias_rate: float = 2.0,
-        pretrained: bool | str = False,
-        batch_norm: bool = False,
-        initialisation: str = "released",
-        generator_width: float = 1.0,
-        generator_blocks: int = 6,
-    ) -> None:
-        super().__init__(scheme=scheme, stages=stages, optimizer=optimizer, scheduler=scheduler)
-        if size % stride:
-            raise ValueError(f"model.size is {size}; it has to divide by the stride {stride} of the maps")
-        if pretrained and width != 1:
-            raise ValueError(f"model.pretrained needs model.width=1, which is {width}: the weights are VGG-16's")
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
-        self.network = SAN(
-            self.scheme.num_landmarks,
-            stages=stages,
-            aggregated=generators is not None,
-            width=width,
-            later_width=later_width,
-            stride=stride,
-            batch_norm=batch_norm,
-            initialisation=initialisation,
-            generator_width=generator_width,
-            generator_blocks=generator_blocks,
-        ).to(memory_format=torch.channels_last)
-        self.generators, self.pretrained, self.batch_norm = generators, pretrained, batch_norm
-        self.stride, self.radius = stride, radius
-        self.later_rate, self.bias_rate = later_rate, bias_rate
-        self._render = GaussianMaps((size // stride, size // stride), stride, sigma)
-        self._input = InputSpec(size, 3, centred_box(size, BOX_SHARE), "signed")
-
-    @property
-    def input(self) -> InputSpec:
-        """The face box and a fifth more on each side, in the generators' range."""
-        return self._input
 
     def initialise(self, data: "FaceDataModule") -> None:
         """Take ImageNet's trunk and the trained generators; a checkpoint of this model brings its own."""
@@ -166,14 +91,7 @@ class SANModule(LandmarkModel):
             groups.append({"params": biases, "rate": factor * self.bias_rate, "weight_decay": 0.0})
         return groups + [{"params": list(one.parameters()), "rate": 0.0} for one in self.network.generators]
 
-    # -- maps and points ---------------------------------------------------------------------------------------------
-
-    def estimates(self, batch: Batch) -> Estimates:
-        """Points read from the maps of the active stages; stage 1 shows those of the face as it is."""
-        maps, aggregated = self.network(batch["image"], depth=self.depth)
-        read = [decode_maps(stage[0][:, :-1], self.stride, radius=self.radius) for stage in maps]
-        heatmaps = [one for stage in maps for one in stage]
-        return Estimates([points for points, _ in read], scores=read[-1][1], heatmaps=heatmaps, aggregated=aggregated)
+    # -- losses ---------------------------------------------------------------------------------------------
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
         """Errors of all maps of the stages that train; points without label or outside the crop teach nothing."""

@@ -21,9 +21,9 @@ from canthus.data.batch import Batch, InputSpec
 from canthus.data.corruptions import face_keys
 from canthus.data.sampling import mix
 from canthus.geometry.boxes import centred_box
+from canthus.models.san.cascade import BOX_SHARE
 from canthus.models.san.discovery import read_domains
 from canthus.models.san.gan import Discriminator, Generator, ImagePool
-from canthus.models.san.module import BOX_SHARE
 from canthus.utils.errors import DataError
 
 if TYPE_CHECKING:

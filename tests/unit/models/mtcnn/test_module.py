@@ -21,8 +21,8 @@ from canthus.geometry.windows import decode_points
 from canthus.models.mtcnn.detect import Detector
 from canthus.models.mtcnn.losses import masked_losses
 from canthus.models.mtcnn.module import MTCNNModule, WindowEstimates
-from canthus.models.mtcnn.network import Outputs
-from canthus.models.mtcnn.windows import LANDMARK, Windows, normalised
+from canthus.models.mtcnn.network import Outputs, normalised
+from canthus.models.mtcnn.windows import LANDMARK, Windows
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from canthus.data.batch import InputSpec
 from canthus.data.detection.datamodule import PhotoBatch, PhotoDataModule
 from canthus.data.readers import WiderFace
 from canthus.geometry.windows import decode, encode, mirror_offsets
+from canthus.models.mtcnn.network import normalised
 from canthus.models.mtcnn.windows import (
     NEGATIVE,
     PART,
@@ -21,7 +22,6 @@ from canthus.models.mtcnn.windows import (
     draw,
     joined,
     label,
-    normalised,
 )
 from canthus.utils.errors import DataError
 from tests.unit.data.detection.test_pyramids import pyramids_of
