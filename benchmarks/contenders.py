@@ -1,6 +1,6 @@
 """The loaders that `data_path.py` compares with canthus, rebuilt from how they are published, and the task they share.
 
-The task: one map from input to photograph pixels per sample, drawn by `draw`. Every contender gives the picture and the
+The task: one map from input to image pixels per sample, drawn by `draw`. Every contender gives the picture and the
 68 landmarks in input pixels under that map. Shortcuts that a rebuild allows are taken in the contender's favour.
 """
 
@@ -33,7 +33,7 @@ class Draw:
 
     Attributes:
         angle: radians by which the sampling frame turns, x towards y.
-        scale: photograph pixels per input pixel, relative to the plain crop.
+        scale: image pixels per input pixel, relative to the plain crop.
         shift: of the sampling frame, in boxes.
         flip: mirror left and right.
     """
@@ -80,7 +80,7 @@ def whole_pixels(drawn: Draw, spec: InputSpec) -> Draw:
 
 
 def placement(face: Face, spec: InputSpec) -> NDArray:
-    """(3, 3) upright map from input to photograph pixels: box centres meet, scale is the mean of the side ratios."""
+    """(3, 3) upright map from input to image pixels: box centres meet, scale is the mean of the side ratios."""
     reference, box = np.array(spec.reference_box), face.box
     scale = ((box[2:] - box[:2]) / (reference[2:] - reference[:2])).mean()
     offset = (box[:2] + box[2:]) / 2 - scale * (reference[:2] + reference[2:]) / 2
@@ -122,7 +122,7 @@ def heat_maps(points: NDArray, size: int, dtype: type) -> NDArray:
 
 @dataclass(frozen=True)
 class Field:
-    """HRNet-Facial-Landmark-Detection's dataset class: Pillow, float32 photograph, padded crop, rotate, resize.
+    """HRNet-Facial-Landmark-Detection's dataset class: Pillow, float32 image, padded crop, rotate, resize.
 
     The original also stretches the grey range twice per sample and rebuilds the matrix for every point; left out.
     """
@@ -150,7 +150,7 @@ class Field:
         scale, angle = math.hypot(matrix[0, 0], matrix[1, 0]), math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
         centre = transform(matrix, np.full((1, 2), (size - 1) / 2))[0]
         side = scale * size
-        if scale >= 2:  # their way to spare work on large faces: shrink the whole photograph first
+        if scale >= 2:  # their way to spare work on large faces: shrink the whole image first
             height, width = (int(edge / scale) for edge in image.shape[:2])
             centre = (centre + 0.5) * [width / image.shape[1], height / image.shape[0]] - 0.5
             image = np.asarray(_pillow(image).resize((width, height), Image.Resampling.BILINEAR))
@@ -173,7 +173,7 @@ def _pillow(image: NDArray) -> Image.Image:
 
 @dataclass(frozen=True)
 class Fused:
-    """The design of mmpose's top-down pipeline: full decode, flipped copy of the photograph, one warp, uint8 out."""
+    """The design of mmpose's top-down pipeline: full decode, flipped copy of the image, one warp, uint8 out."""
 
     spec: InputSpec
 
@@ -194,7 +194,7 @@ class Fused:
 class Albumentations:
     """An `albumentations.Compose` on a generous crop: Resize, HorizontalFlip, Affine, Crop, with keypoints.
 
-    The crop is cut before the chain, as careful users do: on whole photographs the chain is slower.
+    The crop is cut before the chain, as careful users do: on whole images the chain is slower.
     """
 
     MARGIN = 1.75

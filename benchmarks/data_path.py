@@ -51,7 +51,7 @@ from canthus.models.dan.cascade import REFERENCE_BOX
 PARTS = ("helen/trainset", "afw")
 BATCH = 32
 ENLARGED, ENLARGED_FACE, QUALITY = (800, 1000), 367.0, 90
-"""Width and height, mean side of the face box, JPEG quality of the enlarged photographs."""
+"""Width and height, mean side of the face box, JPEG quality of the enlarged images."""
 UNIFORM = math.sqrt(3)
 """Half-width of a uniform draw over its deviation: canthus draws from normal distributions of the same deviation."""
 GEOMETRY = Augmentation(
@@ -73,7 +73,7 @@ ALL_CHANGES = replace(
     low_resolution=0.2,
 )
 LANDMARK_TOLERANCE, PICTURE_TOLERANCE = 0.5, 12.0
-"""Input pixels (cropping to whole photograph pixels is forgiven on top); grey levels of 255."""
+"""Input pixels (cropping to whole image pixels is forgiven on top); grey levels of 255."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def copy_faces(source: Path, root: Path, count: int, enlarge: bool) -> float:
 
 
 def enlarged(face: Face) -> tuple[NDArray, NDArray]:
-    """A photograph of the size that loaders meet in HELEN's originals, and its landmarks."""
+    """An image of the size that loaders meet in HELEN's originals, and its landmarks."""
     image = cv2.imread(str(face.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     scale = ENLARGED_FACE / (face.box[2:] - face.box[:2]).mean()
     size = tuple(round(edge * scale) for edge in image.shape[1::-1])
@@ -162,9 +162,7 @@ def data_module(
     return data
 
 
-def photographs_row(
-    name: str, faces: list[Face], spec: InputSpec, make: Callable, maps: type | None, seed: int = 0
-) -> Row:
+def images_row(name: str, faces: list[Face], spec: InputSpec, make: Callable, maps: type | None, seed: int = 0) -> Row:
     """A loader that begins at the file: samples one by one, then torch's collate."""
     generator = random.Random(seed)
 
@@ -249,7 +247,7 @@ def check(data: FaceDataModule, console: Console) -> None:
         levels = float(np.abs(pictures - ours).mean())
         console.print(
             f"check {spec.size} px, {name} against canthus: landmarks differ by at most {apart.max():.4f} px "
-            f"(median face {np.median(apart):.4f}; beyond its rounding to photograph pixels "
+            f"(median face {np.median(apart):.4f}; beyond its rounding to image pixels "
             f"{max(0.0, float((apart - forgiven).max())):.4f}), pictures by {levels:.2f} of 255 grey levels on average"
         )
         if (apart - forgiven).max() > LANDMARK_TOLERANCE or levels > PICTURE_TOLERANCE:
@@ -264,12 +262,12 @@ def rows_of(data: FaceDataModule, root: Path, cache: Path, oversample: float) ->
     changed = data_module(root, cache, spec, ALL_CHANGES, oversample)
     copied = data_module(root, cache, spec, GEOMETRY, oversample)
     return [
-        photographs_row("field", faces, spec, loaders["field"], np.float64),
-        photographs_row("field, no heat maps", faces, spec, loaders["field"], None),
-        photographs_row("fused", faces, spec, loaders["fused"], np.float32),
-        photographs_row("fused, no heat maps", faces, spec, loaders["fused"], None),
-        photographs_row("albumentations", faces, spec, loaders["albumentations"], np.float32),
-        photographs_row("albumentations, no heat maps", faces, spec, loaders["albumentations"], None),
+        images_row("field", faces, spec, loaders["field"], np.float64),
+        images_row("field, no heat maps", faces, spec, loaders["field"], None),
+        images_row("fused", faces, spec, loaders["fused"], np.float32),
+        images_row("fused, no heat maps", faces, spec, loaders["fused"], None),
+        images_row("albumentations", faces, spec, loaders["albumentations"], np.float32),
+        images_row("albumentations, no heat maps", faces, spec, loaders["albumentations"], None),
         canthus_row("canthus + heat maps on the CPU", data, epochs, maps=True),
         canthus_row("canthus", data, epochs),
         canthus_row("canthus, all pixel changes", changed, 1),
@@ -317,12 +315,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CANTHUS_DATA", "../shared/data")))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--faces", type=int, default=48, help=f"photographs; at least {BATCH}")
+    parser.add_argument("--faces", type=int, default=48, help=f"images; at least {BATCH}")
     parser.add_argument("--sizes", type=int, nargs="+", default=[112, 256])
     parser.add_argument(
         "--oversample", type=float, default=1.5, help="stored pixels per input pixel, as in the configs"
     )
-    parser.add_argument("--enlarge", action="store_true", help="measure on 800x1000 photographs too")
+    parser.add_argument("--enlarge", action="store_true", help="measure on 800x1000 images too")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.faces < BATCH:
@@ -340,7 +338,7 @@ def main() -> None:
                 data = data_module(root, cache, input_spec(size), GEOMETRY, options.oversample)
                 check(data, console)
                 times = measure(rows_of(data, root, cache, options.oversample), options.rounds)
-                title = f"{size} px, {options.faces} photographs {kind} (median {kilobytes:.0f} kB)"
+                title = f"{size} px, {options.faces} images {kind} (median {kilobytes:.0f} kB)"
                 results += [{"size": size, "enlarged": enlarge, **line} for line in report(title, times, console)]
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))

@@ -1,4 +1,4 @@
-"""Face detection beside facenet-pytorch's own detector, with the same weights, on the same photographs, in one run."""
+"""Face detection beside facenet-pytorch's own detector, with the same weights, on the same images, in one run."""
 
 import argparse
 import contextlib
@@ -26,11 +26,11 @@ from canthus.models.mtcnn.detect import Detector
 from canthus.models.mtcnn.weights import load_weights
 
 SIZES = {"640x480": (640, 480, 1, 1), "1920x1080": (1920, 1080, 4, 2)}
-"""Columns and rows of a scene, and of the photographs that it is made of."""
+"""Columns and rows of a scene, and of the images that it is made of."""
 
 
-def scenes(photographs, size, count, seed=0):
-    """Scenes of a size: photographs beside each other, each scaled to cover its place and cut, never stretched."""
+def scenes(images, size, count, seed=0):
+    """Scenes of a size: images beside each other, each scaled to cover its place and cut, never stretched."""
     width, height, columns, rows = SIZES[size]
     draw = random.Random(seed)
     made = []
@@ -40,17 +40,15 @@ def scenes(photographs, size, count, seed=0):
             for column in range(columns):
                 left, right = (width * c // columns for c in (column, column + 1))
                 top, bottom = (height * r // rows for r in (row, row + 1))
-                scene[top:bottom, left:right] = _cover(draw.choice(photographs), right - left, bottom - top)
+                scene[top:bottom, left:right] = _cover(draw.choice(images), right - left, bottom - top)
         made.append(scene)
     return made
 
 
-def _cover(photograph, width, height):
-    scale = max(width / photograph.shape[1], height / photograph.shape[0])
-    size = [
-        max(round(side * scale), least) for side, least in zip(photograph.shape[1::-1], (width, height), strict=True)
-    ]
-    resized = cv2.resize(photograph, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+def _cover(image, width, height):
+    scale = max(width / image.shape[1], height / image.shape[0])
+    size = [max(round(side * scale), least) for side, least in zip(image.shape[1::-1], (width, height), strict=True)]
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     return resized[top : top + height, left : left + width]
 
@@ -84,17 +82,17 @@ def agreement(theirs, ours, shape):
 
 
 class FullSize(arithmetic.Clean):
-    """The same windows, every level and crop read from the photograph at full size."""
+    """The same windows, every level and crop read from the image at full size."""
 
     def level(self, octaves, scale):  # noqa: D102
         size = [math.ceil(side * scale - 1e-6) for side in octaves.shape]
         level = functional.interpolate(octaves.floats(0), size=size, mode="bilinear", antialias=True)
         return level, (size[1] / octaves.shape[1], size[0] / octaves.shape[0])
 
-    def crops(self, photographs, owner, windows, size):  # noqa: D102
+    def crops(self, images, owner, windows, size):  # noqa: D102
         order, crops = owner.argsort(stable=True), []
-        for number, octaves in enumerate(photographs):
-            boxes = windows[owner == number] + 0.5  # from the photograph's edge, not from the centre of pixel 0
+        for number, octaves in enumerate(images):
+            boxes = windows[owner == number] + 0.5  # from the image's edge, not from the centre of pixel 0
             crops.append(roi_align(octaves.floats(0), [boxes], size, sampling_ratio=2, aligned=True))
         return torch.cat(crops)[order.argsort()], torch.arange(len(windows))
 
@@ -266,12 +264,12 @@ def main():
     options = parser.parse_args()
     folder = options.data / "300w" / "afw"
     paths = sorted(path for path in folder.iterdir() if path.suffix in IMAGE_SUFFIXES)
-    photographs = [read_image(path, exif="ignore") for path in random.Random(0).sample(paths, min(len(paths), 48))]
+    images = [read_image(path, exif="ignore") for path in random.Random(0).sample(paths, min(len(paths), 48))]
     peer_module = load_peer(options.peer)
     network = load_weights(options.peer / "facenet_pytorch" / "data")
     results = []
     for size in options.sizes:
-        pictures = scenes(photographs, size, options.scenes)
+        pictures = scenes(images, size, options.scenes)
         for min_size in options.min_sizes:
             for batch in options.batches:
                 for threads in options.threads:

@@ -1,6 +1,6 @@
 """Time and memory of parsing labels: 300-W's real faces and lists of the size of WFLW, to Face records.
 
-Photographs are not opened: readers do not. Every case runs in a process of its own.
+Images are not opened: readers do not. Every case runs in a process of its own.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from canthus.data.readers import W300, WFLW, YTF68
 CONDITIONS = 6
 
 
-def write_wflw(root, faces, photographs, seed=0):
-    """Lists in WFLW's form, three quarters of the faces in train, and an empty file for each photograph."""
+def write_wflw(root, faces, images, seed=0):
+    """Lists in WFLW's form, three quarters of the faces in train, and an empty file for each image."""
     random = np.random.default_rng(seed)
-    names = [f"{i % 61}--Event/{i % 61}_Event_event_{i}.jpg" for i in range(photographs)]
+    names = [f"{i % 61}--Event/{i % 61}_Event_event_{i}.jpg" for i in range(images)]
     for name in names:
         (root / "WFLW_images" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "WFLW_images" / name).touch()
@@ -36,7 +36,7 @@ def write_wflw(root, faces, photographs, seed=0):
         flags = random.integers(0, 2, (count, CONDITIONS))
         with (folder / f"list_98pt_rect_attr_{part}.txt").open("w") as file:
             for row, flag in zip(points, flags, strict=True):
-                name = names[random.integers(photographs)]
+                name = names[random.integers(images)]
                 coordinates = " ".join(f"{value:.6f}" for value in row)
                 file.write(f"{coordinates} 120 80 610 790 {' '.join(map(str, flag))} {name}\n")
 
@@ -55,14 +55,14 @@ def measure(case, root, rounds, queue):
         start = time.perf_counter()
         faces = reader.faces(parts)
         seconds.append(time.perf_counter() - start)
-        count, photographs = len(faces), len({face.image for face in faces})
+        count, images = len(faces), len({face.image for face in faces})
         del faces
     resident = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     tracemalloc.start()
     kept = reader.faces(parts)
     held, peak = tracemalloc.get_traced_memory()
     del kept
-    queue.put((count, photographs, seconds, held, peak, resident))
+    queue.put((count, images, seconds, held, peak, resident))
 
 
 def main():
@@ -73,7 +73,7 @@ def main():
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
     results = []
-    heading = f"{'labels':<24}{'faces':>7}{'photographs':>13}{'seconds':>22}{'faces/s':>10}"
+    heading = f"{'labels':<24}{'faces':>7}{'images':>13}{'seconds':>22}{'faces/s':>10}"
     print(f"{heading}{'held MB':>9}{'peak MB':>9}{'RSS MB':>8}")
     with tempfile.TemporaryDirectory() as folder:
         cases = [("wflw", Path(folder), "WFLW-sized, 98 points")]
@@ -86,12 +86,12 @@ def main():
             queue = context.Queue()
             process = context.Process(target=measure, args=(case, root, options.rounds, queue))
             process.start()
-            count, photographs, seconds, held, peak, resident = queue.get()
+            count, images, seconds, held, peak, resident = queue.get()
             process.join()
             middle = statistics.median(seconds)
             spread = f"{middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
             megabytes = "".join(f"{value / 1e6:>{width}.0f}" for value, width in ((held, 9), (peak, 9), (resident, 8)))
-            print(f"{title:<24}{count:>7}{photographs:>13}{spread:>22}{count / middle:>10.0f}{megabytes}", flush=True)
+            print(f"{title:<24}{count:>7}{images:>13}{spread:>22}{count / middle:>10.0f}{megabytes}", flush=True)
             results.append(
                 {"labels": title, "faces": count, "seconds": seconds, "held": held, "peak": peak, "resident": resident}
             )

@@ -1,6 +1,6 @@
 """The report over many runs: wall time, processor time and size of the page, by the number of runs.
 
-Runs are folders with made-up errors of the same faces, as an evaluation leaves them: no checkpoint, no photograph.
+Runs are folders with made-up errors of the same faces, as an evaluation leaves them: no checkpoint, no image.
 ``--seeds`` makes so many of them share a recipe.
 """
 
@@ -35,7 +35,7 @@ def write_runs(root: Path, runs: int, faces: int, seeds: int) -> None:
         errors = level * (hard[:, None] + random.normal(0, 0.05, (faces, STAGES))) * np.linspace(1.5, 1.0, STAGES)
         points = random.uniform(0, 200, (faces, POINTS, 2))
         folder = root / f"run_{run:04d}"
-        images = [f"/photographs/{part}/{face:04d}.jpg" for face, part in enumerate(parts)]
+        images = [f"/images/{part}/{face:04d}.jpg" for face, part in enumerate(parts)]
         write_predictions(
             folder / "predictions.csv",
             (

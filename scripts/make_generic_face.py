@@ -23,9 +23,9 @@ from canthus.visualization.face import face_picture
 def main(w300: Path, ytf68: Path, picture: Path | None) -> None:
     """Read, recover, write, draw."""
     console = Console()
-    photographs = W300(w300, allow_partial=True).faces(["helen/trainset", "afw"])
+    images = W300(w300, allow_partial=True).faces(["helen/trainset", "afw"])
     frames = YTF68(ytf68).faces(["training"])
-    points = torch.from_numpy(np.stack([face.landmarks for face in [*photographs, *frames]]))
+    points = torch.from_numpy(np.stack([face.landmarks for face in [*images, *frames]]))
     structure = recover_structure(
         points,
         load_scheme(SCHEME).flip,
@@ -34,14 +34,14 @@ def main(w300: Path, ytf68: Path, picture: Path | None) -> None:
         progress=lambda step, sigma: console.print(f"iteration {step + 1}: residual deviation {sigma:.3f} px of 224"),
     )
     turn, between, within = separate_modes(
-        structure.coefficients[len(photographs) :], [str(face.identity) for face in frames]
+        structure.coefficients[len(images) :], [str(face.identity) for face in frames]
     )
     modes = torch.einsum("ij,jkc->ikc", turn, structure.modes)
-    first, second = slice(0, len(photographs)), slice(len(photographs), None)
+    first, second = slice(0, len(images)), slice(len(images), None)
     yaw = structure.poses.angles[:, 0].rad2deg()
     provenance = (
         "Made by scripts/make_generic_face.py; canthus.geometry.structure explains the method. Do not edit.\n"
-        f"From the labels of {len(photographs)} faces of 300-W (HELEN and AFW, by people) and {len(frames)} frames of "
+        f"From the labels of {len(images)} faces of 300-W (HELEN and AFW, by people) and {len(frames)} frames of "
         "YouTube Faces (by a model).\n"
         "Median re-projection error in pixels of the 224 px crop, weighted as in the fit: "
         f"{structure.rigid_error[first].median():.2f} on 300-W and\n"

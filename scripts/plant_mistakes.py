@@ -95,7 +95,7 @@ READERS = _mistakes(
     ("src/canthus/data/readers/cofw.py", "1, OCCLUDED, VISIBLE)", "1, VISIBLE, OCCLUDED)", "tests/unit/data/readers/test_cofw.py"),
     ("src/canthus/data/readers/cofw.py", "rectangle, first_pixel=1)", "rectangle, first_pixel=0)", "tests/unit/data/readers/test_cofw.py"),
     ("src/canthus/data/readers/aflw.py", "[yaw, pitch, -roll]", "[yaw, pitch, roll]", "tests/unit/data/readers/test_aflw.py"),
-    ("src/canthus/data/readers/w300.py", "_FACE_NUMBER.sub('', key) if part.photographs else key", "key", "tests/unit/data/readers/test_w300.py"),
+    ("src/canthus/data/readers/w300.py", "_FACE_NUMBER.sub('', key) if part.images else key", "key", "tests/unit/data/readers/test_w300.py"),
     ("src/canthus/data/readers/coco_annotations.py", "points[codes == 0] = np.nan", "points[codes == 1] = np.nan", "tests/unit/data/readers/test_coco.py"),
     ("src/canthus/data/readers/coco_annotations.py", "[x, y, x + width, y + height]", "[x, y, x + height, y + width]", "tests/unit/data/readers/test_coco.py"),
     ("src/canthus/data/readers/csv_labels.py", "columns.box(place, row) - self.first_pixel", "columns.box(place, row)", "tests/unit/data/readers/test_csv_labels.py"),
@@ -135,7 +135,7 @@ GEOMETRY = _mistakes(
 
 DATA = _mistakes(
     "data",
-    ("src/canthus/data/split.py", "count = round(share * len(photographs))", "count = int(share * len(photographs))", "tests/unit/data/test_split.py"),
+    ("src/canthus/data/split.py", "count = round(share * len(images))", "count = int(share * len(images))", "tests/unit/data/test_split.py"),
     ("src/canthus/data/split.py", "default_rng(0).permutation(len(rows))[:count]", "default_rng(count).permutation(len(rows))[:count]", "tests/unit/data/test_split.py"),
     ("src/canthus/data/sampling.py", "mix(self.seed, self.epoch)", "mix(self.seed, 0)", "tests/unit/data/test_loaders.py"),
     ("src/canthus/data/sampling.py", "order[: self.kept][self.rank", "order[self.rank", "tests/unit/data/test_loaders.py"),

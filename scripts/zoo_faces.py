@@ -29,7 +29,7 @@ def main() -> None:
         faces = FaceList(data["name"], {})
         for kind, found in (
             ("faces", reader.faces(data["train_parts"])),
-            ("images", reader.photographs(data["train_parts"])),
+            ("images", reader.whole_images(data["train_parts"])),
         ):
             held = hold_out(found, data["validation"], data["validation_seed"])
             for split, wanted in (("val", True), ("train", False)):

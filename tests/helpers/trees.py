@@ -94,7 +94,7 @@ class Tree:
             return self.reader(root, **{"allow_partial": False} | dict(self.options)).faces([self.part])
 
 
-def _photographs(root: Path, *names: str) -> None:
+def _images(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
@@ -121,14 +121,14 @@ def _cofw68(root: Path) -> None:
     for number in (1, 2, 3):
         test_cofw68.label(root / "test_annotations", number, points=test_cofw68.SHAPE + number)
     test_cofw68.boxes(root / "cofw68_test_bboxes.mat", [[k, 2 * k, 30, 40] for k in range(1, 4)])
-    test_cofw68.photographs(root / "COFW_test_color.mat", 3)
+    test_cofw68.images(root / "COFW_test_color.mat", 3)
 
 
 def _aflw(root: Path) -> None:
     with test_aflw.created(root) as database:
         test_aflw.add(database, 1, "0/a.jpg")
         test_aflw.add(database, 2, "0/b.jpg", features=(1, 7, 15))
-    _photographs(root / "data/flickr/0", "a.jpg", "b.jpg")
+    _images(root / "data/flickr/0", "a.jpg", "b.jpg")
 
 
 def _aflw2000(root: Path) -> None:
@@ -148,7 +148,7 @@ def _menpo(root: Path) -> None:
 
 def _lfw_net(root: Path) -> None:
     test_lfw_net.write(root, test_lfw_net.LINES)
-    _photographs(root, *(line.split()[0].replace("\\", "/") for line in test_lfw_net.LINES))
+    _images(root, *(line.split()[0].replace("\\", "/") for line in test_lfw_net.LINES))
 
 
 def _bioid(root: Path) -> None:
@@ -158,7 +158,7 @@ def _bioid(root: Path) -> None:
 
 def _celeba(root: Path) -> None:
     test_celeba.write(root)
-    _photographs(root / "img_celeba", *test_celeba.ROWS)
+    _images(root / "img_celeba", *test_celeba.ROWS)
 
 
 def _wider_face(root: Path) -> None:
@@ -183,14 +183,14 @@ def _ytf68(root: Path) -> None:
     names = [f"A_B_0{i}.jpg" for i in range(3)]
     rows = [test_ytf68.row(name, test_ytf68.SHAPE + i) for i, name in enumerate(names)]
     (root / "training_frames_keypoints.csv").write_text("\n".join([test_ytf68.HEADER, *rows, ""]))
-    _photographs(root / "training", *names)
+    _images(root / "training", *names)
 
 
 def _csv(root: Path) -> None:
     header = ["image", *test_csv_labels.NAMES, *test_csv_labels.CODES, *test_csv_labels.CORNERS]
     rows = [[name, *test_csv_labels.CELLS, *"22122", 5, 6, 40 + i, 50] for i, name in enumerate(("a.jpg", "b.jpg"))]
     test_csv_labels.write(root / "train.csv", header, *rows)
-    _photographs(root, "a.jpg", "b.jpg")
+    _images(root, "a.jpg", "b.jpg")
 
 
 def _coco(root: Path) -> None:

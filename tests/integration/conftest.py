@@ -79,7 +79,7 @@ def small_300w(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_wider(small_300w: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """WIDER FACE with a few of the same photographs, the first without a face."""
+    """WIDER FACE with a few of the same images, the first without a face."""
     root = tmp_path_factory.mktemp("wider")
     lines = []
     for number, label in enumerate(sorted((small_300w / "helen/trainset").glob("*.pts"))):
@@ -97,10 +97,10 @@ def small_wider(small_300w: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """A folder with three photographs, one of them in a subfolder."""
+def images(tmp_path: Path) -> Path:
+    """A folder with three images, one of them in a subfolder."""
     source = Synthetic(size=20, resolution=128)
-    folder = tmp_path / "photographs"
+    folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     for name, face in zip(("a.jpg", "b.png", "more/a.jpg"), source.faces(["train"]), strict=False):
         cv2.imwrite(str(folder / name), np.ascontiguousarray(source.pixels(face.image)[..., ::-1]))

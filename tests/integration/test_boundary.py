@@ -136,15 +136,15 @@ def test_streams_that_nobody_reads(streams: str, tmp_path: Path) -> None:
         ("data", [*SMALL, "output={disk}/out"], 60, ["report.json"]),
         ("report", ["latency=0", "faces=false", "output={disk}/r.html"], 40, []),
         ("export", ["format=torchscript", "output={disk}/x.pt"], 100, []),
-        ("predict", ["source={photographs}", "output={disk}/out"], 60, ["landmarks.json"]),
+        ("predict", ["source={images}", "output={disk}/out"], 60, ["landmarks.json"]),
     ],
 )
 def test_a_full_disk(
-    command: str, arguments: list[str], kilobytes: int, kept: list[str], trained: Path, photographs: Path,
+    command: str, arguments: list[str], kilobytes: int, kept: list[str], trained: Path, images: Path,
     run_command, small_disk, capsys
 ) -> None:  # fmt: skip
     disk = small_disk(kilobytes)
-    words = [word.format(disk=disk, photographs=photographs) for word in arguments]
+    words = [word.format(disk=disk, images=images) for word in arguments]
     run = {"data": [], "report": [f"runs={trained}"]}.get(command, [f"run={trained}"])
     status = run_command(command, *run, *words)
     said = capsys.readouterr()
@@ -159,12 +159,12 @@ def test_a_full_disk(
 @LINUX
 @pytest.mark.parametrize("command", ["evaluate", "report", "train", *slow("predict", "data", "export")])
 def test_a_place_that_cannot_be_written(
-    command: str, trained: Path, photographs: Path, run_command, small_disk, capsys
+    command: str, trained: Path, images: Path, run_command, small_disk, capsys
 ) -> None:
     disk = small_disk(64, "ro")
     words = {
         "evaluate": [f"run={trained}", f"output={disk}/out"],
-        "predict": [f"run={trained}", f"source={photographs}", f"output={disk}/out"],
+        "predict": [f"run={trained}", f"source={images}", f"output={disk}/out"],
         "report": [f"runs={trained}", f"output={disk}/r.html", "latency=0", "faces=false"],
         "data": [*SMALL, f"output={disk}/out"],
         "export": [f"run={trained}", "format=torchscript", f"output={disk}/x.pt"],
@@ -177,14 +177,12 @@ def test_a_place_that_cannot_be_written(
 
 
 @pytest.mark.parametrize("command", ["evaluate", *slow("predict", "data", "train")])
-def test_an_output_that_is_a_file(
-    command: str, trained: Path, photographs: Path, run_command, tmp_path, capsys
-) -> None:
+def test_an_output_that_is_a_file(command: str, trained: Path, images: Path, run_command, tmp_path, capsys) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     words = {
         "evaluate": [f"run={trained}", f"output={file}"],
-        "predict": [f"run={trained}", f"source={photographs}", f"output={file}"],
+        "predict": [f"run={trained}", f"source={images}", f"output={file}"],
         "data": [*SMALL, f"output={file}"],
         "train": [*SMALL, f"hydra.run.dir={file}"],
     }[command]

@@ -80,14 +80,12 @@ def test_many_wrong_command_lines_are_one_message(seed: int, tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "report", "evaluate", "score", "study", "data", "export"])
-def test_other_commands(
-    command: str, trained: Path, cache: Path, photographs: Path, run_command, tmp_path, capsys
-) -> None:
+def test_other_commands(command: str, trained: Path, cache: Path, images: Path, run_command, tmp_path, capsys) -> None:
     """The commands themselves, on a run that exists."""
     small = ["data=synthetic", "data.size=20", "data.resolution=64", f"paths.cache={cache}"]
     output = f"output={tmp_path / 'out'}"
     lines = {
-        "predict": ([f"run={trained}", f"source={photographs}", output], PREDICT_KEYS),
+        "predict": ([f"run={trained}", f"source={images}", output], PREDICT_KEYS),
         "report": ([f"runs={trained}", f"output={tmp_path / 'r.html'}", "latency=0", "faces=false"], REPORT_KEYS),
         "evaluate": ([f"run={trained}", output, "overlays=0"], EVAL_KEYS),
         "score": ([f"predictions={trained / 'predictions.csv'}", output, "split=val", *small], SCORE_KEYS),
@@ -97,7 +95,7 @@ def test_other_commands(
     }
     words, keys = lines[command]
     unforeseen = []
-    odd = (*VALUES, *files(tmp_path / "odd"), str(trained), str(photographs))
+    odd = (*VALUES, *files(tmp_path / "odd"), str(trained), str(images))
     for line in mutated(words, keys.split(), odd, 3, 25):
         given = [word.partition("=")[0] for word in line]
         if not {"output", "run", "runs", "predictions", "study"} & set(given):

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from canthus.data.corruptions import DIFFICULTIES, SEVERITIES
+from canthus.data.corruptions import CORRUPTIONS, SEVERITIES
 
 NAMES = ("corruptions.csv", "corruptions.json", "corruptions.png", "corruptions_faces.png")
 
@@ -39,9 +39,9 @@ def test_the_clean_column_is_the_plain_evaluation(suite: Path, plain: Path) -> N
     assert (suite / "predictions.csv").read_text() == (plain / "predictions.csv").read_text()
 
 
-def test_every_difficulty_and_severity_is_there(suite: Path) -> None:
+def test_every_corruption_and_severity_is_there(suite: Path) -> None:
     content = content_of(suite)
-    assert tuple(content["corruptions"]) == DIFFICULTIES
+    assert tuple(content["corruptions"]) == CORRUPTIONS
     assert (content["normaliser"], content["model"], content["split"], content["seed"]) == (
         "inter_ocular",
         "dan",
@@ -70,7 +70,7 @@ def test_every_difficulty_and_severity_is_there(suite: Path) -> None:
 def test_the_csv_says_the_same(suite: Path) -> None:
     with (suite / "corruptions.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["subset"] == "full"]
-    assert len(rows) == 1 + len(DIFFICULTIES) * len(SEVERITIES)
+    assert len(rows) == 1 + len(CORRUPTIONS) * len(SEVERITIES)
     assert (rows[0]["corruption"], rows[0]["severity"], rows[0]["relative"]) == ("clean", "0", "0.0000")
     corruptions = content_of(suite)["corruptions"]
     for row in rows[1:]:

@@ -38,7 +38,7 @@ def test_synthetic_faces(inspected, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert status == 0
     assert (report["data"], report["damage"]) == ("synthetic", 0)
     full = report["summary"]["full"]
-    assert (full["faces"], full["photographs"], full["identities"]) == (36, 36, 36)
+    assert (full["faces"], full["images"], full["identities"]) == (36, 36, 36)
     assert full["yaw"]["labelled"] == 36
     assert sum(full["yaw"]["faces_by_absolute_degrees"].values()) == 36
     assert [(part["split"], part["faces"]) for part in report["summary"]["parts"]] == [
@@ -103,8 +103,8 @@ def test_damage_gives_status_1(inspected, spoiled_300w: Path) -> None:
     status, report, findings = inspected(*W300, f"data.root={spoiled_300w}")
     assert status == 1
     assert report["damage"] == 1
-    assert report["summary"]["full"]["broken_photographs"] == 1
-    assert findings[0]["kind"] == "broken_photograph"
+    assert report["summary"]["full"]["broken_images"] == 1
+    assert findings[0]["kind"] == "broken_image"
     assert str(broken) in findings[0]["detail"]
     assert "fetch it again" in findings[0]["meaning"]
 
@@ -119,8 +119,8 @@ def test_limits_can_be_set(inspected, spoiled_300w: Path) -> None:
 def test_sets_without_points(inspected, tmp_path: Path) -> None:
     root = tmp_path / "fddb"
     write_fddb(root)
-    photographs = sorted((root / "originalPics").rglob("*.jpg"))
-    for number, file in enumerate(photographs):
+    images = sorted((root / "originalPics").rglob("*.jpg"))
+    for number, file in enumerate(images):
         noise = np.random.default_rng(number).integers(0, 256, (30, 40, 3), dtype=np.uint8)
         cv2.imwrite(str(file), cv2.resize(noise, (400, 300)))
     status, report, _ = inspected(

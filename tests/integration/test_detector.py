@@ -1,4 +1,4 @@
-"""canthus-predict with MTCNN: weights of a run or published ones, every kind of photograph."""
+"""canthus-predict with MTCNN: weights of a run or published ones, every kind of image."""
 
 import json
 import shutil
@@ -29,18 +29,18 @@ def blobs(height: int, width: int) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def test_boxes_scores_and_points(trained: Path, weights: Path, run_command, photographs: Path, tmp_path: Path) -> None:
-    (photographs / "broken.jpg").write_bytes(b"not a picture")
-    cv2.imwrite(str(photographs / "none.png"), np.zeros((10, 10, 3), np.uint8))
-    cv2.imwrite(str(photographs / "many.png"), blobs(120, 120))
+def test_boxes_scores_and_points(trained: Path, weights: Path, run_command, images: Path, tmp_path: Path) -> None:
+    (images / "broken.jpg").write_bytes(b"not a picture")
+    cv2.imwrite(str(images / "none.png"), np.zeros((10, 10, 3), np.uint8))
+    cv2.imwrite(str(images / "many.png"), blobs(120, 120))
     output = tmp_path / "out"
-    arguments = [f"run={trained}", f"source={photographs}", f"output={output}", "detector=mtcnn", FINDING]
+    arguments = [f"run={trained}", f"source={images}", f"output={output}", "detector=mtcnn", FINDING]
     tight = "detector.tight=[0.1,0.2,-0.1,0]"
     assert run_command("predict", *arguments, f"detector.weights={weights}", tight) == 0
     content = json.loads((output / "landmarks.json").read_text())
-    assert "broken.jpg: not a readable image" in content["skipped"][str(photographs / "broken.jpg")]
-    assert content["photographs"][str(photographs / "none.png")] == {"faces": []}
-    faces = content["photographs"][str(photographs / "many.png")]["faces"]
+    assert "broken.jpg: not a readable image" in content["skipped"][str(images / "broken.jpg")]
+    assert content["images"][str(images / "none.png")] == {"faces": []}
+    faces = content["images"][str(images / "many.png")]["faces"]
     assert faces
     for face in faces:
         found = face["detection"]
@@ -53,7 +53,7 @@ def test_boxes_scores_and_points(trained: Path, weights: Path, run_command, phot
     scores = [face["detection"]["score"] for face in faces]
     assert scores == sorted(scores, reverse=True)
     assert (output / "overlays" / "none.png.jpg").is_file()
-    assert len(read_predicted(output / "landmarks.json").faces[str(photographs / "many.png")]) == len(faces)
+    assert len(read_predicted(output / "landmarks.json").faces[str(images / "many.png")]) == len(faces)
 
 
 def test_unusual_pictures(trained: Path, weights: Path, run_command, tmp_path: Path) -> None:
@@ -75,29 +75,29 @@ def test_unusual_pictures(trained: Path, weights: Path, run_command, tmp_path: P
     content = json.loads((tmp_path / "out" / "landmarks.json").read_text())
     assert [Path(name).name for name in content["skipped"]] == ["half.png"]
     assert "not a readable image" in content["skipped"][str(folder / "half.png")]
-    counts = {Path(name).name: len(entry["faces"]) for name, entry in content["photographs"].items()}
+    counts = {Path(name).name: len(entry["faces"]) for name, entry in content["images"].items()}
     assert counts.pop("thin.png") == counts.pop("tiny.png") == 0
     assert counts.keys() == {"grey.png", "alpha.png", "deep.png", "plain.png", "cmyk.jpg", "palette.png", "flat.png"}
     assert counts["deep.png"] == counts["alpha.png"] == counts["plain.png"] > 0
 
 
-def test_a_runs_checkpoint(trained: Path, run_command, photographs: Path, tmp_path: Path) -> None:
+def test_a_runs_checkpoint(trained: Path, run_command, images: Path, tmp_path: Path) -> None:
     network, run = random_network(1), tmp_path / "mtcnn"
     (run / "checkpoints").mkdir(parents=True)
     state = {f"network.{key}": value for key, value in network.state_dict().items()}
     torch.save({"state_dict": state}, run / "checkpoints" / "best.ckpt")
-    cv2.imwrite(str(photographs / "many.png"), blobs(120, 120))
-    arguments = [f"run={trained}", f"source={photographs / 'many.png'}", f"output={tmp_path / 'out'}", FINDING]
+    cv2.imwrite(str(images / "many.png"), blobs(120, 120))
+    arguments = [f"run={trained}", f"source={images / 'many.png'}", f"output={tmp_path / 'out'}", FINDING]
     assert run_command("predict", *arguments, "detector=mtcnn", f"detector.run={run}") == 0
-    found = json.loads((tmp_path / "out" / "landmarks.json").read_text())["photographs"]
-    face = found[str(photographs / "many.png")]["faces"][0]
+    found = json.loads((tmp_path / "out" / "landmarks.json").read_text())["images"]
+    face = found[str(images / "many.png")]["faces"][0]
     np.testing.assert_allclose(face["box"], face["detection"]["box"], atol=0.002)  # a run's boxes are its labels'
 
 
 def test_mistakes_are_explained(
-    trained: Path, weights: Path, run_command, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, weights: Path, run_command, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}", "detector=mtcnn"]
+    arguments = [f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}", "detector=mtcnn"]
     (tmp_path / "boxes.csv").write_text("image,x1,y1,x2,y2\na.jpg,1,2,3,4\n")
     for more, words in (
         ([f"detector.weights={weights}", "detector.run=a"], "give one of them"),
@@ -139,8 +139,8 @@ def test_arrays_of_all_kinds(weights: Path) -> None:
     for size in ((10, 10), (1, 5000), (0, 0)):
         assert finder(np.zeros((*size, 3), np.uint8)) == []
     for wrong, words in (
-        (picture[..., 0], r"photograph 0 is \(80, 90\)"),
-        (np.dstack([picture, picture[..., 0]]), r"photograph 0 is \(80, 90, 4\) .* drop alpha"),
+        (picture[..., 0], r"image 0 is \(80, 90\)"),
+        (np.dstack([picture, picture[..., 0]]), r"image 0 is \(80, 90, 4\) .* drop alpha"),
         (picture.astype(np.uint16), "uint16: .* reduce 16 bit"),
         (picture / 255, "float64"),
     ):

@@ -150,7 +150,7 @@ def test_a_sweep_of_two_jobs_on_two_processes(cache: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_detector_on_two_processes(small_300w: Path, tmp_path: Path) -> None:
-    """Every process searches its own photographs for hard examples; all learn from what all have found."""
+    """Every process searches its own images for hard examples; all learn from what all have found."""
     folder, cache = tmp_path / "run", f"paths.cache={tmp_path / 'cache'}"
     settings = [
         "experiment=mtcnn_cpu", "trainer=ddp_sim", f"data.root={small_300w}", "trainer.max_epochs=3", "data.scenes=6",
@@ -168,7 +168,7 @@ def test_a_detector_on_two_processes(small_300w: Path, tmp_path: Path) -> None:
         done = command("evaluate", *words)
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
-    assert one["detection"]["photographs"] == two["detection"]["photographs"] > 2
+    assert one["detection"]["images"] == two["detection"]["images"] > 2
     assert one["detection"]["boxes_per_stage"][0] > 0
     for name, value in one["detection"].items():
         assert two["detection"][name] == pytest.approx(value, abs=1e-4), name

@@ -70,7 +70,7 @@ def draw(path: Path, source: Synthetic, face) -> None:
     cv2.imwrite(str(path), np.ascontiguousarray(source.pixels(face.image)[..., ::-1]))
 
 
-def test_a_model_of_fewer_than_100_lines(page, run_command, photographs: Path, tmp_path: Path) -> None:
+def test_a_model_of_fewer_than_100_lines(page, run_command, images: Path, tmp_path: Path) -> None:
     found = page("adding-a-model.md")
     assert set(found) == {"glance/network.py", "glance/module.py", "conf/model/glance.yaml"}
     lines = [line for text in found.values() for line in text.splitlines() if line.strip()]
@@ -79,7 +79,7 @@ def test_a_model_of_fewer_than_100_lines(page, run_command, photographs: Path, t
     assert [words[0] for words in steps] == ["canthus-train", "canthus-eval", "canthus-predict"]
     extra = {"canthus-train": [*TINY, "data.size=40", "data.resolution=96"], "canthus-eval": ["overlays=2"]}
     for name, *words in steps:
-        words = [str(photographs).join(word.split("PHOTOGRAPHS")) for word in words]
+        words = [str(images).join(word.split("IMAGES")) for word in words]
         assert run_command(COMMANDS[name], *words, *extra.get(name, [])) == 0, words
     metrics = json.loads(Path("RUN/metrics.json").read_text())
     assert (metrics["model"], len(metrics["subsets"]["full"]["nme_per_stage"])) == ("glance", 2)

@@ -24,7 +24,7 @@ def stored(trained: Path, run_command, tmp_path_factory: pytest.TempPathFactory)
 
 def landmarks(folder: Path) -> dict[str, np.ndarray]:
     content = json.loads((folder / "landmarks.json").read_text())
-    return {Path(name).name: np.array(each["faces"][0]["landmarks"]) for name, each in content["photographs"].items()}
+    return {Path(name).name: np.array(each["faces"][0]["landmarks"]) for name, each in content["images"].items()}
 
 
 def test_torchscript(trained: Path, run_command, tmp_path: Path, capsys) -> None:
@@ -48,7 +48,7 @@ def test_torchscript(trained: Path, run_command, tmp_path: Path, capsys) -> None
     assert sorted(each.name for each in path.parent.iterdir()) == ["dan.pt"]
 
 
-def test_stored_weights_are_a_run(stored: Path, trained: Path, run_command, photographs: Path, tmp_path: Path) -> None:
+def test_stored_weights_are_a_run(stored: Path, trained: Path, run_command, images: Path, tmp_path: Path) -> None:
     card = stored.with_suffix(".md").read_text()
     assert zoo.sha256(stored) in card
     assert "Storing changed the NME from" in card
@@ -56,7 +56,7 @@ def test_stored_weights_are_a_run(stored: Path, trained: Path, run_command, phot
     assert str(trained) not in card
     assert stored.stat().st_size < 0.4 * (trained / "checkpoints" / "best.ckpt").stat().st_size
     for run, name in ((trained, "a"), (stored, "b")):
-        arguments = [f"source={photographs / 'b.png'}", f"output={tmp_path / name}", "detector=none"]
+        arguments = [f"source={images / 'b.png'}", f"output={tmp_path / name}", "detector=none"]
         assert run_command("predict", f"run={run}", *arguments) == 0
     first, then = landmarks(tmp_path / "a")["b.png"], landmarks(tmp_path / "b")["b.png"]
     assert np.abs(first - then).max() < 0.5
@@ -67,7 +67,7 @@ def test_stored_weights_are_a_run(stored: Path, trained: Path, run_command, phot
 
 
 def test_a_zoo_of_ones_own(
-    trained: Path, run_command, photographs: Path, cache: Path, tmp_path: Path, monkeypatch, capsys
+    trained: Path, run_command, images: Path, cache: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     """From a run to ``zoo/tiny``: recorded, used to predict and to start from, refused once it was touched."""
     folder = tmp_path / "shipped"
@@ -81,9 +81,9 @@ def test_a_zoo_of_ones_own(
     assert run_command("export", *words) == 0
     assert path.stat().st_mode & 0o044  # for everybody
     assert f"{zoo.sha256(path)}  tiny.safetensors" in (folder / zoo.SUMS).read_text()
-    source = f"source={photographs / 'b.png'}"
+    source = f"source={images / 'b.png'}"
     assert run_command("predict", "run=zoo/tiny", source, "output=found") == 0  # the zoo's detector looks for faces
-    assert "faces" in json.loads(Path("found/landmarks.json").read_text())["photographs"][str(photographs / "b.png")]
+    assert "faces" in json.loads(Path("found/landmarks.json").read_text())["images"][str(images / "b.png")]
     assert run_command("predict", "run=zoo/tiny", source, "output=whole", "detector=none") == 0
     assert landmarks(Path("whole"))["b.png"].shape == (68, 2)
     train = ["data=synthetic", "trainer=cpu", "model.width=0.05", "data.size=24", "data.resolution=128"]

@@ -1,4 +1,4 @@
-"""Mirroring photographs, labels and predictions leaves every error as it is, through the whole evaluation path.
+"""Mirroring images, labels and predictions leaves every error as it is, through the whole evaluation path.
 
 Wrong frames (``W - x`` for ``W - 1 - x``), lost pairs of a permutation and one-pixel origins all show here.
 """

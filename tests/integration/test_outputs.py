@@ -20,11 +20,11 @@ def contents(folder: Path) -> dict[str, bytes | str | None]:
 
 
 @pytest.fixture
-def place(trained: Path, photographs: Path, tmp_path: Path) -> Path:
-    """Copies of a run, photographs and a film; links to them; an evaluation and a csv data set, as far as names go."""
+def place(trained: Path, images: Path, tmp_path: Path) -> Path:
+    """Copies of a run, images and a film; links to them; an evaluation and a csv data set, as far as names go."""
     root = tmp_path / "place"
     shutil.copytree(trained, root / "run")
-    shutil.copytree(photographs, root / "photos")
+    shutil.copytree(images, root / "photos")
     (root / "films").mkdir()
     with VideoFile(root / "films" / "a.mp4", 10.0) as film:
         for _ in range(3):
@@ -99,7 +99,7 @@ def test_a_second_run_takes_no_picture_of_the_first(place: Path, run_command, ca
     assert contents(place / "photos").keys() == {"a.jpg", "b.png", "more", "more/a.jpg"}
 
 
-def test_points_alone_may_lie_beside_the_photographs(place: Path, run_command) -> None:
+def test_points_alone_may_lie_beside_the_images(place: Path, run_command) -> None:
     before = contents(place / "photos")
     arguments = [f"run={place}/run", f"source={place}/photos", f"output={place}/photos", "overlays=false"]
     assert [run_command("predict", *arguments) for _ in range(2)] == [0, 0]

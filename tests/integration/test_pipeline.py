@@ -75,7 +75,7 @@ def test_a_step_cannot_be_evaluated_and_says_what_it_is_for(logs: Path, run_comm
 def test_styles_are_compared_with_generators_and_without(
     logs: Path, arguments: list[str], run_command, tmp_path: Path
 ) -> None:
-    """Trained on sketches, too; the steps before it keep to the photographs and are not done again."""
+    """Trained on sketches, too; the steps before it keep to the images and are not done again."""
     begun = [record(logs / name)["started"] for name in ("style", "gan")]
     for name, words in (("with", []), ("without", ["model.generators=null"])):
         run = tmp_path / name

@@ -30,8 +30,8 @@ def test_a_folder_with_subfolders(trained: Path, run_command, photographs: Path,
     assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={output}") == 0
     content = predictions(output)
     assert content["scheme"] == "68"
-    assert len(content["photographs"]) == 3
-    for entry in content["photographs"].values():
+    assert len(content["images"]) == 3
+    for entry in content["images"].values():
         assert np.array(entry["faces"][0]["landmarks"]).shape == (68, 2)
         assert entry["faces"][0]["box"] == [0, 0, 127, 127]
     assert {str(path.relative_to(output / "overlays")) for path in output.rglob("*.jpg")} == {
@@ -41,9 +41,9 @@ def test_a_folder_with_subfolders(trained: Path, run_command, photographs: Path,
 
 def test_a_glob_and_a_photograph(trained: Path, run_command, photographs: Path, tmp_path: Path) -> None:
     assert run_command("predict", f"run={trained}", f"source='{photographs}/*.jpg'", f"output={tmp_path / 'a'}") == 0
-    assert list(predictions(tmp_path / "a")["photographs"]) == [str(photographs / "a.jpg")]
+    assert list(predictions(tmp_path / "a")["images"]) == [str(photographs / "a.jpg")]
     assert run_command("predict", f"run={trained}", f"source={photographs / 'b.png'}", f"output={tmp_path / 'b'}") == 0
-    assert list(predictions(tmp_path / "b")["photographs"]) == [str(photographs / "b.png")]
+    assert list(predictions(tmp_path / "b")["images"]) == [str(photographs / "b.png")]
 
 
 def test_same_points_as_the_evaluation(trained: Path, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_same_points_as_the_evaluation(trained: Path, run_command, small_300w: P
         writer.writerows([row["image"], *(row[f"box_{key}"] for key in ("x1", "y1", "x2", "y2"))] for row in rows)
     source = small_300w / "ibug"
     assert run_command("predict", f"run={trained}", f"source={source}", f"boxes={boxes}", f"output={output}") == 0
-    located = predictions(output)["photographs"]
+    located = predictions(output)["images"]
     for row in rows:
         expected = np.array([[float(row[f"x{k}"]), float(row[f"y{k}"])] for k in range(68)])
         found = np.array(located[str(Path(row["image"]))]["faces"][0]["landmarks"])
@@ -72,7 +72,7 @@ def test_a_broken_photograph_is_named_and_the_rest_goes_on(trained, run_command,
     output = tmp_path / "out"
     assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={output}") == 0
     content = predictions(output)
-    assert len(content["photographs"]) == 3
+    assert len(content["images"]) == 3
     assert "broken.jpg: not a readable image" in content["skipped"][str(photographs / "broken.jpg")]
 
 
@@ -92,7 +92,7 @@ def test_whatever_lies_in_a_folder_is_read_or_skipped_with_its_reason(trained, r
         file.truncate(1 << 40)
     assert run_command("predict", f"run={trained}", f"source={folder}", f"output={tmp_path / 'out'}") == 0
     content = predictions(tmp_path / "out")
-    assert len(content["photographs"]) == 7
+    assert len(content["images"]) == 7
     reasons = {Path(name).name: reason for name, reason in content["skipped"].items()}
     assert {name: reason.split(": ", 1)[1].split(" (")[0] for name, reason in reasons.items()} == {
         "damaged.jpg": "the JPEG is damaged",
@@ -111,7 +111,7 @@ def test_unusual_pictures(trained: Path, run_command, tmp_path: Path) -> None:
         cv2.imwrite(str(folder / f"{name}.png"), random.integers(0, 255, shape, dtype=np.uint8))
     cv2.imwrite(str(folder / "deep.png"), random.integers(0, 65535, (60, 50, 3), dtype=np.uint16))
     assert run_command("predict", f"run={trained}", f"source={folder}", f"output={tmp_path / 'out'}") == 0
-    assert len(predictions(tmp_path / "out")["photographs"]) == 5
+    assert len(predictions(tmp_path / "out")["images"]) == 5
 
 
 def test_nothing_usable_is_an_error(trained: Path, run_command, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_names_that_are_not_utf8_and_names_too_long(trained, run_command, photog
     link.symlink_to(output, target_is_directory=True)
     assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={link}") == 0
     content = predictions(output)
-    assert len(content["photographs"]) == 5
-    first, second = (content["photographs"][str(photographs / name)] for name in (odd, "a.jpg"))
+    assert len(content["images"]) == 5
+    first, second = (content["images"][str(photographs / name)] for name in (odd, "a.jpg"))
     assert first == second
     assert (output / "overlays" / f"{odd}.jpg").stat().st_size > 1000
     assert list(content["without_picture"]) == [str(photographs / long)]
@@ -190,14 +190,14 @@ def test_boxes_outside_their_photograph_are_skipped_with_the_reason(
     assert run_command(*words, f"source='{photographs}/*'") == 0
     content = predictions(tmp_path / "out")
     a, b = str(photographs / "a.jpg"), str(photographs / "b.png")
-    (face,) = content["photographs"][a]["faces"]
+    (face,) = content["images"][a]["faces"]
     assert face["box"] == [20, 20, 100, 100]
     assert np.abs(np.array(face["landmarks"])).max() < 400
-    assert [each["reason"] for each in content["photographs"][a]["skipped"]] == [
+    assert [each["reason"] for each in content["images"][a]["skipped"]] == [
         "box (5000.0, 5000.0, 5100.0, 5100.0) lies outside the 128x128 image",
         "box (0.0, 0.0, 1e+09, 1e+09) is more than 100 times as large as the 128x128 image",
     ]
-    assert list(content["photographs"]) == [a]
+    assert list(content["images"]) == [a]
     assert "lies outside the 128x128 image" in content["skipped"][b]
     assert "1 faces on 1 photographs, 1 skipped, 4 faces without points" in "".join(capsys.readouterr())
     assert run_command(*words, f"source={photographs / 'b.png'}") == 2
@@ -230,7 +230,7 @@ def test_points_that_are_not_finite_are_named_and_counted(
         raise AssertionError(f"{constant} is no JSON")
 
     content = json.loads((tmp_path / "out" / "landmarks.json").read_text(), parse_constant=refused)
-    assert len(content["photographs"]) == 1
+    assert len(content["images"]) == 1
     assert len(content["skipped"]) == 2
     assert all("are not finite numbers; check the model" in reason for reason in content["skipped"].values())
     assert "1 faces on 1 photographs, 2 skipped, 2 faces without points" in "".join(capsys.readouterr())
@@ -282,7 +282,7 @@ def test_one_photograph_that_fails_loses_no_other(
     monkeypatch.setattr(place, name, failing(getattr(place, name), error, at=2))
     assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == 0
     content = predictions(tmp_path / "out")
-    assert (len(content["photographs"]), len(content["skipped"])) == (located, skipped)
+    assert (len(content["images"]), len(content["skipped"])) == (located, skipped)
     assert len(list((tmp_path / "out").rglob("*.jpg"))) == pictures
     assert content["complete"]
     told = "".join(capsys.readouterr())
@@ -297,7 +297,7 @@ def test_points_before_the_end_are_kept(
     monkeypatch.setattr(picture_files, "save_picture", failing(picture_files.save_picture, error, at=2))
     assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == status
     content = predictions(tmp_path / "out")
-    assert list(content["photographs"]) == [str(photographs / "a.jpg"), str(photographs / "b.png")]
+    assert list(content["images"]) == [str(photographs / "a.jpg"), str(photographs / "b.png")]
     assert not content["complete"]
     if error is FULL:
         told = "".join(capsys.readouterr())
@@ -308,7 +308,7 @@ def test_points_before_the_end_are_kept(
 def test_a_large_photograph_is_drawn_smaller(trained: Path, run_command, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), np.full((90, 9000, 3), 90, np.uint8))
     assert run_command("predict", f"run={trained}", f"source={tmp_path}/wide.png", f"output={tmp_path / 'out'}") == 0
-    (face,) = predictions(tmp_path / "out")["photographs"][str(tmp_path / "wide.png")]["faces"]
+    (face,) = predictions(tmp_path / "out")["images"][str(tmp_path / "wide.png")]["faces"]
     assert face["box"] == [0, 0, 8999, 89]  # points are those of the photograph itself
     assert cv2.imread(str(tmp_path / "out" / "overlays" / "wide.png.jpg")).shape == (41, 4096, 3)
 

@@ -55,13 +55,13 @@ def test_flip_averaging_can_be_switched_for_any_run(averaged, trained, run_comma
     assert nme(tmp_path / "flipped") != pytest.approx(nme(trained), rel=1e-6)
 
 
-def test_prediction_uses_the_averages_and_the_mirror_image(averaged, run_command, photographs, tmp_path) -> None:
+def test_prediction_uses_the_averages_and_the_mirror_image(averaged, run_command, images, tmp_path) -> None:
     points = {}
     for flag in ("true", "false"):
         output = tmp_path / flag
-        settings = [f"source={photographs}", f"output={output}", f"flip_average={flag}", "overlays=false"]
+        settings = [f"source={images}", f"output={output}", f"flip_average={flag}", "overlays=false"]
         assert run_command("predict", f"run={averaged}", "device=cpu", *settings) == 0
-        located = json.loads((output / "landmarks.json").read_text())["photographs"]
+        located = json.loads((output / "landmarks.json").read_text())["images"]
         points[flag] = [entry["faces"][0]["landmarks"] for entry in located.values()]
     assert len(points["true"]) == 3
     assert points["true"] != points["false"]

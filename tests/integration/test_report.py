@@ -56,7 +56,7 @@ def test_the_csv_has_the_runs_numbers_once(page: Path, trained: Path) -> None:
     assert int(full["flops"]) > int(full["parameters"])
     assert float(full["latency_ms"]) > 0
     assert int(full["epochs"]) == 4
-    assert full["selected_on"].endswith("of held-out photographs")
+    assert full["selected_on"].endswith("of held-out images")
 
 
 def test_a_stopped_run_and_a_hostile_checkpoint_are_named(trained: Path, run_command, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_stopped_run_and_a_hostile_checkpoint_are_named(trained: Path, run_com
     assert not (tmp_path / "no").exists()
 
 
-def test_models_and_photographs_are_left_alone_when_asked(trained: Path, run_command, tmp_path: Path) -> None:
+def test_models_and_images_are_left_alone_when_asked(trained: Path, run_command, tmp_path: Path) -> None:
     output = tmp_path / "report.html"
     assert run_command("report", f"runs={trained}", f"output={output}", "measure=false", "faces=false") == 0
     assert "data:image/jpeg" not in output.read_text(encoding="utf-8")

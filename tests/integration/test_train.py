@@ -222,7 +222,7 @@ def test_every_experiment_runs(
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["subsets"]["full"]["faces"] > 0
     if experiment.startswith("mtcnn"):
-        assert metrics["detection"]["photographs"] > 0
+        assert metrics["detection"]["images"] > 0
         assert (folder / "detections.png").is_file()
         assert (folder / "roc.png").is_file()
     if experiment in ("dan_300w", "cfan_300w", "mdm_300w", "san_300w"):

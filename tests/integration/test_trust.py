@@ -107,20 +107,20 @@ def stored(run: Path, path: Path) -> Path:
 
 
 COMMANDS: dict[str, Callable[[Path, Path, Path], list[object]]] = {
-    "evaluate": lambda run, photographs, out: [f"run={run}", f"output={out}", "overlays=0"],
-    "evaluate other data": lambda run, photographs, out: [
+    "evaluate": lambda run, images, out: [f"run={run}", f"output={out}", "overlays=0"],
+    "evaluate other data": lambda run, images, out: [
         f"run={run}", "data=synthetic", "data.size=12", f"output={out}",
     ],
-    "predict": lambda run, photographs, out: [f"run={run}", f"source={photographs}", f"output={out}"],
-    "export graph": lambda run, photographs, out: [f"run={run}", "format=torchscript", f"output={out}/a.pt"],
-    "export weights": lambda run, photographs, out: [
+    "predict": lambda run, images, out: [f"run={run}", f"source={images}", f"output={out}"],
+    "export graph": lambda run, images, out: [f"run={run}", "format=torchscript", f"output={out}/a.pt"],
+    "export weights": lambda run, images, out: [
         f"run={run}", "format=safetensors", "terms=none", f"output={out}/a.safetensors",
     ],
-    "evaluate study": lambda run, photographs, out: [
+    "evaluate study": lambda run, images, out: [
         "study=critique", "data=synthetic", "data.size=12", "data.test_parts=[test]", f"runs=[{run}]", f"output={out}",
     ],
-    "train resume": lambda run, photographs, out: [f"resume={run}", "trainer.max_epochs=9"],
-    "train init_from": lambda run, photographs, out: [
+    "train resume": lambda run, images, out: [f"resume={run}", "trainer.max_epochs=9"],
+    "train init_from": lambda run, images, out: [
         "data=synthetic", "data.size=12", "trainer=cpu", "model.width=0.05", f"init_from={run}", f"hydra.run.dir={out}",
         "callbacks=none", "+trainer.fast_dev_run=true", "model.statistics_faces=4", "data.batch_size=4",
     ],
@@ -132,10 +132,10 @@ def said(capfd: pytest.CaptureFixture[str]) -> str:
     return captured.out + captured.err
 
 
-def refused(command: str, run: Path, photographs: Path, tmp_path: Path, run_command, capfd) -> str:
+def refused(command: str, run: Path, images: Path, tmp_path: Path, run_command, capfd) -> str:
     """What a command says that has to refuse a run."""
     out = tmp_path / "out"
-    assert run_command(command.split()[0], *COMMANDS[command](run, photographs, out)) == 2
+    assert run_command(command.split()[0], *COMMANDS[command](run, images, out)) == 2
     text = said(capfd)
     assert "Traceback" not in text
     assert SECRET not in text
@@ -147,22 +147,22 @@ def refused(command: str, run: Path, photographs: Path, tmp_path: Path, run_comm
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train init_from"])
 @pytest.mark.parametrize("attack", ["created", "secret"])
 def test_every_command_refuses_a_strangers_run(
-    command: str, attack: str, trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
+    command: str, attack: str, trained: Path, images: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
     change, words = attacks(tmp_path / "some.pkl")[attack]
     run = changed(trained, tmp_path / "run", change)
-    assert words in refused(command, run, photographs, tmp_path, run_command, capfd)
+    assert words in refused(command, run, images, tmp_path, run_command, capfd)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("command", ["evaluate", "evaluate other data", "predict", "export graph"])
 @pytest.mark.parametrize("attack", ["created"])
 def test_every_command_refuses_a_strangers_weights_file(
-    command: str, attack: str, trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
+    command: str, attack: str, trained: Path, images: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
     change, words = attacks(tmp_path / "some.pkl")[attack]
     run = stored(changed(trained, tmp_path / "run", change), tmp_path / "x.safetensors")
-    assert words in refused(command, run, photographs, tmp_path, run_command, capfd)
+    assert words in refused(command, run, images, tmp_path, run_command, capfd)
     assert not mark.exists()
 
 
@@ -181,11 +181,11 @@ def test_no_way_of_saying_it_runs(attack: str, trained: Path, mark: Path, tmp_pa
 
 @pytest.mark.parametrize("attack", OF_DATA)
 def test_the_data_of_a_run_run_nothing(
-    attack: str, trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
+    attack: str, trained: Path, images: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
     settings, words = OF_DATA[attack]
     run = changed(trained, tmp_path / "run", lambda config: config["data"].update(settings))
-    assert words in refused("evaluate", run, photographs, tmp_path, run_command, capfd)
+    assert words in refused("evaluate", run, images, tmp_path, run_command, capfd)
     assert sorted(path.name for path in tmp_path.parent.iterdir() if path.name.startswith("x")) == []
 
 
@@ -207,20 +207,20 @@ def test_the_data_of_a_run_run_nothing(
     ],
 )  # fmt: skip
 def test_a_resumed_run_runs_and_reaches_nothing(
-    settings: dict, words: str, trained: Path, photographs: Path, tmp_path: Path, run_command, capfd
+    settings: dict, words: str, trained: Path, images: Path, tmp_path: Path, run_command, capfd
 ) -> None:
     run = changed(trained, tmp_path / "run", lambda config: config.update(settings))
-    assert words in refused("train resume", run, photographs, tmp_path, run_command, capfd)
+    assert words in refused("train resume", run, images, tmp_path, run_command, capfd)
 
 
 def test_init_from_takes_the_weights_alone(
-    trained: Path, photographs: Path, mark: Path, tmp_path: Path, run_command, capfd
+    trained: Path, images: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
     """No config of a stranger is read, so that there is nothing to refuse."""
     for number, attack in enumerate(("created", "secret")):
         run = changed(trained, tmp_path / f"run{number}", attacks(tmp_path / "some.pkl")[attack][0])
         out = tmp_path / f"out{number}"
-        assert run_command("train", *COMMANDS["train init_from"](run, photographs, out)) == 0
+        assert run_command("train", *COMMANDS["train init_from"](run, images, out)) == 0
         assert SECRET not in said(capfd) + (out / "config.yaml").read_text()
     assert not mark.exists()
 
@@ -249,7 +249,7 @@ def test_a_report_leaves_the_model_of_a_strangers_run_out(
     assert not mark.exists()
 
 
-def test_a_command_of_its_own_process(trained: Path, photographs: Path, mark: Path, tmp_path: Path) -> None:
+def test_a_command_of_its_own_process(trained: Path, images: Path, mark: Path, tmp_path: Path) -> None:
     change, words = attacks(tmp_path / "some.pkl")["created"]
     run = changed(trained, tmp_path / "run", change)
     command = [
@@ -257,7 +257,7 @@ def test_a_command_of_its_own_process(trained: Path, photographs: Path, mark: Pa
         "-m",
         "canthus.commands.predict",
         f"run={run}",
-        f"source={photographs}",
+        f"source={images}",
         f"output={tmp_path}/out",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
@@ -346,7 +346,7 @@ def test_a_report_opens_no_link_out_of_a_folder(trained: Path, tmp_path: Path, r
         assert f"{name.replace('.', '_')}/{name} leads out of" in text
 
 
-def test_a_page_shows_no_image_that_nobody_named(trained: Path, photographs: Path, tmp_path: Path, run_command) -> None:
+def test_a_page_shows_no_image_that_nobody_named(trained: Path, images: Path, tmp_path: Path, run_command) -> None:
     """A stranger's rows name the reader's own images, which the reader would then hand on with the page."""
     run = changed(
         trained, tmp_path / "run", lambda config: config["data"].update(reader="canthus.data.readers.CsvLabels")
@@ -355,14 +355,14 @@ def test_a_page_shows_no_image_that_nobody_named(trained: Path, photographs: Pat
     rows = [text[0]]
     for line in text[1:]:
         index, _, rest = line.split(",", 2)
-        rows.append(f"{index},{photographs / 'a.jpg'},{rest}")
+        rows.append(f"{index},{images / 'a.jpg'},{rest}")
     (run / "predictions.csv").write_text("\n".join(rows) + "\n")
     page = tmp_path / "report.html"
     arguments = [f"runs={run}", f"output={page}", "latency=0", "measure=false"]
     assert run_command("report", *arguments) == 0
     assert "data:image" not in page.read_text()
     assert "lies outside of the named folders" in page.read_text()
-    for more in (f"images={photographs}", "trust=true"):
+    for more in (f"images={images}", "trust=true"):
         assert run_command("report", *arguments, more) == 0
         assert "data:image/jpeg" in page.read_text()
 
@@ -379,7 +379,7 @@ def with_weights(run: Path, change: Callable[[dict], object]) -> Path:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_refused_everywhere(
-    value: float, trained: Path, photographs: Path, tmp_path: Path, run_command, capfd
+    value: float, trained: Path, images: Path, tmp_path: Path, run_command, capfd
 ) -> None:
     run = changed(trained, tmp_path / "run", lambda config: None)
 
@@ -393,7 +393,7 @@ def test_weights_that_are_not_finite_are_refused_everywhere(
         canthus.load(stored(run, tmp_path / "x.safetensors"), detector=None)
     commands = list(COMMANDS) if np.isnan(value) else ["predict"]
     for command in commands:
-        assert words in refused(command, run, photographs, tmp_path, run_command, capfd), command
+        assert words in refused(command, run, images, tmp_path, run_command, capfd), command
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
@@ -492,14 +492,12 @@ def test_a_config_that_is_none(kind: str, tmp_path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
-def test_every_command_says_it_in_one_line(
-    trained: Path, photographs: Path, tmp_path: Path, run_command, capfd
-) -> None:
+def test_every_command_says_it_in_one_line(trained: Path, images: Path, tmp_path: Path, run_command, capfd) -> None:
     content, words = FILES["aliases"]
     run = changed(trained, tmp_path / "run", lambda config: None)
     (run / "config.yaml").write_bytes(content)
     for command in ("evaluate", "predict", "export graph", "evaluate study", "train resume"):
-        assert words in refused(command, run, photographs, tmp_path, run_command, capfd), command
+        assert words in refused(command, run, images, tmp_path, run_command, capfd), command
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from canthus.evaluation.detection import DetectionResult, _result
 from canthus.metrics.proposals import GatheredDetections
 
 if TYPE_CHECKING:
-    from canthus.data.detection.datamodule import PhotoDataModule
+    from canthus.data.detection.datamodule import ImageDataModule
 
 __all__ = ["DetectionEvaluator"]
 
@@ -41,7 +41,7 @@ class DetectionEvaluator(PassCallback):
         assert self._found is not None
         if not self._found.update_called:
             return
-        data: PhotoDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
         photos, found = self._found.compute()
         self._found = None
         self.result = _result(split, photos, found, data, self.iou)

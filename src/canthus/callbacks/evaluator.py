@@ -78,7 +78,7 @@ class Evaluator(PassCallback):
         self._has_bound = data.scheme.name == SCHEME
 
     def _add(self, outputs: Any, batch: Batch) -> None:
-        if "estimates" not in outputs:  # of photographs: another evaluator's
+        if "estimates" not in outputs:  # of images: another evaluator's
             return
         estimates: Estimates = outputs["estimates"]
         assert self._errors is not None

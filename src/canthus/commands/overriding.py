@@ -13,6 +13,7 @@ from typing import Any
 from canthus.commands import schemas as config_schemas
 from canthus.utils.config import quoted
 from canthus.utils.errors import ConfigError
+from canthus.utils.old_names import renamed_word
 
 __all__ = ["readable"]
 
@@ -25,7 +26,7 @@ HOME = re.compile(r"(?<=[\[,])~(?=/)")
 
 
 def readable(words: list[str]) -> list[str]:
-    """Quote what Hydra would misunderstand, and expand ``~/``, which shells leave in ``key=~/x``.
+    """Quote what Hydra would misunderstand, expand ``~/`` that shells leave in ``key=~/x``, bring old names up to date.
 
     Args:
         words: after the command.
@@ -40,7 +41,7 @@ def readable(words: list[str]) -> list[str]:
     texts = _text_keys()
     after = ["", *words]
     return [
-        word if word.startswith("-") or _belongs(word, before) else _readable(word, texts, several)
+        word if word.startswith("-") or _belongs(word, before) else _readable(renamed_word(word), texts, several)
         for before, word in zip(after, words, strict=False)
     ]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MISSING = ("error", "failure", "skip")
 SHOWN = 10
-"""Photographs that a message names."""
+"""Images that a message names."""
 
 
 def score(cfg: DictConfig) -> float:
@@ -62,7 +62,7 @@ def score(cfg: DictConfig) -> float:
         check_comparable(Path(cfg.compare))
     record.hush()
     with record.recorded(output, cfg, refresh_summary):
-        # for tools as for models, the store decides which photographs can be used; small pictures cost little
+        # for tools as for models, the store decides which images can be used; small pictures cost little
         small = InputSpec(16, 1, centred_box(16, 0.5))
         data = build_data(cfg.data, small)
         data.setup("test" if cfg.split == "test" else "validate")

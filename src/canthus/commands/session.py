@@ -26,7 +26,7 @@ from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import TrainingFaces, of_training
 from canthus.callbacks.finite import Finite
 from canthus.commands import pipeline, session
-from canthus.data.detection.datamodule import PhotoDataModule
+from canthus.data.detection.datamodule import ImageDataModule
 from canthus.data.making import build_data
 from canthus.models.base import LandmarkModel
 from canthus.reporting.detection import print_detection, write_detection
@@ -177,7 +177,7 @@ class Session:
         if note:
             self.record["notes"] = [note]
             log.warning("%s", note)
-        self.record["selected_on"] = f"{best.monitor} of held-out photographs"
+        self.record["selected_on"] = f"{best.monitor} of held-out images"
 
     def _test(self, chosen: dict[str, Any]) -> None:
         """Evaluate on the test parts, in a folder of their own with a record of its own."""
@@ -211,7 +211,7 @@ class Session:
         if detection is not None and detection.result:
             images = trained_on.get("images")
             print_detection(
-                write_detection(folder, detection.result, cast(PhotoDataModule, self.data), trained_on=images)
+                write_detection(folder, detection.result, cast(ImageDataModule, self.data), trained_on=images)
             )
 
     def _callback(self, kind: type) -> Any:

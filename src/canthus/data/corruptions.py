@@ -25,9 +25,9 @@ from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, Face
 from canthus.utils.errors import DataError
 from canthus.utils.files import parse_yaml
 
-__all__ = ["DIFFICULTIES", "SEVERITIES", "Corruption", "difficulty", "face_keys", "in_training"]
+__all__ = ["CORRUPTIONS", "SEVERITIES", "Corruption", "face_keys", "in_training", "known_corruption"]
 
-DIFFICULTIES = ("occlusion", "low_resolution", "lighting", "blur")
+CORRUPTIONS = ("occlusion", "low_resolution", "lighting", "blur")
 """Named like the attributes by which data sets slice their faces."""
 SEVERITIES = (1, 2, 3, 4, 5)
 AUGMENTED_BY = {
@@ -36,7 +36,7 @@ AUGMENTED_BY = {
     "lighting": ("brightness", "contrast", "gamma"),
     "blur": ("blur",),
 }
-"""Settings of `canthus.data.augment.Augmentation` that train each difficulty."""
+"""Settings of `canthus.data.augment.Augmentation` that train each corruption."""
 GREY = 0.5
 TEXTURE = 12
 """Grains on a side of a textured occluder."""
@@ -46,20 +46,20 @@ MOTION_ANGLE = 45.0
 """ImageNet-C draws the direction of motion within this many degrees of the horizontal."""
 
 
-def difficulty(name: Any) -> str:
-    """The name of a difficulty, once it is known.
+def known_corruption(name: Any) -> str:
+    """The name of a corruption, once it is known.
 
     Raises:
         DataError: naming the nearest.
     """
-    if name not in DIFFICULTIES:
-        near = difflib.get_close_matches(str(name), DIFFICULTIES, n=1, cutoff=0.0)[0]
-        raise DataError(f"there is no corruption {name!r}; did you mean {near!r}? There are: {', '.join(DIFFICULTIES)}")
+    if name not in CORRUPTIONS:
+        near = difflib.get_close_matches(str(name), CORRUPTIONS, n=1, cutoff=0.0)[0]
+        raise DataError(f"there is no corruption {name!r}; did you mean {near!r}? There are: {', '.join(CORRUPTIONS)}")
     return str(name)
 
 
 def in_training(augmentation: Mapping[str, Any] | None) -> list[str]:
-    """Difficulties that an augmentation's settings show to the model, and which are therefore not unseen."""
+    """Corruptions that an augmentation's settings show to the model, and which are therefore not unseen."""
     settings = augmentation or {}
     return [name for name, keys in AUGMENTED_BY.items() if any(settings.get(key) for key in keys)]
 
@@ -80,10 +80,10 @@ def face_keys(faces: Iterable[Face]) -> list[str]:
 
 @dataclass(frozen=True)
 class Corruption:
-    """One difficulty at one severity.
+    """One corruption at one severity.
 
     Attributes:
-        name: one of `DIFFICULTIES`.
+        name: one of `CORRUPTIONS`.
         severity: 1 to 5; what it means is in ``corruptions.yaml``.
         seed: another seed, other occluders, lights and blurs.
     """
@@ -98,7 +98,7 @@ class Corruption:
         Raises:
             DataError: an unknown name or severity.
         """
-        difficulty(self.name)
+        known_corruption(self.name)
         if type(self.severity) is not int or self.severity not in SEVERITIES:
             raise DataError(
                 f"data.severity is {self.severity!r}; a whole number from 1 to 5 is needed with a corruption"
@@ -134,7 +134,7 @@ class Corruption:
             originals: (B, 4) the same boxes, pixels of the images.
 
         Returns:
-            (B,) bool; None for a difficulty that changes every face.
+            (B,) bool; None for a corruption that changes every face.
         """
         if self.name != "low_resolution":
             return None

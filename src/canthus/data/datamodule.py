@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from canthus.data.augment import Augmentation, permute_mirrored
 from canthus.data.batch import Batch, InputSpec, input_to_store, pixel_levels, scale_pixels
 from canthus.data.corruptions import Corruption
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.data.labels import StoredLandmarks
 from canthus.data.orientations import warn_of_doubts
 from canthus.data.remembered import Remembered
@@ -58,7 +58,7 @@ class FaceDataModule(lightning.LightningDataModule):
         styles: renderings of `canthus.data.styles` in which faces are shown: drawn anew for every training face,
             by turns in evaluation.
         augmentation: changes during training; none when absent.
-        corruption: difficulty of the validation and test faces, see `canthus.data.corruptions`; training faces are
+        corruption: corruption of the validation and test faces, see `canthus.data.corruptions`; training faces are
             never corrupted, what they meet is up to ``augmentation``.
         severity: of the corruption, 1 to 5.
         corruption_seed: of the corruption. Kept apart from the run's seed, so that all models meet the same images.
@@ -124,7 +124,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self.reader = reader if isinstance(reader, Reader) else reader()
         self.train_parts, self.test_parts = list(train_parts), list(test_parts)
         if include_test:
-            log.warning("data.include_test: TEST PHOTOGRAPHS (%s) ARE TRAINED ON", ", ".join(test_parts))
+            log.warning("data.include_test: TEST IMAGES (%s) ARE TRAINED ON", ", ".join(test_parts))
             self.train_parts = list(dict.fromkeys([*train_parts, *test_parts]))
         self.validation, self.validation_seed, self.train_faces = validation, validation_seed, train_faces
         self.validation_rule = validation_rule
@@ -199,7 +199,7 @@ class FaceDataModule(lightning.LightningDataModule):
         view = self._views[split]
         return [view.store.faces[row] for row in view.rows]
 
-    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | Photograph], Reader]]:
+    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | WholeImage], Reader]]:
         """What a run remembers of a split: ``faces`` (of an endless training those of epoch 0) and their reader."""
         yield "faces", self.faces(split), self.reader
 

@@ -18,7 +18,7 @@ from canthus.utils.errors import DataError
 if TYPE_CHECKING:
     from canthus.data.images import Exif, ImageHeader
 
-__all__ = ["OCCLUDED", "UNLABELLED", "VISIBLE", "DataError", "Face", "Photograph", "Reader"]
+__all__ = ["OCCLUDED", "UNLABELLED", "VISIBLE", "DataError", "Face", "Reader", "WholeImage"]
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 """Visibility codes of a landmark: no coordinate; labelled but covered; labelled and seen."""
@@ -29,12 +29,12 @@ class Face:
     """One labelled face. Readers make these; they neither crop nor filter.
 
     Attributes:
-        image: photograph, as a path (for sources without files, a name their reader understands).
+        image: path of the file (for sources without files, a name their reader understands).
         landmarks: (K, 2) float64, pixels; rows with visibility 0 hold NaN.
         visibility: (K,) uint8, see ``UNLABELLED``, ``OCCLUDED``, ``VISIBLE``.
         box: (4,) float64 ``xyxy``.
         scheme: name of the landmark scheme, for example ``"68"``.
-        photo: key of the photograph. Splits keep a photograph whole.
+        photo: key of the image. Splits keep an image whole.
         part: folder or list of the data set that the face comes from, as distributed (``"helen/trainset"``).
         attributes: names of the conditions that hold (``"occlusion"``, ``"blur"``).
         identity: person, where the data set knows it.
@@ -73,8 +73,8 @@ class Face:
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph:
-    """One photograph with all its labelled faces, for detection.
+class WholeImage:
+    """One image with all its labelled faces, for detection.
 
     Attributes:
         image: see `Face`.
@@ -92,7 +92,7 @@ class Photograph:
 
     @property
     def boxes(self) -> NDArray[np.float64]:
-        """(N, 4) ``xyxy``, photograph pixels."""
+        """(N, 4) ``xyxy``, image pixels."""
         return np.array([face.box for face in self.faces], dtype=np.float64).reshape(-1, 4)
 
 
@@ -124,8 +124,8 @@ class Reader(ABC):
             DataError: missing root or part, wrong count, unreadable label file.
         """
 
-    def photographs(self, parts: Sequence[str]) -> list[Photograph]:
-        """The photographs of the named parts, each with its faces, in order. Readers that know of more override it.
+    def whole_images(self, parts: Sequence[str]) -> list[WholeImage]:
+        """The images of the named parts, each with its faces, in order. Readers that know of more override it.
 
         Raises:
             DataError: see `faces`.
@@ -134,12 +134,12 @@ class Reader(ABC):
         for face in self.faces(parts):
             grouped.setdefault(face.image, []).append(face)
         return [
-            Photograph(image, faces[0].photo, faces[0].part, tuple(faces), np.zeros(len(faces), dtype=np.bool_))
+            WholeImage(image, faces[0].photo, faces[0].part, tuple(faces), np.zeros(len(faces), dtype=np.bool_))
             for image, faces in grouped.items()
         ]
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
-        """Decode one photograph to (H, W, 3) uint8 RGB, in the frame of the labels.
+        """Decode one image to (H, W, 3) uint8 RGB, in the frame of the labels.
 
         Raises:
             DataError: the file is missing or cannot be decoded, or its size is not what the labels state.
@@ -171,7 +171,7 @@ class Reader(ABC):
         except DataError:  # named where it is decoded
             return None
 
-    def made_from(self, face: "Face | Photograph") -> str | None:
+    def made_from(self, face: "Face | WholeImage") -> str | None:
         """What a rendered image was made from, so that it is known again; None for an image that was taken."""
         return None
 
@@ -179,8 +179,8 @@ class Reader(ABC):
         """The file that holds the pixels of an image; a name of no file where they are made otherwise."""
         return image
 
-    def fingerprint(self, face: "Face | Photograph") -> str:
-        """What identifies the pixels of a photograph, given itself or one of its faces: changes when they change."""
+    def fingerprint(self, face: "Face | WholeImage") -> str:
+        """What identifies the pixels of an image, given itself or one of its faces: changes when they change."""
         try:
             status = face.image.stat()
         except OSError:  # named and counted when the store tries to decode it

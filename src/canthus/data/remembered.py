@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ class KnownFace:
     box: str = ""
 
     @classmethod
-    def of(cls, face: Face | Photograph, reader: Reader) -> "KnownFace":
+    def of(cls, face: Face | WholeImage, reader: Reader) -> "KnownFace":
         """Describe a face or an image of a reader."""
         scene = reader.made_from(face)
-        if isinstance(face, Photograph):
+        if isinstance(face, WholeImage):
             content = scene or _numbers(face.boxes) + face.ignored.tobytes()
             return cls(face.photo, scene or image_name(face.image, reader), _hex("boxes", content))
         if scene:  # labels are computed from it
@@ -120,7 +120,7 @@ class Remembered:
         return np.array([side == "val" for side in sides], dtype=np.bool_) if any(sides) else None
 
     def trained_on(
-        self, faces: Sequence[Face | Photograph], reader: Reader, data: str, *, before: bool = True
+        self, faces: Sequence[Face | WholeImage], reader: Reader, data: str, *, before: bool = True
     ) -> NDArray[np.bool_]:
         """(N,) which faces lie on images that were trained on.
 
@@ -135,12 +135,12 @@ class Remembered:
         return np.array([self._known(face, reader, data, images, labels) for face in faces], dtype=np.bool_)
 
     def _known(
-        self, face: Face | Photograph, reader: Reader, data: str, images: frozenset[bytes], labels: frozenset[bytes]
+        self, face: Face | WholeImage, reader: Reader, data: str, images: frozenset[bytes], labels: frozenset[bytes]
     ) -> bool:
         known = KnownFace.of(face, reader)
         if self._image_hash(data, known) in images:
             return True
-        few = isinstance(face, Photograph) or (face.visibility > 0).sum() < FEWEST_POINTS
+        few = isinstance(face, WholeImage) or (face.visibility > 0).sum() < FEWEST_POINTS
         return not few and bytes.fromhex(known.labels) in labels
 
     def _image_hash(self, data: str, known: KnownFace) -> bytes:

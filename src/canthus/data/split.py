@@ -20,7 +20,7 @@ TRIED = 100
 def hold_out(faces: Sequence[Face], share: float, seed: int, rule: str = "draw") -> NDArray[np.bool_]:
     """Choose the faces to validate on: whole images, the same share of each part.
 
-    A face, not a file, is the sample, and several faces share one photograph: dividing by face would leak.
+    A face, not a file, is the sample, and several faces share one image: dividing by face would leak.
 
     Args:
         faces: all faces of the training parts.
@@ -57,25 +57,25 @@ def hold_out_names(names: Collection[str], share: float, seed: int, rule: str) -
 def _drawn(faces: Sequence[Face], share: float, seed: int) -> set[str]:
     chosen: set[str] = set()  # by image alone: a part may hold mirrored copies of another part's images
     for part in sorted({face.part for face in faces}):
-        photographs = {face.photo for face in faces if face.part == part}
-        count = round(share * len(photographs))
-        if not 0 < count < len(photographs):
+        images = {face.photo for face in faces if face.part == part}
+        count = round(share * len(images))
+        if not 0 < count < len(images):
             raise DataError(
-                f"{part or 'the data'}: a validation share of {share} of {len(photographs)} photographs holds out "
+                f"{part or 'the data'}: a validation share of {share} of {len(images)} images holds out "
                 f"{count}; change data.validation, or set it to 0 to train without model selection"
             )
-        chosen |= hold_out_names(photographs, share, seed, "draw")
+        chosen |= hold_out_names(images, share, seed, "draw")
     return chosen
 
 
 def _hashed(faces: Sequence[Face], share: float, seed: int) -> set[str]:
-    photographs = {face.photo for face in faces}
-    chosen = hold_out_names(photographs, share, seed, "hash")
-    if not 0 < len(chosen) < len(photographs):
-        counts = ((other, len(hold_out_names(photographs, share, other, "hash"))) for other in range(TRIED))
-        better = next((f"data.validation_seed={s} holds out {n}; " for s, n in counts if 0 < n < len(photographs)), "")
+    images = {face.photo for face in faces}
+    chosen = hold_out_names(images, share, seed, "hash")
+    if not 0 < len(chosen) < len(images):
+        counts = ((other, len(hold_out_names(images, share, other, "hash"))) for other in range(TRIED))
+        better = next((f"data.validation_seed={s} holds out {n}; " for s, n in counts if 0 < n < len(images)), "")
         raise DataError(
-            f"a validation share of {share} of {len(photographs)} photographs, each chosen by its name, holds out "
+            f"a validation share of {share} of {len(images)} images, each chosen by its name, holds out "
             f"{len(chosen)}; {better}or change data.validation, or set it to 0 to train without model selection"
         )
     return chosen

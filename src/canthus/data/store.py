@@ -136,19 +136,19 @@ class Store:
         if not faces:
             raise DataError(f"{label}: no faces to store; check the parts named in the data config")
         folder = cache / _key(reader, faces, spec)
-        photographs: dict[Path, list[int]] = {}
+        images: dict[Path, list[int]] = {}
         for row, face in enumerate(faces):
-            photographs.setdefault(face.image, []).append(row)
-        sources = Sources(reader, list(photographs))
+            images.setdefault(face.image, []).append(row)
+        sources = Sources(reader, list(images))
 
         def build(work: Work) -> dict[str, int]:
             maps = np.stack([spec.to_original(face.box) for face in faces])
-            storing = _Storing(reader, sources, list(photographs.items()), faces, maps, spec, work.folder / "crops.npy")
+            storing = _Storing(reader, sources, list(images.items()), faces, maps, spec, work.folder / "crops.npy")
             return _build(work, storing, workers or os.cpu_count() or 1)
 
         facts = {"format": FORMAT, **asdict(spec)}
         store = cls(prepared(folder, facts, sources, build, verify=verify, label=label), faces)
-        report_broken(store.broken, photographs=len({face.image for face in faces}), allowed=max_broken, label=label)
+        report_broken(store.broken, images=len({face.image for face in faces}), allowed=max_broken, label=label)
         return store
 
 
@@ -160,12 +160,12 @@ def _key(reader: Reader, faces: Sequence[Face], spec: StoreSpec) -> str:
     return digest.hexdigest()[:20]
 
 
-def report_broken(broken: Mapping[str, str], photographs: int, allowed: float, label: str) -> None:
+def report_broken(broken: Mapping[str, str], images: int, allowed: float, label: str) -> None:
     """Name and count the images that a store had to leave out.
 
     Args:
         broken: image -> why it cannot be used.
-        photographs: how many there were.
+        images: how many there were.
         allowed: share that may be broken.
         label: what they are called.
 
@@ -174,9 +174,9 @@ def report_broken(broken: Mapping[str, str], photographs: int, allowed: float, l
     """
     if not broken:
         return
-    share = len(broken) / photographs
+    share = len(broken) / images
     listing = "\n  ".join(broken.values())
-    message = f"{label}: {len(broken)} of {photographs} photographs ({share:.2%}) cannot be used:\n  {listing}"
+    message = f"{label}: {len(broken)} of {images} images ({share:.2%}) cannot be used:\n  {listing}"
     if share > allowed:
         raise DataError(
             f"{message}\nThat is more than the allowed share of {allowed:.2%}: mend the files, or raise data.max_broken"
@@ -191,7 +191,7 @@ class _Storing:
     Attributes:
         reader: decodes the images.
         sources: their files.
-        photographs: each with the rows of its faces.
+        images: each with the rows of its faces.
         faces: see `Store`.
         maps: (N, 2, 3) from crop to original pixels.
         spec: of the crops.
@@ -200,7 +200,7 @@ class _Storing:
 
     reader: Reader
     sources: Sources
-    photographs: Sequence[tuple[Path, list[int]]]
+    images: Sequence[tuple[Path, list[int]]]
     faces: Sequence[Face]
     maps: NDArray[np.float64]
     spec: StoreSpec
@@ -213,7 +213,7 @@ class _Storing:
 
     def __call__(self, number: int) -> "_Stored":
         """Store the faces of an image."""
-        image, rows = self.photographs[number]
+        image, rows = self.images[number]
         witness = self.sources.witness(number)
         bad: dict[int, str] = {}
         try:
@@ -270,10 +270,10 @@ def _build(work: Work, storing: _Storing, workers: int) -> dict[str, int]:
     work.expect(size, f"{len(faces)} crops")
     work.reserve(storing.file.name, head, size)
     spare = work.reserve("spare", b"", SPARE + 128 * len(faces))
-    results = side_by_side(storing, len(storing.photographs), workers, processes=storing.reader.processes)
+    results = side_by_side(storing, len(storing.images), workers, processes=storing.reader.processes)
     bad: dict[int, str] = {}
     with Progress(transient=True) as progress, closing(results):
-        for stored in progress.track(results, len(storing.photographs), description=f"storing {work.label}"):
+        for stored in progress.track(results, len(storing.images), description=f"storing {work.label}"):
             if stored.error is not None:
                 raise stored.error
             bad |= stored.bad

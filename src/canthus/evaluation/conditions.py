@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import Progress, track
 
 from canthus.data.batch import input_to_store
-from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, difficulty
+from canthus.data.corruptions import CORRUPTIONS, SEVERITIES, Corruption, known_corruption
 from canthus.data.face import OCCLUDED, VISIBLE
 from canthus.data.styles import STYLES, Styles
 from canthus.evaluation.evaluation import Evaluation
@@ -100,7 +100,7 @@ def chosen_corruptions(words: Any) -> list[str]:
         DataError: an unknown one.
         ConfigError: none at all.
     """
-    return list(dict.fromkeys(difficulty(name) for name in chosen("corruptions", words, DIFFICULTIES)))
+    return list(dict.fromkeys(known_corruption(name) for name in chosen("corruptions", words, CORRUPTIONS)))
 
 
 def chosen_styles(words: Any) -> list[str]:

@@ -16,7 +16,7 @@ from canthus.models.cascade import Cascade
 __all__ = ["Cost", "Times", "measure_cost"]
 
 WARM_UP = 3
-PHOTOGRAPH = (480, 640)
+IMAGE = (480, 640)
 """Rows and columns of the image, of noise, that is timed."""
 
 
@@ -38,13 +38,13 @@ class Cost:
         operations: of one face through all stages, counted by torch: convolutions and matrix products, two for a
             multiply-add. Resampling, look-ups and whatever else is not a product are not in it.
         network: from the cropped input to the last stage's points, batch 1; None where nothing was timed.
-        photograph: the same from a decoded image and a box, so with the crop.
+        with_crop: the same from a decoded image and a box, so with the crop.
     """
 
     parameters: int
     operations: int
     network: Times | None = None
-    photograph: Times | None = None
+    with_crop: Times | None = None
 
 
 def measure_cost(model: Cascade, predictor: Predictor, passes: int) -> Cost:
@@ -66,7 +66,7 @@ def measure_cost(model: Cascade, predictor: Predictor, passes: int) -> Cost:
         if passes < 1:
             return Cost(parameters, operations)
         network = _timed(lambda: model.final_estimates(batch).points[-1].cpu(), passes)
-    height, width = PHOTOGRAPH
+    height, width = IMAGE
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     box = np.array([[width / 2 - 80, height / 2 - 80, width / 2 + 80, height / 2 + 80]])
     return Cost(parameters, operations, network, _timed(lambda: predictor(pixels, box), passes))

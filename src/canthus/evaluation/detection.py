@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from canthus.metrics import DetectedFaces, FDDBCurve, fddb_roc, wider_average_precision
 
 if TYPE_CHECKING:
-    from canthus.data.detection.datamodule import PhotoDataModule
-    from canthus.data.face import Photograph
+    from canthus.data.detection.datamodule import ImageDataModule
+    from canthus.data.face import WholeImage
 
 __all__ = ["DetectionResult"]
 
@@ -65,7 +65,7 @@ class DetectionResult:
         curve = self.roc()
         boxes = [sum(len(photo.boxes) for photo in photos) / len(photos) for photos in self.stages]
         return {
-            "photographs": len(self.photo),
+            "images": len(self.photo),
             "faces": self.faces,
             "iou": self.iou,
             "ap": self.average_precision[-1],
@@ -82,26 +82,21 @@ class DetectionResult:
 
 
 def _result(
-    split: str, photos: list[int], found: list[dict[int, Any]], data: "PhotoDataModule", iou: float
+    split: str, photos: list[int], found: list[dict[int, Any]], data: "ImageDataModule", iou: float
 ) -> DetectionResult:
-    photographs, ignored = data.photographs(split), data.ignored(split)
+    images, ignored = data.images(split), data.ignored(split)
     stages = [
-        [DetectedFaces(stage[p][:, 1:], stage[p][:, 0], photographs[p].boxes, ignored[p]) for p in photos]
-        for stage in found
+        [DetectedFaces(stage[p][:, 1:], stage[p][:, 0], images[p].boxes, ignored[p]) for p in photos] for stage in found
     ]
     measured = [wider_average_precision(stage, iou=iou) for stage in stages]
     precision, recall = zip(*measured, strict=True)
-    return DetectionResult(
-        split, photos, stages, precision, recall, iou, _by_attribute([photographs[p] for p in photos])
-    )
+    return DetectionResult(split, photos, stages, precision, recall, iou, _by_attribute([images[p] for p in photos]))
 
 
-def _by_attribute(photographs: Sequence["Photograph"]) -> dict[str, list[NDArray[np.bool_]]]:
-    names = sorted({name for photograph in photographs for face in photograph.faces for name in face.attributes})
+def _by_attribute(images: Sequence["WholeImage"]) -> dict[str, list[NDArray[np.bool_]]]:
+    names = sorted({name for image in images for face in image.faces for name in face.attributes})
     counted = {
-        name: [
-            np.array([name in face.attributes for face in p.faces], dtype=np.bool_) & ~p.ignored for p in photographs
-        ]
+        name: [np.array([name in face.attributes for face in p.faces], dtype=np.bool_) & ~p.ignored for p in images]
         for name in names
     }
     return {name: masks for name, masks in counted.items() if any(mask.any() for mask in masks)}

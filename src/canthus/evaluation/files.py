@@ -6,16 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from canthus.utils.escaping import csv_value, writing_csv
 from canthus.utils.files import read_json, replacing
-
-if TYPE_CHECKING:  # rich is needed by the console only
-    pass
+from canthus.utils.old_names import METRICS, renamed
 
 __all__ = [
     "Metrics",
@@ -279,7 +277,10 @@ def read_metrics_json(path: Path) -> Metrics:
     Raises:
         ValueError: not JSON, a missing field, or a number that is NaN or infinite.
     """
-    return _checked(_plain(read_json(path, "evaluate the run again"), str(path)), path)
+    content = read_json(path, "evaluate the run again")
+    if isinstance(content, dict):
+        content = renamed(content, METRICS)
+    return _checked(_plain(content, str(path)), path)
 
 
 def _header(stages: int, points: int) -> list[str]:

@@ -82,8 +82,8 @@ def card(
 def _held_out(trained: DictConfig) -> str:
     share, seed = 100 * float(trained.data.get("validation", 0)), trained.data.get("validation_seed", 0)
     if trained.data.get("validation_rule") == "hash":
-        return f"about {share:g} % of the photographs are held out, each by its name (`data.validation_seed={seed}`)"
-    return f"{share:g} % of each part's photographs are held out (`data.validation_seed={seed}`)"
+        return f"about {share:g} % of the images are held out, each by its name (`data.validation_seed={seed}`)"
+    return f"{share:g} % of each part's images are held out (`data.validation_seed={seed}`)"
 
 
 def _protocol(path: Path, trained: DictConfig) -> str:
@@ -110,7 +110,7 @@ def _table(figures: "Figures") -> str:
     if figures.detection is not None:
         found = figures.detection
         rows.append(
-            f"\nDetection in {found['photographs']} photographs with {found['faces']} labelled faces, overlap "
+            f"\nDetection in {found['images']} images with {found['faces']} labelled faces, overlap "
             f"{found['iou']:g}: recall {found['recall']:.1f} %, average precision {found['ap']:.1f} %."
         )
     return "\n".join(rows)

@@ -113,7 +113,7 @@ def graphs_of(model: Cascade, inputs: Tensor, run: str) -> list[Graph]:
             "range": "[0, 1], then minus mean, divided by deviation",
             "mean": list(mean),
             "deviation": list(deviation),
-            "outside_the_photograph": 0,
+            "outside_the_image": 0,
         },
         "crop": {
             "reference_box": list(spec.reference_box),

@@ -45,7 +45,7 @@ class LandmarkFile:
         self.located, self.faces, self.faces_skipped = 0, 0, 0
         self.skipped: dict[str, str] = {}
         self.without_picture: dict[str, str] = {}
-        self._begin = plain_json(dict(header), indent=1).removesuffix("\n}") + ',\n "photographs": {'
+        self._begin = plain_json(dict(header), indent=1).removesuffix("\n}") + ',\n "images": {'
         self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
         self._place, self._room, self._end_size = 0, 0, END
 

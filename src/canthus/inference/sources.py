@@ -17,6 +17,7 @@ from canthus.data.images import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 from canthus.utils.errors import ConfigError, DataError
 from canthus.utils.escaping import csv_value
 from canthus.utils.files import read_text
+from canthus.utils.old_names import PREDICTIONS, renamed
 
 __all__ = ["Boxes", "boxes_by_image", "find_photographs", "read_boxes", "whole_box"]
 
@@ -79,7 +80,8 @@ def _csv_boxes(path: Path, text: str) -> dict[str, list[list[float]]]:
 def _json_boxes(path: Path, text: str) -> dict[str, list[list[float]]]:
     try:
         content = json.loads(text)
-        content = content.get("photographs", content)
+        content = renamed(content, PREDICTIONS)
+        content = content.get("images", content)
         return {name: _boxes_of(value) for name, value in content.items()}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not of the form {{image: [[x1, y1, x2, y2], ...]}} ({error})") from error

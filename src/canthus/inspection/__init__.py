@@ -7,7 +7,7 @@ from canthus.inspection.card import Measured, write_card
 from canthus.inspection.checks import check_boxes, check_places, check_shapes
 from canthus.inspection.collection import Collection
 from canthus.inspection.findings import KINDS, Finding, Limits
-from canthus.inspection.leaks import check_identities, check_photographs
+from canthus.inspection.leaks import check_identities, check_images
 from canthus.inspection.measures import write_measures
 from canthus.inspection.poses import pose_labels, write_poses
 from canthus.inspection.report import print_report, write_findings, write_report
@@ -47,7 +47,7 @@ def inspect(data: Collection, limits: Limits | None = None) -> list[Finding]:
         Findings by kind, damage first; within a kind the worst first.
     """
     limits = limits or Limits()
-    found = [*check_photographs(data, limits), *check_identities(data)]
+    found = [*check_images(data, limits), *check_identities(data)]
     found += [*check_boxes(data, limits), *check_places(data, limits)]
     if data.labelled.any():
         try:

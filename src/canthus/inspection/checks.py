@@ -94,10 +94,10 @@ def _coincident(data: Collection, limit: float) -> list[Finding]:
 
 
 def _labelled_twice(data: Collection, limit: float) -> Iterator[Finding]:
-    on_photograph: dict[object, list[int]] = {}
+    on_image: dict[object, list[int]] = {}
     for i, face in enumerate(data.faces):
-        on_photograph.setdefault((face.image, data.splits[i]), []).append(i)
-    for rows in on_photograph.values():
+        on_image.setdefault((face.image, data.splits[i]), []).append(i)
+    for rows in on_image.values():
         if len(rows) > 1:
             overlap = np.triu(_overlaps(data.box[rows]), 1).T  # a row each, compared with the faces before it
             for row, first in zip(*np.nonzero(overlap > limit), strict=True):

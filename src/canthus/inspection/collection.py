@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from canthus.data.face import Face, Reader
 from canthus.data.split import hold_out
-from canthus.inspection.photographs import Photograph, read_photographs
+from canthus.inspection.images import InspectedImage, read_images
 from canthus.schemes import Scheme, load_scheme
 from canthus.utils.errors import DataError
 
@@ -28,7 +28,7 @@ class Collection:
     Attributes:
         faces: the records.
         splits: ``train``, ``val`` or ``test`` for each face.
-        photographs: the readable ones, in the order of the first face on each.
+        images: the readable ones, in the order of the first face on each.
         broken: image -> why it cannot be read.
         scheme: of the labels.
         points: (N, K, 2), NaN where not labelled.
@@ -39,7 +39,7 @@ class Collection:
 
     faces: Sequence[Face]
     splits: Sequence[str]
-    photographs: Mapping[Path, Photograph]
+    images: Mapping[Path, InspectedImage]
     broken: Mapping[Path, str]
     scheme: Scheme
     points: Floats
@@ -82,14 +82,14 @@ class Collection:
             log.warning("%s. All of them count as train here", error)
             held_out = np.zeros(len(training), dtype=np.bool_)
         splits = ["val" if held else "train" for held in held_out] + ["test"] * (len(faces) - len(training))
-        photographs, broken = read_photographs(reader, list(dict.fromkeys(face.image for face in faces)))
-        sizes = {image: (photograph.width, photograph.height) for image, photograph in photographs.items()}
+        images, broken = read_images(reader, list(dict.fromkeys(face.image for face in faces)))
+        sizes = {image: (whole.width, whole.height) for image, whole in images.items()}
         visibility = np.stack([face.visibility for face in faces])
         points = np.stack([face.landmarks for face in faces])
         return cls(
             faces=faces,
             splits=splits,
-            photographs=photographs,
+            images=images,
             broken=broken,
             scheme=load_scheme(faces[0].scheme),
             points=np.where((visibility > 0)[..., None], points, np.nan),

@@ -1,4 +1,4 @@
-"""Photographs that stand twice in a data set: the same pixels, or the same scene scaled, retouched or a moment later.
+"""Images that stand twice in a data set: the same pixels, or the same scene scaled, retouched or a moment later.
 
 Alike images are found by a difference hash (Krawetz, "Kind of like that", 2013) of 256 bits: whether each pixel of a
 16 x 17 thumbnail is brighter than its left neighbour. It does not change with size, compression, brightness or
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from canthus.inspection.photographs import HASH_SIDE, Photograph
+from canthus.inspection.images import HASH_SIDE, InspectedImage
 
 __all__ = ["Copy", "find_alike", "find_identical"]
 
@@ -33,48 +33,48 @@ class Copy:
     """An image that is there already.
 
     Attributes:
-        photograph: index of the copy.
+        image: index of the copy.
         original: index of an earlier image.
         bits: of 256 by which their hashes differ; 0 for identical pixels too.
     """
 
-    photograph: int
+    image: int
     original: int
     bits: int
 
 
-def find_identical(photographs: Sequence[Photograph]) -> list[Copy]:
-    """Photographs whose pixels are those of an earlier one, each with the first of its kind."""
+def find_identical(images: Sequence[InspectedImage]) -> list[Copy]:
+    """Images whose pixels are those of an earlier one, each with the first of its kind."""
     first: dict[bytes, int] = {}
     copies = []
-    for i, photograph in enumerate(photographs):
-        original = first.setdefault(photograph.digest, i)
+    for i, image in enumerate(images):
+        original = first.setdefault(image.digest, i)
         if original != i:
             copies.append(Copy(i, original, 0))
     return copies
 
 
-def find_alike(photographs: Sequence[Photograph], related: Sequence[int], bits: int) -> list[Copy]:
-    """Photographs that look like an earlier one but have other pixels, each with the nearest.
+def find_alike(images: Sequence[InspectedImage], related: Sequence[int], bits: int) -> list[Copy]:
+    """Images that look like an earlier one but have other pixels, each with the nearest.
 
     Args:
-        photographs: all of them; those without contrast take no part.
+        images: all of them; those without contrast take no part.
         related: a number each; images with the same number (frames of one video) are expected to be alike.
         bits: most bits of 256 by which two hashes of the same image differ.
     """
-    if not photographs:
+    if not images:
         return []
-    thumbnails = np.stack([photograph.thumbnail for photograph in photographs]).astype(np.float32)
+    thumbnails = np.stack([image.thumbnail for image in images]).astype(np.float32)
     # the product of two rows of signs counts the bits that agree less those that do not
-    signs = np.where(np.diff(thumbnails, axis=2) > 0, 1, -1).reshape(len(photographs), BITS).astype(np.float32)
-    centred = (thumbnails - thumbnails.mean((1, 2), keepdims=True)).reshape(len(photographs), -1)
+    signs = np.where(np.diff(thumbnails, axis=2) > 0, 1, -1).reshape(len(images), BITS).astype(np.float32)
+    centred = (thumbnails - thumbnails.mean((1, 2), keepdims=True)).reshape(len(images), -1)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = centred / np.maximum(length, 1e-6)
-    usable = np.array([photograph.contrast >= FLAT for photograph in photographs])
+    usable = np.array([image.contrast >= FLAT for image in images])
     group = np.asarray(related)
-    digests = [photograph.digest for photograph in photographs]
+    digests = [image.digest for image in images]
     copies = []
-    for start in track(range(0, len(photographs), BLOCK), description="comparing photographs", transient=True):
+    for start in track(range(0, len(images), BLOCK), description="comparing images", transient=True):
         rows = slice(start, start + BLOCK)
         near = (BITS - signs[rows] @ signs[: start + BLOCK].T) / 2 <= bits
         candidates: dict[int, list[tuple[int, int]]] = {}

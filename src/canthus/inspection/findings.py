@@ -24,10 +24,10 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "broken_photograph": Kind(True, "cannot be decoded: fetch it again, or remove its labels"),
+        "broken_image": Kind(True, "cannot be decoded: fetch it again, or remove its labels"),
         "face_outside": Kind(
             True,
-            "box or middle of the points outside the photograph: wrong photograph or scale, or y before x",
+            "box or middle of the points outside the image: wrong image or scale, or y before x",
             "pixels",
         ),
         "zero_distance": Kind(
@@ -51,7 +51,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "carries an EXIF orientation: was it labelled upright or as stored? data.exif=apply or ignore says it",
             "orientation",
         ),
-        "points_outside": Kind(False, "points lie beyond the edge of the photograph; crops pad them", "pixels"),
+        "points_outside": Kind(False, "points lie beyond the edge of the image; crops pad them", "pixels"),
         "points_off_box": Kind(False, "points lie far outside the face box: box of another face?", "box sides"),
         "box_off_points": Kind(False, "box and points are centred far apart: box of another face?", "box sides"),
         "narrow_eyes": Kind(
@@ -61,10 +61,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "coincident_points": Kind(False, "many points share their place with another", "share of the points"),
         "tiny_box": Kind(False, "too few pixels to see landmarks", "pixels"),
-        "same_labels": Kind(False, "another photograph has exactly these points: copied, or a repeated frame"),
-        "labelled_twice": Kind(False, "the photograph has this box already: one face, two labels", "overlap (IoU)"),
-        "flat_photograph": Kind(False, "shows one even colour: a place holder?", "grey levels"),
-        "photograph_across_splits": Kind(False, "the photograph is in two splits: tests on what was trained on"),
+        "same_labels": Kind(False, "another image has exactly these points: copied, or a repeated frame"),
+        "labelled_twice": Kind(False, "the image has this box already: one face, two labels", "overlap (IoU)"),
+        "flat_image": Kind(False, "shows one even colour: a place holder?", "grey levels"),
+        "image_across_splits": Kind(False, "the image is in two splits: tests on what was trained on"),
         "copy_across_splits": Kind(False, "the same pixels in two splits: tests on what was trained on"),
         "alike_across_splits": Kind(False, "the same scene in two splits: tests on what was trained on", "bits of 256"),
         "identity_across_splits": Kind(False, "the person is in two splits: scores are of known people", "faces"),

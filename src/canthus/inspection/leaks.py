@@ -7,43 +7,43 @@ import numpy as np
 from canthus.inspection.collection import Collection
 from canthus.inspection.copies import FLAT, Copy, find_alike, find_identical
 from canthus.inspection.findings import Finding, Limits
-from canthus.inspection.photographs import Photograph
+from canthus.inspection.images import InspectedImage
 
-__all__ = ["check_identities", "check_photographs"]
+__all__ = ["check_identities", "check_images"]
 
 
-def check_photographs(data: Collection, limits: Limits) -> list[Finding]:
-    """Photographs that are broken or flat, in two splits, copied, or labelled with another's points."""
+def check_images(data: Collection, limits: Limits) -> list[Finding]:
+    """Images that are broken or flat, in two splits, copied, or labelled with another's points."""
     first: dict[object, int] = {}  # face by image
     for i, face in enumerate(data.faces):
         first.setdefault(face.image, i)
-    found = [Finding("broken_photograph", first[image], detail=reason) for image, reason in data.broken.items()]
-    rows = [first[image] for image in data.photographs]
-    photographs = list(data.photographs.values())
+    found = [Finding("broken_image", first[image], detail=reason) for image, reason in data.broken.items()]
+    rows = [first[image] for image in data.images]
+    images = list(data.images.values())
     found += [
-        Finding("flat_photograph", row, photograph.contrast)
-        for row, photograph in zip(rows, photographs, strict=True)
-        if photograph.contrast < FLAT
+        Finding("flat_image", row, whole.contrast)
+        for row, whole in zip(rows, images, strict=True)
+        if whole.contrast < FLAT
     ]
     found += [
-        Finding("exif_orientation", row, float(photograph.orientation), _frame(data, row, photograph))
-        for row, photograph in zip(rows, photographs, strict=True)
-        if photograph.orientation != 1
+        Finding("exif_orientation", row, float(whole.orientation), _frame(data, row, whole))
+        for row, whole in zip(rows, images, strict=True)
+        if whole.orientation != 1
     ]
     found += _across_splits(data)
     keys = {key: number for number, key in enumerate(dict.fromkeys(face.photo for face in data.faces))}
     related = [keys[data.faces[row].photo] for row in rows]
 
     def finding(kind: str, copy: Copy) -> Finding:
-        row, other = rows[copy.photograph], rows[copy.original]
+        row, other = rows[copy.image], rows[copy.original]
         across = data.splits[row] != data.splits[other]
         value = float(copy.bits) if kind == "alike" else None
         original = data.faces[other]
         detail = f"{original.image.name} ({original.part}, {data.splits[other]})" if across else original.image.name
         return Finding(f"{kind}_across_splits" if across else kind, row, value, f"of {detail}", other)
 
-    found += [finding("copy", copy) for copy in find_identical(photographs)]
-    alike = find_alike(photographs, related, limits.bits)
+    found += [finding("copy", copy) for copy in find_identical(images)]
+    alike = find_alike(images, related, limits.bits)
     found += [finding("alike", copy) for copy in sorted(alike, key=lambda copy: copy.bits)]
     return found + list(_same_labels(data))
 
@@ -64,12 +64,12 @@ def check_identities(data: Collection) -> list[Finding]:
     return sorted(found, key=lambda finding: -(finding.value or 0))
 
 
-def _frame(data: Collection, row: int, photograph: Photograph) -> str:
+def _frame(data: Collection, row: int, whole: InspectedImage) -> str:
     """In which frame an image was read, and whether the points speak for the other one."""
-    size = np.array([photograph.width, photograph.height])
+    size = np.array([whole.width, whole.height])
     inside = [(np.nan_to_num(data.points[row]) <= limit - 0.5).all() for limit in (size, size[::-1])]
-    doubt = "; its points fit the other frame alone" if photograph.orientation >= 5 and inside == [False, True] else ""
-    return f"read {'upright' if photograph.upright else 'as stored'}{doubt}"
+    doubt = "; its points fit the other frame alone" if whole.orientation >= 5 and inside == [False, True] else ""
+    return f"read {'upright' if whole.upright else 'as stored'}{doubt}"
 
 
 def _across_splits(data: Collection) -> Iterator[Finding]:
@@ -82,7 +82,7 @@ def _across_splits(data: Collection) -> Iterator[Finding]:
             if data.splits[other] != data.splits[i] and not reported & {face.image, face.photo}:
                 reported |= {face.image, face.photo}
                 detail = f"{face.photo}: in {data.splits[other]} and {data.splits[i]}"
-                yield Finding("photograph_across_splits", i, detail=detail, other=other)
+                yield Finding("image_across_splits", i, detail=detail, other=other)
 
 
 def _same_labels(data: Collection) -> Iterator[Finding]:
@@ -95,5 +95,5 @@ def _same_labels(data: Collection) -> Iterator[Finding]:
 
 
 def _same_pixels(data: Collection, i: int, j: int) -> bool:
-    one, two = (data.photographs.get(data.faces[k].image) for k in (i, j))
+    one, two = (data.images.get(data.faces[k].image) for k in (i, j))
     return one is not None and two is not None and one.digest == two.digest

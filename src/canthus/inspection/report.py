@@ -100,7 +100,7 @@ def _parts_table(name: str, summary: Mapping[str, Any]) -> Table:
     table = Table(title=f"{name}, scheme {summary['scheme']}", title_justify="left")
     for heading in ("split", "part"):
         table.add_column(heading)
-    for heading in ("faces", "photographs", "broken", "photograph px", "box side px", "labelled %", "occluded %"):
+    for heading in ("faces", "images", "broken", "image px", "box side px", "labelled %", "occluded %"):
         table.add_column(heading, justify="right")
     table.add_column("yaw (abs. median, 95 %)", justify="right")
     rows = summary["parts"]
@@ -112,8 +112,8 @@ def _parts_table(name: str, summary: Mapping[str, Any]) -> Table:
             row["split"],
             row["part"],
             str(row["faces"]),
-            str(row["photographs"]),
-            str(row["broken_photographs"]),
+            str(row["images"]),
+            str(row["broken_images"]),
             _size(row),
             _range(row["box_side"]),
             f"{100 * (1 - seen['not_labelled']):.1f}",
@@ -127,9 +127,9 @@ def _facts_table(full: Mapping[str, Any]) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("faces on a photograph", _counts(full["photographs_by_number_of_faces"], "{} with {}"))
-    if full["photograph_keys"] != full["photographs"]:
-        table.add_row("split by", f"{full['photograph_keys']} keys (photographs or people), which splits keep whole")
+    table.add_row("faces on an image", _counts(full["images_by_number_of_faces"], "{} with {}"))
+    if full["image_keys"] != full["images"]:
+        table.add_row("split by", f"{full['image_keys']} keys (images or people), which splits keep whole")
     yaw = full["yaw"]
     source = " and ".join(
         f"{words} ({yaw[key]})"
@@ -150,7 +150,7 @@ def _counts(counts: Mapping[str, int], form: str) -> str:
 
 
 def _size(row: Mapping[str, Any]) -> str:
-    width, height = row["photograph_width"], row["photograph_height"]
+    width, height = row["image_width"], row["image_height"]
     return f"{width['0.5']:.0f} x {height['0.5']:.0f}" if width else "-"
 
 

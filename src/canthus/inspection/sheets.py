@@ -25,7 +25,7 @@ SIDE = 200
 TEXT = 34
 """Letters of a caption that fit at a readable size."""
 PAIRED = ("copy", "alike", "copy_across_splits", "alike_across_splits", "same_labels", "labelled_twice")
-UNSEEN = ("broken_photograph", "identity_across_splits")
+UNSEEN = ("broken_image", "identity_across_splits")
 """Kinds that no sheet shows."""
 
 
@@ -51,7 +51,7 @@ def write_sheets(
     Returns:
         The files written.
     """
-    readable = [i for i, face in enumerate(data.faces) if face.image in data.photographs]
+    readable = [i for i, face in enumerate(data.faces) if face.image in data.images]
     chosen = np.random.default_rng(seed).permutation(len(readable))[:faces]
     sample = [_Tile(readable[i], _name(data, readable[i])) for i in sorted(chosen)]
     odd = [_Tile(finding.face, _reason(data, finding)) for finding in _shared(findings, faces, paired=False)]
@@ -64,7 +64,7 @@ def write_sheets(
     )
     written = []
     for name, tiles in (("faces.png", sample), ("suspicious.png", odd), ("copies.png", copies)):
-        tiles = [tile for tile in tiles if data.faces[tile.face].image in data.photographs]
+        tiles = [tile for tile in tiles if data.faces[tile.face].image in data.images]
         if tiles:
             save_picture(folder / name, contact_sheet(_draw(reader, data, tiles), COLUMNS))
             written.append(folder / name)

@@ -55,18 +55,18 @@ def _part(
 ) -> dict[str, Any]:
     rows = np.asarray(chosen)
     faces = [data.faces[i] for i in chosen]
-    per_photograph = Counter(Counter(face.image for face in faces).values())
+    per_image = Counter(Counter(face.image for face in faces).values())
     codes = data.visibility[rows]
     share = {name: float((codes == code).mean()) for name, code in _CODES.items()}
     size = data.size[rows]
     return {
         "faces": len(faces),
-        "photographs": len({face.image for face in faces}),
-        "photograph_keys": len({face.photo for face in faces}),
-        "broken_photographs": len({face.image for face in faces} & data.broken.keys()),
-        "photographs_by_number_of_faces": {str(count): per_photograph[count] for count in sorted(per_photograph)},
-        "photograph_width": _quantiles(size[:, 0]),
-        "photograph_height": _quantiles(size[:, 1]),
+        "images": len({face.image for face in faces}),
+        "image_keys": len({face.photo for face in faces}),
+        "broken_images": len({face.image for face in faces} & data.broken.keys()),
+        "images_by_number_of_faces": {str(count): per_image[count] for count in sorted(per_image)},
+        "image_width": _quantiles(size[:, 0]),
+        "image_height": _quantiles(size[:, 1]),
         "box_side": _quantiles(data.side[rows]),
         "faces_with_points": int((codes > UNLABELLED).any(1).sum()),
         "visibility": share,

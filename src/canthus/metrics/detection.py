@@ -53,7 +53,7 @@ class DetectedFaces:
 
 
 def wider_average_precision(
-    photographs: Sequence[DetectedFaces], *, iou: float = 0.5, thresholds: int = 1000
+    images: Sequence[DetectedFaces], *, iou: float = 0.5, thresholds: int = 1000
 ) -> tuple[float, float]:
     """Average precision as WIDER FACE's evaluation computes it (Yang et al., CVPR 2016).
 
@@ -67,11 +67,11 @@ def wider_average_precision(
     Raises:
         ValueError: no label that counts, or labels that are ellipses.
     """
-    kept = sum(int((~_ignored(photograph)).sum()) for photograph in photographs)
+    kept = sum(int((~_ignored(image)).sum()) for image in images)
     if not kept:
-        raise ValueError("no label counts, so there is nothing to find; check the photographs and what is ignored")
-    scores = np.concatenate([photograph.scores for photograph in photographs])
-    found, counted = (np.concatenate(parts) for parts in zip(*(_matched(p, iou) for p in photographs), strict=True))
+        raise ValueError("no label counts, so there is nothing to find; check the images and what is ignored")
+    scores = np.concatenate([image.scores for image in images])
+    found, counted = (np.concatenate(parts) for parts in zip(*(_matched(p, iou) for p in images), strict=True))
     if not len(scores):
         return 0.0, 0.0
     spread = (scores - scores.min()) / (np.ptp(scores) or 1.0)
@@ -105,7 +105,7 @@ class FDDBCurve:
         return (float(self.discrete[within[-1]]), float(self.continuous[within[-1]])) if within.size else (0.0, 0.0)
 
 
-def fddb_roc(photographs: Sequence[DetectedFaces]) -> FDDBCurve:
+def fddb_roc(images: Sequence[DetectedFaces]) -> FDDBCurve:
     """ROC curves of FDDB (Jain and Learned-Miller, 2010, section 5), over all folds together.
 
     At every score, the detections above it and the labels of an image are matched one to one so that the sum of
@@ -116,18 +116,18 @@ def fddb_roc(photographs: Sequence[DetectedFaces]) -> FDDBCurve:
     """
     from scipy.optimize import linear_sum_assignment
 
-    faces = sum(len(photograph.labels) for photograph in photographs)
+    faces = sum(len(image.labels) for image in images)
     if not faces:
         raise ValueError("there are no labelled faces; check the folds")
     steps: list[tuple[float, float, float, float]] = []  # score, and what it adds to the three sums
-    for photograph in photographs:
-        order = np.argsort(-photograph.scores, kind="stable")
-        overlap, before = _overlap(photograph)[order], np.zeros(3)
+    for image in images:
+        order = np.argsort(-image.scores, kind="stable")
+        overlap, before = _overlap(image)[order], np.zeros(3)
         for count, row in enumerate(order, 1):
             pairs = overlap[:count][linear_sum_assignment(overlap[:count], maximize=True)]
             discrete = float((pairs > 0.5).sum())
             now = np.array([count - discrete, discrete, pairs.sum()])
-            steps.append((float(photograph.scores[row]), *(now - before)))
+            steps.append((float(image.scores[row]), *(now - before)))
             before = now
     table = np.array(sorted(steps, key=lambda step: -step[0])).reshape(-1, 4)
     sums = np.cumsum(table[:, 1:], axis=0)
@@ -135,7 +135,7 @@ def fddb_roc(photographs: Sequence[DetectedFaces]) -> FDDBCurve:
     return FDDBCurve(sums[last, 0], 100 * sums[last, 1] / faces, 100 * sums[last, 2] / faces)
 
 
-def coco_average_precision(photographs: Sequence[DetectedFaces]) -> dict[str, float]:
+def coco_average_precision(images: Sequence[DetectedFaces]) -> dict[str, float]:
     """COCO's AP and average recall through torchmetrics, percent: ``map`` (0.50 to 0.95), ``map_50``, ``mar_100``, ...
 
     Ignored labels are COCO's crowds.
@@ -146,28 +146,28 @@ def coco_average_precision(photographs: Sequence[DetectedFaces]) -> dict[str, fl
     from torchmetrics.detection import MeanAveragePrecision
 
     metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools")
-    for photograph in photographs:
-        _check_boxes(photograph)
-        boxes, labels = (torch.from_numpy(values).float() for values in (photograph.boxes, photograph.labels))
-        scores = torch.from_numpy(photograph.scores).float()
+    for image in images:
+        _check_boxes(image)
+        boxes, labels = (torch.from_numpy(values).float() for values in (image.boxes, image.labels))
+        scores = torch.from_numpy(image.scores).float()
         found: dict[str, Any] = {"boxes": boxes, "scores": scores, "labels": torch.zeros(len(boxes), dtype=torch.long)}
-        crowd = torch.from_numpy(_ignored(photograph)).long()
+        crowd = torch.from_numpy(_ignored(image)).long()
         metric.update([found], [{"boxes": labels, "labels": torch.zeros_like(crowd), "iscrowd": crowd}])
     values = {name: float(value) for name, value in metric.compute().items() if value.numel() == 1}
     return {name: 100 * value for name, value in values.items() if name.startswith(("map", "mar")) and value >= 0}
 
 
-def _matched(photograph: DetectedFaces, iou: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _matched(image: DetectedFaces, iou: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Per detection whether it is true, and whether it counts, in the order of the detections."""
-    _check_boxes(photograph)
-    found, counted = np.zeros(len(photograph.boxes), dtype=np.int64), np.ones(len(photograph.boxes), dtype=np.int64)
-    if not len(photograph.labels):
+    _check_boxes(image)
+    found, counted = np.zeros(len(image.boxes), dtype=np.int64), np.ones(len(image.boxes), dtype=np.int64)
+    if not len(image.labels):
         return found, counted
     # both border pixels belong to a box
-    grown = [np.concatenate([boxes[:, :2], boxes[:, 2:] + 1], 1) for boxes in (photograph.boxes, photograph.labels)]
+    grown = [np.concatenate([boxes[:, :2], boxes[:, 2:] + 1], 1) for boxes in (image.boxes, image.labels)]
     overlap = overlaps(*(torch.from_numpy(boxes) for boxes in grown)).numpy()
-    ignored, taken = _ignored(photograph), set()
-    for row in np.argsort(-photograph.scores, kind="stable"):
+    ignored, taken = _ignored(image), set()
+    for row in np.argsort(-image.scores, kind="stable"):
         best = int(overlap[row].argmax())
         if overlap[row, best] >= iou:
             if ignored[best]:
@@ -184,19 +184,19 @@ def _area_under_envelope(recall: Array, precision: Array) -> float:
     return float((np.diff(recall) * envelope[1:]).sum())
 
 
-def _overlap(photograph: DetectedFaces) -> Array:
+def _overlap(image: DetectedFaces) -> Array:
     """(D, G) intersection over union of the detections with boxes or ellipses."""
-    if photograph.labels.shape[1] == 5:
-        pairs = [[box_ellipse_iou(box, ellipse) for ellipse in photograph.labels] for box in photograph.boxes]
-        return np.array(pairs, dtype=np.float64).reshape(len(photograph.boxes), len(photograph.labels))
-    overlap: Array = overlaps(torch.from_numpy(photograph.boxes), torch.from_numpy(photograph.labels)).numpy()
+    if image.labels.shape[1] == 5:
+        pairs = [[box_ellipse_iou(box, ellipse) for ellipse in image.labels] for box in image.boxes]
+        return np.array(pairs, dtype=np.float64).reshape(len(image.boxes), len(image.labels))
+    overlap: Array = overlaps(torch.from_numpy(image.boxes), torch.from_numpy(image.labels)).numpy()
     return overlap
 
 
-def _ignored(photograph: DetectedFaces) -> NDArray[np.bool_]:
-    return photograph.ignored if photograph.ignored is not None else np.zeros(len(photograph.labels), dtype=np.bool_)
+def _ignored(image: DetectedFaces) -> NDArray[np.bool_]:
+    return image.ignored if image.ignored is not None else np.zeros(len(image.labels), dtype=np.bool_)
 
 
-def _check_boxes(photograph: DetectedFaces) -> None:
-    if photograph.labels.shape[1] != 4:
+def _check_boxes(image: DetectedFaces) -> None:
+    if image.labels.shape[1] != 4:
         raise ValueError("this measure wants labels that are boxes; take the boxes around ellipses, or fddb_roc")

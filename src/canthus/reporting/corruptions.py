@@ -22,7 +22,7 @@ OF_CELL = ("nme_covered", "nme_uncovered", "already_smaller")
 def corruptions_summary(clean: Cell, cells: Sequence[Cell], **context: Any) -> dict[str, Any]:
     """What ``corruptions.json`` says.
 
-    The mean corruption error is the plain mean of the NME over severities, then over difficulties. ImageNet-C's number
+    The mean corruption error is the plain mean of the NME over severities, then over corruptions. ImageNet-C's number
     of that name is divided by the errors of a fixed network, which landmarks do not have; the yardstick here is the
     model's own clean error: ``relative = (NME_c - NME_clean) / NME_clean``, percent; None where the clean error is 0.
 
@@ -127,7 +127,7 @@ def _rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def severity_table(content: Mapping[str, Any], measure: str) -> tuple[list[str], list[list[object]]]:
-    """Columns and a row per difficulty: the clean value, one per severity and their mean; for NME also the relative."""
+    """Columns and a row per corruption: the clean value, one per severity and their mean; for NME also the relative."""
     clean = content["clean"]["subsets"]["full"][measure]
     entries = content["corruptions"]
     severities = list(next(iter(entries.values()))["severities"])
@@ -185,7 +185,7 @@ def _footnotes(content: Mapping[str, Any]) -> list[str]:
     notes = []
     if small:
         notes.append(
-            f"Faces that are no larger in their photograph or in the network's input, and so stay as they are: "
+            f"Faces that are no larger in their image or in the network's input, and so stay as they are: "
             f"{', '.join(small)}; of {content['clean']['subsets']['full']['faces']}.\n"
         )
     levels.insert(0, ("clean", content["clean"]))

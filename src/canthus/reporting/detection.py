@@ -19,7 +19,7 @@ from canthus.visualization.drawing import contact_sheet
 from canthus.visualization.images import save_figure, save_picture
 
 if TYPE_CHECKING:
-    from canthus.data.detection.datamodule import PhotoDataModule
+    from canthus.data.detection.datamodule import ImageDataModule
 
 __all__ = ["detection_sheet", "print_detection", "write_detection"]
 
@@ -32,9 +32,9 @@ SIDE = 320
 def write_detection(
     folder: Path,
     result: DetectionResult,
-    data: "PhotoDataModule",
+    data: "ImageDataModule",
     *,
-    photographs: int = 24,
+    images: int = 24,
     score: float = 0.7,
     trained_on: int | None = None,
 ) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def write_detection(
         folder: of the run or evaluation; metrics.json may be there already, with what was measured on faces.
         result: of the evaluator.
         data: whose images were searched.
-        photographs: on the sheet, evenly spread.
+        images: on the sheet, evenly spread.
         score: of the boxes that are drawn, at least.
         trained_on: how many of the images the model was trained on; None where nobody knows.
 
@@ -59,7 +59,7 @@ def write_detection(
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content | {"detection": report}, indent=2, allow_nan=False) + "\n")
     _roc_figure(result.roc(), len(result.photo), folder / "roc.png")
-    save_picture(folder / "detections.png", detection_sheet(result, data, photographs, score))
+    save_picture(folder / "detections.png", detection_sheet(result, data, images, score))
     return report
 
 
@@ -67,9 +67,9 @@ def print_detection(report: Mapping[str, Any]) -> None:
     """Show recall, precision and the number of boxes after every stage, and the last stage by attribute."""
     from rich.table import Table
 
-    title = f"{report['faces']} faces in {report['photographs']} photographs, overlap {report['iou']:g}"
+    title = f"{report['faces']} faces in {report['images']} images, overlap {report['iou']:g}"
     table = Table(title=title)
-    for column in ("stage", "recall %", "AP %", "boxes per photograph"):
+    for column in ("stage", "recall %", "AP %", "boxes per image"):
         table.add_column(column, justify="right")
     columns = zip(*(report[f"{name}_per_stage"] for name in ("recall", "ap", "boxes")), strict=True)
     for number, (recall, precision, boxes) in enumerate(columns, 1):
@@ -85,8 +85,8 @@ def print_detection(report: Mapping[str, Any]) -> None:
         console().print(table)
 
 
-def detection_sheet(result: DetectionResult, data: "PhotoDataModule", count: int, score: float) -> NDArray[np.uint8]:
-    """Photographs with the boxes of the last stage: green true, orange false, red a face that was missed, grey ignored.
+def detection_sheet(result: DetectionResult, data: "ImageDataModule", count: int, score: float) -> NDArray[np.uint8]:
+    """Images with the boxes of the last stage: green true, orange false, red a face that was missed, grey ignored.
 
     Args:
         result: of the evaluator.
@@ -97,11 +97,11 @@ def detection_sheet(result: DetectionResult, data: "PhotoDataModule", count: int
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    photos = data.photographs(result.split)
+    photos = data.images(result.split)
     rows = np.unique(np.linspace(0, len(result.photo) - 1, min(count, len(result.photo))).round().astype(int))
     tiles = []
     for row in rows.tolist():
-        pixels = data.photo_reader.pixels(photos[result.photo[row]].image)
+        pixels = data.image_reader.pixels(photos[result.photo[row]].image)
         tiles.append(_tile(pixels, result.stages[-1][row], score, result.iou))
     return contact_sheet(tiles, columns=6)
 
@@ -132,7 +132,7 @@ def _rectangle(tile: Any, box: NDArray[np.float64], colour: tuple[int, int, int]
     return x1, y1
 
 
-def _roc_figure(curve: FDDBCurve, photographs: int, path: Path) -> None:
+def _roc_figure(curve: FDDBCurve, images: int, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -143,7 +143,7 @@ def _roc_figure(curve: FDDBCurve, photographs: int, path: Path) -> None:
         axes.step(curve.false_positives, rates, where="post", label=name, linestyle=line, linewidth=1.8)
     axes.set(
         ylim=(0, 100.5),
-        xlabel=f"false positives in {photographs} photographs",
+        xlabel=f"false positives in {images} images",
         ylabel="true positive rate, %",
         title="FDDB's curves of the last stage",
     )

@@ -30,7 +30,7 @@ __all__ = ["severity_figure", "write_corruption_suite", "write_style_suite"]
 
 
 def severity_figure(content: Mapping[str, Any], path: Path) -> Path:
-    """Draw NME and failure rate over severity, a curve per difficulty that begins at the clean value.
+    """Draw NME and failure rate over severity, a curve per corruption that begins at the clean value.
 
     Args:
         content: see `canthus.reporting.corruptions.corruptions_summary`.

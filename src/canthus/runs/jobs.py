@@ -7,6 +7,7 @@ from typing import Any
 
 from canthus.utils import processes
 from canthus.utils.files import replacing
+from canthus.utils.old_names import renamed_word
 
 __all__ = ["Job", "jobs_of"]
 
@@ -39,8 +40,10 @@ class Job:
     def read(cls, folder: Path) -> "Job | None":
         """The record in a job's folder; None if there is none, or one that was cut off."""
         try:
-            return cls(**json.loads((folder / "job.json").read_text()))
-        except (OSError, ValueError, TypeError, RecursionError):
+            job = cls(**json.loads((folder / "job.json").read_text()))
+            job.overrides = [renamed_word(word) for word in job.overrides]
+            return job
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     def write(self, folder: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader  # as OmegaConf.save writes numbers, they are read
 
+from canthus.utils import old_names
 from canthus.utils.errors import ConfigError
 
 __all__ = [
@@ -256,7 +257,7 @@ def config_of(plain: Any, place: str) -> DictConfig:
             raise ConfigError(f"{place} is not the config of a training: it has no {group}")
     if not isinstance(plain["model"].get("_target_"), str):
         raise ConfigError(f"{place}: model._target_={shown(plain['model'].get('_target_'))} names no class")
-    plain = DEFAULTS | {"trainer": {}} | plain
+    plain = DEFAULTS | {"trainer": {}} | old_names.renamed(plain, old_names.CONFIG, old_names.VALUES)
     if not isinstance(plain["trainer"], dict):
         raise ConfigError(f"{place}: trainer={shown(plain['trainer'])} has no settings")
     for key, kinds in KINDS.items():

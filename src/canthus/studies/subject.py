@@ -36,10 +36,10 @@ class Subject:
 
     Attributes:
         faces: with moved boxes.
-        reader: of their photographs.
-        labels: (N, 68, 2) photograph pixels.
+        reader: of their images.
+        labels: (N, 68, 2) image pixels.
         scheme: of the labels.
-        distances: normaliser -> (N,) photograph pixels.
+        distances: normaliser -> (N,) image pixels.
     """
 
     faces: Sequence[Face]
@@ -73,17 +73,17 @@ class Subject:
 
     @property
     def clips(self) -> list[str]:
-        """The video, or else the photograph, of every face."""
+        """The video, or else the image, of every face."""
         return [f"{face.identity}/{face.extra.get('video', face.photo)}" for face in self.faces]
 
     @property
     def groups(self) -> list[str]:
-        """The person, or else the photograph, of every face."""
+        """The person, or else the image, of every face."""
         return [face.identity or face.photo for face in self.faces]
 
     def pictures(self) -> list[NDArray[np.uint8]]:
-        """The photographs of all faces."""
-        return [self.reader.pixels(face.image) for face in track(self.faces, description="photographs", transient=True)]
+        """The images of all faces."""
+        return [self.reader.pixels(face.image) for face in track(self.faces, description="images", transient=True)]
 
 
 class Run:
@@ -109,7 +109,7 @@ class Run:
     def points(
         self, faces: Sequence[Face], rows: Sequence[int] | None = None, corruption: Corruption | None = None
     ) -> Tensor:
-        """(N, K, 2) photograph pixels.
+        """(N, K, 2) image pixels.
 
         Args:
             faces: of the study.

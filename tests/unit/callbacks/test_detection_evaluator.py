@@ -16,12 +16,12 @@ ATTRIBUTES = [[{"easy", "hard"}], [], [{"hard", "invalid"}, {"hard"}]]
 
 
 class Data:
-    """Three photographs; the second shows nobody, the last face of the third does not count."""
+    """Three images; the second shows nobody, the last face of the third does not count."""
 
     name = "made"
-    photo_reader = SimpleNamespace(pixels=lambda image: np.full((90, 120, 3), 128, dtype=np.uint8))
+    image_reader = SimpleNamespace(pixels=lambda image: np.full((90, 120, 3), 128, dtype=np.uint8))
 
-    def photographs(self, split):
+    def images(self, split):
         return [
             SimpleNamespace(
                 boxes=np.array(boxes).reshape(-1, 4),
@@ -81,7 +81,7 @@ def test_recall_and_precision_of_every_stage():
     assert logged["val/ap"] == logged["val/ap_stage2"] == pytest.approx(50.0)
     assert logged["val/recall_stage1"] == 100
     report = result.report()
-    assert report["photographs"] == 3
+    assert report["images"] == 3
     assert report["recall_per_stage"] == [100, 50]
     assert report["boxes_per_stage"] == pytest.approx([5 / 3, 2 / 3])
 
@@ -102,7 +102,7 @@ def test_the_order_of_batches_changes_nothing():
     assert list(first.photo) == list(second.photo) == [0, 1, 2]
 
 
-def test_without_photographs_there_is_no_result():
+def test_without_images_there_is_no_result():
     evaluator, module, trainer = DetectionEvaluator(), Module(), SimpleNamespace(datamodule=Data())
     evaluator.on_test_epoch_start(trainer, module)
     evaluator.on_test_batch_end(trainer, module, {"estimates": None}, {})

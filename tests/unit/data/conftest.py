@@ -26,12 +26,12 @@ LAYOUT = np.array([[0.0, 0.0], [1.0, 0.05], [0.5, 0.5], [0.15, 1.0], [0.85, 0.95
 
 
 class DotReader(Reader):
-    """Black photographs, made in memory, with a bright Gaussian dot at each landmark of the scheme ``5`` (or ``68``).
+    """Black images, made in memory, with a bright Gaussian dot at each landmark of the scheme ``5`` (or ``68``).
 
     Attributes:
-        decoded: names of the photographs in the order in which they were decoded.
-        versions: photograph -> any number; another number, another file.
-        missing: photographs that cannot be decoded.
+        decoded: names of the images in the order in which they were decoded.
+        versions: image -> any number; another number, another file.
+        missing: images that cannot be decoded.
     """
 
     def __init__(self, counts, *, scheme="5", face=(60.0, 120.0), faces_per_photo=1, attributes=(), seed=0):
@@ -66,7 +66,7 @@ class DotReader(Reader):
         return [face for part in parts for face in self._faces[part]]
 
     def replace(self, part, i, face):
-        """Put another face in place of one, in the same photograph."""
+        """Put another face in place of one, in the same image."""
         old = self._faces[part][i]
         self._faces[part][i] = face
         row = self._by_photo[old.image]
@@ -124,7 +124,7 @@ def dot_reader():
 
 @pytest.fixture
 def dot_module(tmp_path):
-    """Make a data module of dotted photographs: parts ``a`` and ``b`` to train, ``t`` to test."""
+    """Make a data module of dotted images: parts ``a`` and ``b`` to train, ``t`` to test."""
 
     def make(reader=None, *, stage=None, input=SPEC, **options):
         reader = reader or DotReader({"a": 16, "b": 8, "t": 12})

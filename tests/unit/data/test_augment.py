@@ -22,7 +22,7 @@ def seeded(seed=0):
 
 
 def store_batch(count, side=300.0):
-    """Faces of 30 px in the store and ``side`` px in the photograph."""
+    """Faces of 30 px in the store and ``side`` px in the image."""
     to_original = affine.identity(count)
     to_original[:, [0, 1], [0, 1]] = side / 30
     return Batch(
@@ -79,13 +79,13 @@ def test_shifts_are_a_share_of_the_boxs_sides():
     assert float(shift[:, 1].std()) == pytest.approx(0.2 * 40, abs=0.17)
     assert abs(float(torch.corrcoef(shift.T)[0, 1])) < 0.03
     _, _, larger, *_ = drawn(replace(STILL, shift=0.2), side=3000.0)
-    assert torch.equal(larger, shift)  # the size of the photograph does not matter
+    assert torch.equal(larger, shift)  # the size of the image does not matter
 
 
 @pytest.mark.parametrize("side", [50.0, 300.0, 1000.0])
 def test_shifts_in_original_pixels_are_small_for_large_faces(side):
     _, _, shift, *_ = drawn(replace(STILL, shift=0.2, shift_unit="original_pixels"), side=side)
-    # computed on the input, 12 and 8 pixels, and applied to the photograph; a face of `side` is shown with
+    # computed on the input, 12 and 8 pixels, and applied to the image; a face of `side` is shown with
     # 48, by the mean of the ratios 30 / 60 and 30 / 40
     assert float(shift[:, 0].std()) == pytest.approx(12 * 48 / side, rel=0.02)
     assert float(shift[:, 1].std()) == pytest.approx(8 * 48 / side, rel=0.02)

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from canthus.data import cache as cache_module
-from canthus.data.detection.store import PhotoStore
+from canthus.data.detection.store import ImageStore
 from canthus.data.face import Face, Reader
 from canthus.data.store import Store, StoreSpec
 from canthus.utils import locks
@@ -42,13 +42,13 @@ def crops(reader, cache, **options):
     )
 
 
-def photographs(reader, cache, **options):
-    store = PhotoStore.prepare(reader, reader.photographs(["a"]), 64, cache, workers=2, max_broken=0.5, **options)
-    pixels = [store.pyramids.photograph(row).copy() for row in range(len(store))]
+def images(reader, cache, **options):
+    store = ImageStore.prepare(reader, reader.whole_images(["a"]), 64, cache, workers=2, max_broken=0.5, **options)
+    pixels = [store.pyramids.image(row).copy() for row in range(len(store))]
     return store.folder, [store.shrink, store.pyramids.places.numpy(), *pixels], store.broken
 
 
-KINDS = pytest.mark.parametrize("prepare", [crops, photographs])
+KINDS = pytest.mark.parametrize("prepare", [crops, images])
 
 
 def same(one, other):
@@ -204,7 +204,7 @@ def test_a_file_that_is_cut_while_it_is_in_use(dot_reader, tmp_path):
     """Without the check the process would end by SIGBUS."""
     reader = dot_reader({"a": 6})
     store = Store.prepare(reader, reader.faces(["a"]), SPEC, tmp_path, max_broken=0)
-    pyramids = PhotoStore.prepare(reader, reader.photographs(["a"]), 64, tmp_path)
+    pyramids = ImageStore.prepare(reader, reader.whole_images(["a"]), 64, tmp_path)
     assert store.crops.sum()
     for folder, name in ((store.folder, "crops.npy"), (pyramids.folder, "pixels.bin")):
         with (folder / name).open("r+b") as file:
@@ -325,10 +325,10 @@ def test_a_size_that_is_estimated_stops_when_half_of_it_has_no_room(dot_reader, 
     for share, fits in ((0.4, False), (0.6, True)):
         monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _, s=share: usage._replace(free=int(s * whole)))
         if fits:
-            assert len(photographs(reader, tmp_path)[1]) == 202
+            assert len(images(reader, tmp_path)[1]) == 202
         else:
             with pytest.raises(DataError, match=r"the store needs about 3\.\d MB, 1\.\d MB are free"):
-                photographs(reader, tmp_path)
+                images(reader, tmp_path)
             assert len(reader.decoded) < 50
 
 
@@ -336,8 +336,8 @@ def test_the_size_is_said_first(dot_reader, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     crops(dot_reader({"a": 6}), tmp_path)
     assert f"storing faces: 6 crops, {6 * 24 * 24 * 3 / 1e6 + 0.0001:.1f} MB in {tmp_path}, where " in caplog.text
-    photographs(dot_reader({"a": 6}), tmp_path)
-    assert "storing photographs: 6 photographs with their halves, about 0.1 MB in" in caplog.text
+    images(dot_reader({"a": 6}), tmp_path)
+    assert "storing images: 6 images with their halves, about 0.1 MB in" in caplog.text
 
 
 class Failing:

@@ -1,4 +1,4 @@
-"""The four difficulties: what they do to pixels and visibilities, and that a face always meets the same one."""
+"""The four corruptions: what they do to pixels and visibilities, and that a face always meets the same one."""
 
 import itertools
 from pathlib import Path
@@ -11,7 +11,7 @@ import yaml
 from canthus.data import corruptions
 from canthus.data.augment import Augmentation, shrink_and_enlarge
 from canthus.data.batch import Batch, InputSpec, scale_pixels
-from canthus.data.corruptions import DIFFICULTIES, SEVERITIES, Corruption, face_keys
+from canthus.data.corruptions import CORRUPTIONS, SEVERITIES, Corruption, face_keys
 from canthus.data.face import Face
 from canthus.data.readers import W300
 from canthus.geometry.boxes import centred_box
@@ -55,7 +55,7 @@ def facts(name):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("severity", SEVERITIES)
-@pytest.mark.parametrize("name", DIFFICULTIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_pictures_change_within_range_and_nothing_moves(name, severity, channels):
     batch = some(channels=channels)
     before = {field: value.clone() for field, value in batch.items()}
@@ -75,7 +75,7 @@ def test_pictures_change_within_range_and_nothing_moves(name, severity, channels
         assert torch.equal(after["visibility"], before["visibility"])
 
 
-@pytest.mark.parametrize("name", DIFFICULTIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_severity_changes_every_picture_more_than_the_one_before(name):
     batch = some(count=12)
     changes = [
@@ -86,7 +86,7 @@ def test_every_severity_changes_every_picture_more_than_the_one_before(name):
         assert (stronger > weaker).all()
 
 
-@pytest.mark.parametrize("name", DIFFICULTIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_face_looks_the_same_in_every_batch(name):
     batch, corruption = some(), Corruption(name, 4)
     together = corruption(batch, names())["image"]
@@ -278,7 +278,7 @@ def shown(module, split="test", *, augment=False):
     return [module.to_input(batch, split, augment=augment) for batch in loader]
 
 
-@pytest.mark.parametrize("name", DIFFICULTIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_batch_size_and_copies_of_rows_make_no_difference(name, dot_module):
     large = shown(dot_module(stage="test", batch_size=6, corruption=name, severity=4))
     small = shown(dot_module(stage="test", batch_size=5, corruption=name, severity=4))
@@ -346,7 +346,7 @@ def test_keys_do_not_depend_on_folders_or_on_which_faces_are_kept():
     assert sorted(first) == sorted(second)
 
 
-def test_real_faces_under_every_difficulty(real_data, tmp_path):
+def test_real_faces_under_every_corruption(real_data, tmp_path):
     from canthus.data.datamodule import FaceDataModule
 
     reader = W300(real_data / "300w", allow_partial=True)
@@ -357,7 +357,7 @@ def test_real_faces_under_every_difficulty(real_data, tmp_path):
     )
     module.setup("test")
     clean = shown(module)[0]
-    for name in DIFFICULTIES:
+    for name in CORRUPTIONS:
         changes = []
         for severity in SEVERITIES:
             module.corruption = Corruption(name, severity)

@@ -149,7 +149,7 @@ def test_means_are_over_the_labelled_points(dot_reader, dot_module):
     assert module.mean_shape().isfinite().all()
 
 
-def test_real_photographs(real_data, tmp_path, dot_module):
+def test_real_images(real_data, tmp_path, dot_module):
     reader = W300(real_data / "300w", allow_partial=True)
     faces = reader.faces(["afw"])[:24]
     reader.faces = lambda parts: faces
@@ -166,7 +166,7 @@ def test_real_photographs(real_data, tmp_path, dot_module):
 # -- splits ----------------------------------------------------------------------------------------------------------
 
 
-def test_train_and_validation_divide_the_photographs_of_each_part(dot_reader, dot_module):
+def test_train_and_validation_divide_the_images_of_each_part(dot_reader, dot_module):
     module = dot_module(dot_reader({"a": 24, "b": 8, "t": 6}, faces_per_photo=2), stage="fit")
     train, held_out = module.faces("train"), module.faces("val")
     assert not {face.photo for face in train} & {face.photo for face in held_out}
@@ -264,7 +264,7 @@ def test_the_store_has_room_and_sharpness_as_asked(dot_module):
     assert (module.store_spec.pixels, module.store_spec.box_pixels) == (80, 40.0)
 
 
-def test_broken_photographs_leave_faces_and_labels_in_line(dot_reader, dot_module):
+def test_broken_images_leave_faces_and_labels_in_line(dot_reader, dot_module):
     reader = dot_reader({"t": 12})
     reader.missing = {"t/003.png", "t/007.png"}
     module = dot_module(reader, max_broken=0.2, stage="test")

@@ -64,7 +64,7 @@ def test_the_runs_own_random_numbers_and_threads_are_left_alone():
 
 
 def test_threads_do_not_run_far_ahead():
-    """Photographs that nobody has taken yet would fill the memory."""
+    """Images that nobody has taken yet would fill the memory."""
     begun = []
     results = side_by_side(lambda number: begun.append(number) or number, 1000, 2, processes=False)
     assert next(results) == 0

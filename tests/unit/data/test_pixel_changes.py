@@ -103,7 +103,7 @@ def test_contrast_keeps_the_mean():
 def test_gamma_keeps_black_and_white():
     after = changed(torch.tensor([0.0, 0.25, 1.0]).expand(200, 1, 1, 3), gamma=1.0)
     black, middle, white = after[:, 0, 0].T
-    assert (black == 0).all()  # what lies outside the photograph stays what evaluation shows there
+    assert (black == 0).all()  # what lies outside the image stays what evaluation shows there
     assert (white == 1).all()
     exponent = middle.log() / math.log(0.25)
     assert 0.5 <= exponent.min() < 0.52

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from canthus.data import remembered
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.data.remembered import FaceList, KnownFace, Remembered, changes
 from canthus.data.synthetic import Synthetic
 
@@ -227,7 +227,7 @@ def test_persons_stay_on_their_side() -> None:
 
 def test_images_with_boxes_are_remembered_beside_faces() -> None:
     images = [
-        Photograph(Path(f"{i}.jpg"), f"{i}.jpg", "", (face(f"{i}.jpg"),), np.zeros(1, np.bool_)) for i in range(3)
+        WholeImage(Path(f"{i}.jpg"), f"{i}.jpg", "", (face(f"{i}.jpg"),), np.zeros(1, np.bool_)) for i in range(3)
     ]
     known = FaceList("own", {"train_images": [KnownFace.of(one, READER) for one in images[:2]],
                              "val_images": [KnownFace.of(images[2], READER)]})  # fmt: skip

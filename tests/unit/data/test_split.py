@@ -21,27 +21,27 @@ def face(part, photo):
 
 
 def two_parts():
-    """40 photographs of three faces, scattered, and 20 of one."""
+    """40 images of three faces, scattered, and 20 of one."""
     crowd = [face("crowd", f"crowd/{i % 40}") for i in range(120)]
     return crowd + [face("single", f"single/{i}") for i in range(20)]
 
 
-def photographs(faces, mask):
+def images(faces, mask):
     return {each.photo for each, held in zip(faces, mask, strict=True) if held}
 
 
-def test_photographs_stay_whole():
+def test_images_stay_whole():
     faces = two_parts()
     mask = hold_out(faces, 0.25, seed=0)
     assert mask.dtype == np.bool_
     assert mask.shape == (140,)
-    assert not photographs(faces, mask) & photographs(faces, ~mask)
+    assert not images(faces, mask) & images(faces, ~mask)
 
 
 @pytest.mark.parametrize(("share", "crowd", "single"), [(0.25, 10, 5), (0.1, 4, 2), (0.5, 20, 10)])
-def test_every_part_gives_the_same_share_of_its_photographs(share, crowd, single):
+def test_every_part_gives_the_same_share_of_its_images(share, crowd, single):
     faces = two_parts()
-    held = photographs(faces, hold_out(faces, share, seed=0))
+    held = images(faces, hold_out(faces, share, seed=0))
     assert sum(photo.startswith("crowd") for photo in held) == crowd
     assert sum(photo.startswith("single") for photo in held) == single
 
@@ -52,26 +52,24 @@ def test_the_choice_is_the_same_every_time():
 
 def test_the_choice_does_not_depend_on_the_order_of_the_faces():
     faces = two_parts()
-    assert photographs(faces, hold_out(faces, 0.25, seed=3)) == photographs(
-        faces[::-1], hold_out(faces[::-1], 0.25, seed=3)
-    )
+    assert images(faces, hold_out(faces, 0.25, seed=3)) == images(faces[::-1], hold_out(faces[::-1], 0.25, seed=3))
 
 
-def test_another_seed_chooses_other_photographs():
+def test_another_seed_chooses_other_images():
     faces = two_parts()
-    choices = {frozenset(photographs(faces, hold_out(faces, 0.25, seed))) for seed in range(5)}
+    choices = {frozenset(images(faces, hold_out(faces, 0.25, seed))) for seed in range(5)}
     assert len(choices) == 5
 
 
 def test_a_part_more_does_not_change_the_choice_in_the_others():
     faces = two_parts()
     more = [*faces, *(face("another", f"another/{i}") for i in range(10))]
-    assert photographs(faces, hold_out(faces, 0.25, 1)) == {
-        photo for photo in photographs(more, hold_out(more, 0.25, 1)) if not photo.startswith("another")
+    assert images(faces, hold_out(faces, 0.25, 1)) == {
+        photo for photo in images(more, hold_out(more, 0.25, 1)) if not photo.startswith("another")
     }
 
 
-def test_equal_names_in_two_parts_are_two_photographs():
+def test_equal_names_in_two_parts_are_two_images():
     faces = [face(part, f"{i}") for part in ("a", "b") for i in range(10)]
     assert hold_out(faces, 0.1, 0).sum() == 2
 
@@ -83,7 +81,7 @@ def test_share_zero_holds_out_nothing():
 @pytest.mark.parametrize(("share", "count"), [(0.1, 0), (0.95, 4)])
 def test_a_part_too_small_to_divide_is_an_error(share, count):
     faces = [*two_parts(), *(face("small", f"small/{i}") for i in range(4))]
-    with pytest.raises(DataError, match=rf"small: a validation share of {share} of 4 photographs holds out {count}"):
+    with pytest.raises(DataError, match=rf"small: a validation share of {share} of 4 images holds out {count}"):
         hold_out(faces, share, 0)
 
 
@@ -107,7 +105,7 @@ def test_the_drawn_choice_is_that_of_runs_so_far():
     expected = {names[i] for i in (4, 11, 24, 27)}
     assert hold_out_names(names, 0.1, 0, "draw") == expected
     faces = [face("one", name) for name in names]
-    assert photographs(faces, hold_out(faces, 0.1, 0)) == expected
+    assert images(faces, hold_out(faces, 0.1, 0)) == expected
 
 
 def test_a_hashed_choice_is_the_same_on_every_machine():
@@ -120,8 +118,8 @@ def test_a_hashed_choice_is_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("number", range(30))
-def test_adding_photographs_moves_none_of_a_hashed_choice(number):
-    """Random sets that grow at random places, several faces on a photograph, in several parts."""
+def test_adding_images_moves_none_of_a_hashed_choice(number):
+    """Random sets that grow at random places, several faces on an image, in several parts."""
     draw = random.Random(number)
     names = [f"{draw.choice('abcXY_')}{draw.getrandbits(40)}.{draw.choice(('jpg', 'png'))}" for _ in range(300)]
     part = {name: draw.choice(("one", "two", "")) for name in names}
@@ -131,7 +129,7 @@ def test_adding_photographs_moves_none_of_a_hashed_choice(number):
         faces = [face(part[name], name) for name in names[:size] for _ in range(draw.randint(1, 3))]
         draw.shuffle(faces)
         mask = hold_out(faces, share, seed, "hash")
-        held, trained = photographs(faces, mask), photographs(faces, ~mask)
+        held, trained = images(faces, mask), images(faces, ~mask)
         assert not held & trained
         if before:
             assert before[0] <= held
@@ -143,7 +141,7 @@ def test_adding_photographs_moves_none_of_a_hashed_choice(number):
 
 def test_a_set_too_small_for_its_share_names_a_seed_that_works():
     faces = [face("", f"{i}") for i in range(4)]
-    with pytest.raises(DataError, match=r"of 4 photographs, each chosen by its name, holds out 0; data") as error:
+    with pytest.raises(DataError, match=r"of 4 images, each chosen by its name, holds out 0; data") as error:
         hold_out(faces, 0.1, 2, "hash")
     seed = int(str(error.value).partition("validation_seed=")[2].partition(" ")[0])
     assert 0 < hold_out(faces, 0.1, seed, "hash").sum() < 4

@@ -65,7 +65,7 @@ def test_crops_are_a_read_only_memory_map(dot_reader, tmp_path):
         crops[0, 0, 0, 0] = 1
 
 
-def test_a_changed_photograph_is_another_store(dot_reader, tmp_path):
+def test_a_changed_image_is_another_store(dot_reader, tmp_path):
     reader = dot_reader({"a": 3})
     prepare(reader, tmp_path)
     reader.versions[reader.faces(["a"])[1].image] = 1
@@ -135,16 +135,16 @@ def test_no_faces(dot_reader, tmp_path):
         prepare(dot_reader({"a": 0}), tmp_path)
 
 
-# -- broken photographs ----------------------------------------------------------------------------------------------
+# -- broken images ----------------------------------------------------------------------------------------------
 
 
-def test_broken_photographs_are_named_counted_and_left_out(dot_reader, tmp_path, caplog):
+def test_broken_images_are_named_counted_and_left_out(dot_reader, tmp_path, caplog):
     reader = dot_reader({"a": 20})
     whole = prepare(reader, tmp_path / "whole")
     reader.missing = {"a/004.png", "a/011.png"}
     with caplog.at_level(logging.WARNING, logger="canthus"):
         store = prepare(reader, tmp_path / "broken", max_broken=0.1)
-    assert "2 of 20 photographs (10.00%)" in caplog.text
+    assert "2 of 20 images (10.00%)" in caplog.text
     assert "a/004.png: cannot be decoded" in caplog.text
     assert "a/011.png: cannot be decoded" in caplog.text
     assert sorted(store.broken) == ["a/004.png", "a/011.png"]
@@ -154,7 +154,7 @@ def test_broken_photographs_are_named_counted_and_left_out(dot_reader, tmp_path,
     assert np.array_equal(store.to_original, whole.to_original[kept])
 
 
-def test_broken_photographs_are_named_again_when_the_store_is_opened(dot_reader, tmp_path, caplog):
+def test_broken_images_are_named_again_when_the_store_is_opened(dot_reader, tmp_path, caplog):
     reader = dot_reader({"a": 20})
     reader.missing = {"a/004.png"}
     prepare(reader, tmp_path, max_broken=0.1)
@@ -165,24 +165,24 @@ def test_broken_photographs_are_named_again_when_the_store_is_opened(dot_reader,
     assert "a/004.png: cannot be decoded" in caplog.text
 
 
-def test_more_broken_photographs_than_allowed_stop_the_run(dot_reader, tmp_path):
+def test_more_broken_images_than_allowed_stop_the_run(dot_reader, tmp_path):
     reader = dot_reader({"a": 20})
     reader.missing = {"a/004.png", "a/011.png", "a/012.png"}
     for _ in range(2):  # when it is built, and when it is opened
-        with pytest.raises(DataError, match="3 of 20 photographs") as error:
+        with pytest.raises(DataError, match="3 of 20 images") as error:
             prepare(reader, tmp_path, max_broken=0.1)
         assert all(name in str(error.value) for name in reader.missing)
         assert "more than the allowed share of 10.00%" in str(error.value)
 
 
-def test_all_photographs_broken(dot_reader, tmp_path):
+def test_all_images_broken(dot_reader, tmp_path):
     reader = dot_reader({"a": 2})
     reader.missing = {"a/000.png", "a/001.png"}
-    with pytest.raises(DataError, match="2 of 2 photographs"):
+    with pytest.raises(DataError, match="2 of 2 images"):
         prepare(reader, tmp_path, max_broken=0.5)
 
 
-def test_a_broken_photograph_takes_all_its_faces_with_it(dot_reader, tmp_path):
+def test_a_broken_image_takes_all_its_faces_with_it(dot_reader, tmp_path):
     reader = dot_reader({"a": 9}, faces_per_photo=3)
     reader.missing = {"a/001.png"}
     store = prepare(reader, tmp_path, max_broken=0.5)
@@ -191,7 +191,7 @@ def test_a_broken_photograph_takes_all_its_faces_with_it(dot_reader, tmp_path):
 
 
 @pytest.mark.parametrize("side", ["left", "right", "above", "below"])
-def test_a_box_outside_the_photograph_is_named(side, dot_reader, tmp_path):
+def test_a_box_outside_the_image_is_named(side, dot_reader, tmp_path):
     reader = dot_reader({"a": 10})
     face = reader.faces(["a"])[3]
     height, width = reader.pixels(face.image).shape[:2]
@@ -272,7 +272,7 @@ def test_the_store_says_what_it_holds(dot_reader, tmp_path):
     assert described == {"format": 1, "pixels": 96, "box_pixels": 32.0, "channels": 3, "faces": 3}
 
 
-def test_several_faces_of_one_photograph_decode_it_once(dot_reader, tmp_path):
+def test_several_faces_of_one_image_decode_it_once(dot_reader, tmp_path):
     reader = dot_reader({"a": 9}, faces_per_photo=3)
     store = prepare(reader, tmp_path)
     assert sorted(reader.decoded) == ["a/000.png", "a/001.png", "a/002.png"]
@@ -300,7 +300,7 @@ def test_dots_are_where_the_map_says(side, dot_reader, dots, tmp_path):
 
 
 def scaled(factor):
-    """Map of a crop that shows a photograph's middle at one ``factor``-th; the photograph has 400 px."""
+    """Map of a crop that shows an image's middle at one ``factor``-th; the image has 400 px."""
     middle = 199.5 - factor * (SPEC.pixels - 1) / 2
     return np.array([[factor, 0, middle], [0, factor, middle]], dtype=float)
 
@@ -321,26 +321,26 @@ def test_shrinking_by_less_than_two_keeps_details():
 
 
 def test_a_crop_at_scale_one_copies_pixels():
-    photograph = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    whole = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
     matrix = np.array([[1.0, 0, 100], [0, 1.0, 200]])
-    assert np.array_equal(crop(photograph, matrix, SPEC), photograph[200:296, 100:196])
+    assert np.array_equal(crop(whole, matrix, SPEC), whole[200:296, 100:196])
 
 
 @pytest.mark.parametrize("factor", [2, 3])
 def test_a_crop_at_a_whole_scale_is_the_mean_of_blocks(factor):
-    photograph = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
-    low, half = 0, (factor - 1) / 2  # blocks are counted from the photograph's edge here
+    whole = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    low, half = 0, (factor - 1) / 2  # blocks are counted from the image's edge here
     matrix = np.array([[factor, 0, low + half], [0, factor, low + half]], dtype=float)
     end = low + 96 * factor
-    blocks = photograph[low:end, low:end].reshape(96, factor, 96, factor, 3).mean((1, 3))
-    assert np.abs(crop(photograph, matrix, SPEC) - blocks).max() <= 0.75
+    blocks = whole[low:end, low:end].reshape(96, factor, 96, factor, 3).mean((1, 3))
+    assert np.abs(crop(whole, matrix, SPEC) - blocks).max() <= 0.75
 
 
 def test_grey_is_the_plain_mean():
-    photograph = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
-    grey = crop(photograph, scaled(1.0), dataclasses.replace(SPEC, channels=1))
+    whole = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    grey = crop(whole, scaled(1.0), dataclasses.replace(SPEC, channels=1))
     assert grey.shape == (96, 96, 1)
-    colour = crop(photograph, scaled(1.0), SPEC)
+    colour = crop(whole, scaled(1.0), SPEC)
     assert np.array_equal(grey[..., 0], colour.mean(2).round().astype(np.uint8))
     luma = colour @ [0.299, 0.587, 0.114]
     assert np.abs(grey[..., 0] - luma).max() > 20
@@ -348,13 +348,13 @@ def test_grey_is_the_plain_mean():
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0, 3.4])
 @pytest.mark.parametrize("size", [(400, 400), (301, 299), (47, 53)])
-def test_outside_the_photograph_is_black_and_inside_is_not(factor, size):
-    """The whole photograph is seen, up to the last block, whatever remains of its side when blocks are averaged."""
+def test_outside_the_image_is_black_and_inside_is_not(factor, size):
+    """The whole image is seen, up to the last block, whatever remains of its side when blocks are averaged."""
     height, width = size
-    photograph = np.full((height, width, 3), 200, np.uint8)
+    whole = np.full((height, width, 3), 200, np.uint8)
     for x, y in ((width - 1.0, height - 1.0), (0.0, 0.0)):  # each corner in the middle of the crop
         matrix = np.array([[factor, 0, x - factor * 47.5], [0, factor, y - factor * 47.5]])
-        stored = crop(photograph, matrix, SPEC)
+        stored = crop(whole, matrix, SPEC)
         v, u = (matrix[i, 2] + matrix[i, i] * np.arange(96) for i in (1, 0))
         within = 0 if factor < 2 else factor  # a last block that is not whole may be left out
         inside = np.ix_((v >= 0) & (v <= height - 1 - within), (u >= 0) & (u <= width - 1 - within))

@@ -94,10 +94,10 @@ def test_a_data_module_shows_styles(tmp_path) -> None:
     assert (batch["image"][:, 0] - batch["image"][:, 2]).abs().max() > 0.05  # colour changes the rendering
 
 
-def test_training_on_test_photographs_is_said_aloud(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_on_test_images_is_said_aloud(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
     made = module(tmp_path, include_test=True)
     assert {face.part for face in made.faces("train")} == {"train", "test"}
-    assert "TEST PHOTOGRAPHS (test) ARE TRAINED ON" in caplog.text
+    assert "TEST IMAGES (test) ARE TRAINED ON" in caplog.text
     caplog.clear()
     assert {face.part for face in module(tmp_path).faces("train")} == {"train"}
     assert "TEST" not in caplog.text

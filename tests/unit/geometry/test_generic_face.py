@@ -33,7 +33,7 @@ def test_scale_place_and_tilt_are_the_published_face_s() -> None:
 
 
 def test_anatomy() -> None:
-    """Depths and heights of an adult face, independently of the photographs: nose in front, ears behind."""
+    """Depths and heights of an adult face, independently of the images: nose in front, ears behind."""
     points = generic_face().points
     assert points[:, 2].argmin() == 30
     assert points[:, 2].argmax() in (0, 16)

@@ -36,11 +36,11 @@ def test_what_is_read_back(tmp_path: Path) -> None:
     assert content["complete"] is True
     assert content["skipped"] == {"broken.jpg": 'not a "readable" image'}
     assert content["without_picture"] == {str(entries(3)[0]): "name too long"}
-    assert list(content["photographs"]) == [str(entries(n)[0]) for n in range(9)]
-    assert content["photographs"][str(entries(6)[0])] == {
+    assert list(content["images"]) == [str(entries(n)[0]) for n in range(9)]
+    assert content["images"][str(entries(6)[0])] == {
         "faces": [{"box": [1, 2, 3, 4], "landmarks": [[4, 5], [6, 7]]}] * 2
     }
-    assert content["photographs"][str(entries(1)[0])]["skipped"] == [{"box": [1, 2, 3, 4], "reason": "outside"}]
+    assert content["images"][str(entries(1)[0])]["skipped"] == [{"box": [1, 2, 3, 4], "reason": "outside"}]
     assert os.listdir(tmp_path / "new") == ["landmarks.json"]
 
 
@@ -54,7 +54,7 @@ def test_points_before_an_error_are_kept(error: type[BaseException], tmp_path: P
     with pytest.raises(error):
         work()
     content = json.loads((tmp_path / "landmarks.json").read_text())
-    assert (list(content["photographs"]), content["complete"]) == ([str(entries(1)[0])], False)
+    assert (list(content["images"]), content["complete"]) == ([str(entries(1)[0])], False)
 
 
 def test_nothing_done_leaves_what_was_there(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_full_disk_keeps_every_image_that_had_room(
         return
     content = json.loads((tmp_path / "landmarks.json").read_text())
     assert (tmp_path / "landmarks.json").stat().st_size <= room
-    assert len(content["photographs"]) + len(content["skipped"]) == done
+    assert len(content["images"]) + len(content["skipped"]) == done
     assert content["complete"] is (done == 12)
 
 

@@ -18,12 +18,12 @@ def test_clean_faces_give_no_finding(reader):
     assert reader.findings() == []
 
 
-def test_broken_photograph_is_damage(reader):
+def test_broken_image_is_damage(reader):
     reader.broken.add(reader.parts["train"][7].image)
     (finding,) = reader.findings()
-    assert (finding.kind, finding.face) == ("broken_photograph", 7)
+    assert (finding.kind, finding.face) == ("broken_image", 7)
     assert "not a readable image" in finding.detail
-    assert KINDS["broken_photograph"].damage
+    assert KINDS["broken_image"].damage
 
 
 def test_points_beyond_the_edge(reader, tight):
@@ -39,7 +39,7 @@ def test_points_beyond_the_edge(reader, tight):
 
 
 @pytest.mark.parametrize("shift", [(300, 0), (0, -300)])
-def test_face_on_the_wrong_photograph(reader, shift):
+def test_face_on_the_wrong_image(reader, shift):
     reader.change(5, landmarks=lambda points: points + shift, box=lambda box: box + np.tile(shift, 2))
     found = reader.findings("face_outside")
     assert faces(found) == [5, 5]
@@ -48,7 +48,7 @@ def test_face_on_the_wrong_photograph(reader, shift):
 
 
 def test_exchanged_axes_are_found(reader, tight):
-    """y before x on a wide photograph."""
+    """y before x on a wide image."""
     face = reader.parts["train"][0]
     reader.pictures[face.image] = np.tile(reader.pixels(face.image), (1, 4, 1))
     wide = face.landmarks + np.array([280, 0])
@@ -161,7 +161,7 @@ def test_faces_without_points(reader):
         for i in range(len(reader.parts[part])):
             reader.change(i, part, landmarks=np.full((68, 2), np.nan), visibility=np.zeros(68, np.uint8))
     reader.change(0, box=np.array([200.0, 0, 300, 100]))
-    # a box beyond the photograph is noticed without points
+    # a box beyond the image is noticed without points
     assert [finding.kind for finding in reader.findings()] == ["face_outside"]
 
 
@@ -180,5 +180,5 @@ def test_findings_come_by_kind_the_worst_first(reader):
     for i, size in ((0, 15), (1, 8), (2, 12)):
         reader.change(i, box=lambda box, size=size: np.concatenate([box[:2], box[:2] + size]))
     found = inspect(reader.collection())
-    assert found[0].kind == "broken_photograph"
+    assert found[0].kind == "broken_image"
     assert faces([finding for finding in found if finding.kind == "tiny_box"]) == [1, 2, 0]

@@ -55,7 +55,7 @@ def test_a_size_that_contradicts_is_damage(tmp_path):
     image = {"id": 1, "file_name": "a.png", "width": 640, "height": 480}
     content = {"images": [image], "annotations": [{"image_id": 1, "keypoints": points}]}
     (tmp_path / "train.json").write_text(json.dumps(content))
-    (finding,) = found(CocoKeypoints(tmp_path, label_scheme="5"), "broken_photograph")
+    (finding,) = found(CocoKeypoints(tmp_path, label_scheme="5"), "broken_image")
     assert "the labels state 640 x 480 pixels, the image has 90 x 60" in finding.detail
 
 
@@ -65,7 +65,7 @@ def test_damage_in_the_middle_of_a_jpeg_is_found(tmp_path):
     content = bytearray((tmp_path / "whole.jpg").read_bytes())
     content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
     (tmp_path / "1.png").write_bytes(content)
-    (finding,) = found(CsvLabels(tmp_path, label_scheme="5"), "broken_photograph")
+    (finding,) = found(CsvLabels(tmp_path, label_scheme="5"), "broken_image")
     assert finding.face == 1
     assert "1.png: the JPEG is damaged (libjpeg: " in finding.detail
 

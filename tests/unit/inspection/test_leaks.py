@@ -1,4 +1,4 @@
-"""Photographs and people that are there twice, within a split and across."""
+"""Images and people that are there twice, within a split and across."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from canthus.inspection import inspect
 from canthus.inspection.collection import Collection
 from canthus.inspection.copies import find_alike
 from canthus.inspection.findings import Limits
-from canthus.inspection.photographs import read_photographs
+from canthus.inspection.images import read_images
 
 
 def picture(reader, i, part="train"):
@@ -57,21 +57,21 @@ def test_even_pictures_are_no_copies_of_each_other(reader):
         reader.pictures[reader.parts["train"][i].image] = np.full((96, 96, 3), grey, np.uint8)
     found = reader.findings()
     assert [(finding.kind, finding.face, finding.value) for finding in found] == [
-        ("flat_photograph", i, 0.0) for i in range(3)
+        ("flat_image", i, 0.0) for i in range(3)
     ]
 
 
-def test_points_of_another_photograph(reader):
+def test_points_of_another_image(reader):
     reader.change(8, landmarks=reader.parts["train"][2].landmarks.copy())
     (finding,) = [finding for finding in reader.findings() if finding.kind == "same_labels"]
     assert (finding.face, finding.other) == (8, 2)
 
 
-def test_a_photograph_in_two_splits(reader):
+def test_a_image_in_two_splits(reader):
     face = reader.parts["train"][4]
     reader.change(0, "test", image=face.image, photo=face.photo)
     reader.change(1, "test", photo=reader.parts["train"][6].photo)  # by its key alone
-    found = reader.findings("photograph_across_splits")
+    found = reader.findings("image_across_splits")
     assert [(finding.face, finding.other) for finding in found] == [(150, 4), (151, 6)]
 
 
@@ -83,7 +83,7 @@ def test_splits_are_those_of_a_training_run(reader):
     assert [f.kind for f in reader.findings(validation=0.2, validation_seed=3)] == ["copy_across_splits"]
 
 
-def test_too_few_photographs_to_hold_any_out(reader, caplog):
+def test_too_few_images_to_hold_any_out(reader, caplog):
     reader.parts["train"] = reader.parts["train"][:2]
     assert reader.collection(validation=0.1).splits == ["train", "train", *["test"] * 10]
     assert "All of them count as train here" in caplog.text
@@ -105,22 +105,22 @@ def test_comparison_goes_through_every_block(reader, monkeypatch):
     images = [face.image for face in reader.parts["train"][:30]]
     reader.pictures[images[29]] = retouched(picture(reader, 1))
     reader.pictures[images[12]] = retouched(picture(reader, 11))
-    photographs, broken = read_photographs(reader, images)
-    found = find_alike(list(photographs.values()), range(30), 40)
+    images, broken = read_images(reader, images)
+    found = find_alike(list(images.values()), range(30), 40)
     assert broken == {}
-    assert [(copy.photograph, copy.original) for copy in found] == [(12, 11), (29, 1)]
+    assert [(copy.image, copy.original) for copy in found] == [(12, 11), (29, 1)]
 
 
 def test_a_copy_with_several_originals_names_the_nearest(reader):
     images = [face.image for face in reader.parts["train"][:6]]
     reader.pictures[images[2]] = retouched(picture(reader, 1))
     reader.pictures[images[5]] = np.clip(picture(reader, 2).astype(int) + 1, 0, 255).astype(np.uint8)
-    photographs, _ = read_photographs(reader, images)
-    found = {copy.photograph: copy.original for copy in find_alike(list(photographs.values()), range(6), 40)}
+    images, _ = read_images(reader, images)
+    found = {copy.image: copy.original for copy in find_alike(list(images.values()), range(6), 40)}
     assert found == {2: 1, 5: 2}
 
 
-def test_photographs_of_real_data(real_data):
+def test_images_of_real_data(real_data):
     """What is odd in the real sets: found, and not more than a few."""
     ytf = Collection.read(YTF68(real_data / "ytf68"), ["training"], [], validation=0.1)
     found = {}
@@ -133,7 +133,7 @@ def test_photographs_of_real_data(real_data):
     assert set(found) <= {"copy", "points_outside", "odd_shape", "coincident_points"}
 
 
-def test_retouched_photograph_of_helen(real_data):
+def test_retouched_image_of_helen(real_data):
     reader = W300(real_data / "300w", allow_partial=True)
     data = Collection.read(reader, ["helen/trainset"], [])
     pairs = {

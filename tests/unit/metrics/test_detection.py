@@ -49,7 +49,7 @@ def test_overlap_counts_both_border_pixels():
     assert wider_average_precision([pair], iou=0.51)[1] == 0
 
 
-def test_wider_over_photographs():
+def test_wider_over_images():
     nothing = faces([], [], [[0, 0, 10, 10]])
     empty = faces([[0, 0, 10, 10]], [0.95], [])
     average, recall = wider_average_precision([EXAMPLE, nothing, empty])
@@ -93,7 +93,7 @@ def test_boxes_around_circles_wherever_they_lie():
 
 
 def test_fddb_curve_by_hand():
-    """Two photographs: overlaps 1 and 1/3 in the first, nothing to find for the second's only detection."""
+    """Two images: overlaps 1 and 1/3 in the first, nothing to find for the second's only detection."""
     first = faces([[0, 0, 10, 10], [100, 0, 10, 10]], [0.9, 0.5], [[0, 0, 10, 10], [105, 0, 10, 10]])
     second = faces([[50, 50, 10, 10]], [0.7], [[0, 0, 10, 10], [300, 0, 10, 10]])
     curve = fddb_roc([first, second])

@@ -17,7 +17,7 @@ def rows(errors, **changes):
     return [
         Prediction(
             index=i,
-            image=f"/data/w300/afw/{i // 2}.jpg",  # two faces a photograph
+            image=f"/data/w300/afw/{i // 2}.jpg",  # two faces an image
             photo=f"afw/{i // 2}",
             part="afw" if i < 20 else "ibug",
             attributes=frozenset({"blur"} if i % 3 == 0 else ()),

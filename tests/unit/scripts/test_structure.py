@@ -1,4 +1,4 @@
-"""Factorisation finds the face that photographs were made of."""
+"""Factorisation finds the face that images were made of."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from canthus.schemes import load_scheme
 FLIP = load_scheme(68).flip
 
 
-def photographs(count: int, modes: int = 0, noise: float = 0.3, yaw: float = 25.0):
+def images(count: int, modes: int = 0, noise: float = 0.3, yaw: float = 25.0):
     """Projections of a face that is not the shipped one: a fifth narrower, with a longer nose."""
     torch.manual_seed(0)
     shipped = generic_face()
@@ -28,7 +28,7 @@ def photographs(count: int, modes: int = 0, noise: float = 0.3, yaw: float = 25.
 
 
 def test_a_rigid_face_is_recovered() -> None:
-    face, points, _ = photographs(150)
+    face, points, _ = images(150)
     found = recover_structure(points, FLIP, ANCHORS, Camera(), modes=1, iterations=4)
     scale = ANCHORS.distance / (face[45, 0] - face[36, 0])
     wanted = (face - face[[36, 45]].mean(0)) * scale
@@ -44,7 +44,7 @@ def test_a_rigid_face_is_recovered() -> None:
 
 
 def test_modes_explain_what_a_rigid_face_cannot() -> None:
-    _, points, _ = photographs(100, modes=2)
+    _, points, _ = images(100, modes=2)
     found = recover_structure(points, FLIP, ANCHORS, Camera(), modes=2, iterations=7)
     assert found.error.median() < 0.6 * found.rigid_error.median()
     variance = found.coefficients.var(0)
@@ -52,7 +52,7 @@ def test_modes_explain_what_a_rigid_face_cannot() -> None:
 
 
 def test_faces_that_are_turned_alike_do_not_determine_a_shape() -> None:
-    _, points, _ = photographs(2)
+    _, points, _ = images(2)
     with pytest.raises(ValueError, match="faces do not determine a 3-D shape"):
         recover_structure(points, FLIP, ANCHORS, Camera())
 

@@ -39,7 +39,7 @@ def test_dot_lands_at_its_subpixel_place(scheme, place, scale):
     assert np.abs((ink(picture)[1] + 0.5) / scale - 0.5 - place).max() < 0.2
 
 
-def test_occluded_point_is_a_ring_around_the_photograph(scheme):
+def test_occluded_point_is_a_ring_around_the_image(scheme):
     background = np.full((400, 400, 3), 90, np.uint8)
     landmarks = 20.0 + 45 * np.stack([np.arange(68) % 9, np.arange(68) // 9], -1)  # no two discs touch
     visibility = np.full(68, 2)
@@ -101,7 +101,7 @@ def test_strip_places_points_where_the_crop_shows_them(scheme):
 
 
 def test_strip_moves_picture_and_points_together(scheme):
-    """A bright blob of the photograph stays at the same crop place, also when the crop is reduced many times."""
+    """A bright blob of the image stays at the same crop place, also when the crop is reduced many times."""
     y, x = np.mgrid[:900, :900]
     blob = np.exp(-((x - 520.25) ** 2 + (y - 430.5) ** 2) / (2 * 12.0**2))
     picture = np.repeat((255 * blob).astype(np.uint8)[..., None], 3, -1)
@@ -167,7 +167,7 @@ def test_diverged_points_and_boxes_are_drawn_or_left_out(scheme, face, far):
 
 
 @pytest.mark.parametrize(("height", "width"), [(900, 1600), (1600, 900), (64, 6400)])
-def test_a_large_photograph_is_drawn_smaller_with_its_points_in_place(scheme, height, width):
+def test_a_large_image_is_drawn_smaller_with_its_points_in_place(scheme, height, width):
     place = np.array([0.7 * width, 0.4 * height])
     landmarks, _ = one_point(place)
     photo = np.zeros((height, width, 3), np.uint8)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.data.synthetic.background import background, muted, skin_colour
 from canthus.utils.errors import DataError
 
@@ -47,7 +47,7 @@ class Collages(Reader):
     def __init__(
         self,
         source: Reader,
-        donors: Sequence[Photograph],
+        donors: Sequence[WholeImage],
         count: int,
         *,
         empty: float = 0.4,
@@ -65,7 +65,7 @@ class Collages(Reader):
         own = [face for scene in self.scenes() for face in scene.faces] if SCENES in parts else []
         return [*self.source.faces([part for part in parts if part != SCENES]), *own]
 
-    def scenes(self) -> list[Photograph]:
+    def scenes(self) -> list[WholeImage]:
         """Label the scenes; nothing is painted."""
         return [self._scene(number)[0] for number in range(self.count)]
 
@@ -86,7 +86,7 @@ class Collages(Reader):
         """As the source. A scene has none; the files that it is made of are those of images, too."""
         return image if _NAME.fullmatch(image.as_posix()) else self.source.file(image)
 
-    def fingerprint(self, face: Face | Photograph) -> str:
+    def fingerprint(self, face: Face | WholeImage) -> str:
         """Of a scene: its number and seed, and the files that it is made of."""
         match = _NAME.fullmatch(face.image.as_posix())
         if match is None:
@@ -98,7 +98,7 @@ class Collages(Reader):
     def _stream(self, number: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number, purpose])
 
-    def _scene(self, number: int) -> tuple[Photograph, list[Face]]:
+    def _scene(self, number: int) -> tuple[WholeImage, list[Face]]:
         """The labels of a scene, and the faces that it shows as their images have them."""
         random = self._stream(number, 0)
         image, photo = Path(f"collages/{number:06d}.png"), f"collages/{number:06d}"
@@ -121,7 +121,7 @@ class Collages(Reader):
                     )
                     pasted.append(donor)
                     break
-        return Photograph(image, photo, SCENES, tuple(faces), np.zeros(len(faces), dtype=np.bool_)), pasted
+        return WholeImage(image, photo, SCENES, tuple(faces), np.zeros(len(faces), dtype=np.bool_)), pasted
 
     def _donor(self, random: np.random.Generator) -> Face:
         faces = self.donors[int(random.integers(len(self.donors)))].faces
@@ -138,13 +138,13 @@ class Collages(Reader):
         """Squares of images, each less than half a face wide, so that none is one."""
         picture = np.zeros((self.size, self.size, 3), dtype=np.uint8)
         tile = int(random.choice([20, 32, 40, 64, 80]))
-        photographs: list[tuple[NDArray[np.uint8], float]] = []
+        images: list[tuple[NDArray[np.uint8], float]] = []
         for _ in range(3):
             face = self._donor(random)
-            photographs.append((self.source.pixels(face.image), float((face.box[2:] - face.box[:2]).max())))
+            images.append((self.source.pixels(face.image), float((face.box[2:] - face.box[:2]).max())))
         for top in range(0, self.size, tile):
             for left in range(0, self.size, tile):
-                pixels, side = photographs[int(random.integers(len(photographs)))]
+                pixels, side = images[int(random.integers(len(images)))]
                 cut = max(int(random.uniform(0.15, 0.45) * side), 2)
                 height, width = pixels.shape[:2]
                 if min(height, width) <= cut:

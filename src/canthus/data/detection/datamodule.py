@@ -1,4 +1,4 @@
-"""The photo view: whole images with all their faces beside the face view's crops, for methods that detect."""
+"""The image view: whole images with all their faces beside the face view's crops, for methods that detect."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +16,8 @@ from canthus.data.batch import Batch, InputSpec
 from canthus.data.datamodule import FaceDataModule
 from canthus.data.detection.collage import SCENES, Collages
 from canthus.data.detection.pyramids import Pyramids
-from canthus.data.detection.store import PhotoStore
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.detection.store import ImageStore
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.data.making import make_reader, reader_options
 from canthus.data.orientations import warn_of_doubts
 from canthus.data.sampling import EpochSampler, as_it_is, mix
@@ -25,12 +25,12 @@ from canthus.data.split import hold_out, hold_out_names
 from canthus.data.view import FaceView
 from canthus.utils.errors import DataError
 
-__all__ = ["PhotoBatch", "PhotoDataModule"]
+__all__ = ["ImageBatch", "ImageDataModule"]
 
 log = getLogger(__name__)
 
 
-class PhotoBatch(TypedDict):
+class ImageBatch(TypedDict):
     """A batch of images. B images, F faces in all of them; boxes are in the stored images' pixels."""
 
     pixels: Pyramids
@@ -43,8 +43,8 @@ class PhotoBatch(TypedDict):
     faces: Batch | None  # of the face view, for landmarks; none outside training
 
 
-class PhotoDataModule(FaceDataModule):
-    """Photographs to learn detection from, and the faces of the face view to learn landmarks from.
+class ImageDataModule(FaceDataModule):
+    """Images to learn detection from, and the faces of the face view to learn landmarks from.
 
     A training batch holds ``batch_size`` images and ``landmark_faces`` faces. Validation and test give the
     held-out faces first, as the face view does, then the held-out images.
@@ -52,7 +52,7 @@ class PhotoDataModule(FaceDataModule):
     Args:
         input: see `FaceDataModule`.
         reader: likewise; of the images, and of the faces if there is no other source of landmarks.
-        photo_side: limit of the longer side of a stored image, pixels.
+        image_side: limit of the longer side of a stored image, pixels.
         landmark_faces: faces of a training batch.
         landmarks: another source of landmark faces: ``reader`` (dotted path), its options, ``train_parts`` and
             ``test_parts``. Its images are not searched for faces.
@@ -72,7 +72,7 @@ class PhotoDataModule(FaceDataModule):
         input: InputSpec,
         reader: Reader,
         *,
-        photo_side: int = 1024,
+        image_side: int = 1024,
         landmark_faces: int = 128,
         landmarks: Mapping[str, Any] | None = None,
         landmark_box: float | None = None,
@@ -81,8 +81,8 @@ class PhotoDataModule(FaceDataModule):
         scenes: int = 0,
         **options: Any,
     ) -> None:
-        self.photo_reader = reader
-        self.photo_parts = {"train": list(options.get("train_parts", ())), "test": list(options.get("test_parts", ()))}
+        self.image_reader = reader
+        self.image_parts = {"train": list(options.get("train_parts", ())), "test": list(options.get("test_parts", ()))}
         if landmarks is not None:
             reader, parts = _source(landmarks)
             options |= parts
@@ -91,42 +91,40 @@ class PhotoDataModule(FaceDataModule):
         if self.pixel_changes is not None:
             options["augmentation"] = self.pixel_changes.geometric()
         super().__init__(input, reader, **options)
-        if landmark_faces < 1 or photo_side < 12 or scenes < 0:
+        if landmark_faces < 1 or image_side < 12 or scenes < 0:
             raise DataError(
-                f"data.landmark_faces={landmark_faces}, data.photo_side={photo_side} and data.scenes={scenes} must be "
+                f"data.landmark_faces={landmark_faces}, data.image_side={image_side} and data.scenes={scenes} must be "
                 "at least 1, 12 and 0"
             )
         self.other_source = landmarks is not None
-        self.photo_side, self.landmark_faces, self.landmark_box = photo_side, landmark_faces, landmark_box
+        self.image_side, self.landmark_faces, self.landmark_box = image_side, landmark_faces, landmark_box
         self.incomplete_parts, self.smallest_face, self.scenes = set(incomplete_parts), smallest_face, scenes
-        self._lists: dict[str, list[Photograph]] = {}
-        self._photo_stores: dict[str, PhotoStore] = {}
-        self._photo_views: dict[str, PhotoView] = {}
+        self._lists: dict[str, list[WholeImage]] = {}
+        self._image_stores: dict[str, ImageStore] = {}
+        self._image_views: dict[str, ImageView] = {}
 
     # -- preparation -------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
         """Build the stores of faces and images."""
         super().prepare_data()
-        self._open_photographs("test" if self._stage() == "test" else "train")
+        self._open_images("test" if self._stage() == "test" else "train")
 
     def setup(self, stage: str) -> None:
         """Open the stores and divide both by image."""
         super().setup(stage)
         split = "test" if stage in ("test", "predict") else "train"
-        if split in self._photo_views:
+        if split in self._image_views:
             return
-        store = self._open_photographs(split)
+        store = self._open_images(split)
         if split == "test":
-            self._photo_views["test"] = self._photo_view(store, np.arange(len(store)))
+            self._image_views["test"] = self._image_view(store, np.arange(len(store)))
             return
-        held = np.array([photograph.photo in self._held_photographs for photograph in store.photographs])
-        self._photo_views["train"] = self._photo_view(store, np.flatnonzero(~held))
-        self._photo_views["val"] = self._photo_view(store, np.flatnonzero(held))
-        count = sum(len(photograph.faces) for photograph in self.photographs("train"))
-        log.info(
-            "%s: %d photographs with %d faces to train on, %d held out", self.name, (~held).sum(), count, held.sum()
-        )
+        held = np.array([whole.photo in self._held_images for whole in store.images])
+        self._image_views["train"] = self._image_view(store, np.flatnonzero(~held))
+        self._image_views["val"] = self._image_view(store, np.flatnonzero(held))
+        count = sum(len(whole.faces) for whole in self.images("train"))
+        log.info("%s: %d images with %d faces to train on, %d held out", self.name, (~held).sum(), count, held.sum())
 
     def _stored_faces(self, split: str) -> list[Face]:
         """Faces for the face view: those with a labelled point."""
@@ -142,58 +140,58 @@ class PhotoDataModule(FaceDataModule):
         """An image that is held out is so in both views."""
         if self.other_source:
             return super()._held_out(faces)
-        return np.array([face.photo in self._held_photographs for face in faces], dtype=np.bool_)
+        return np.array([face.photo in self._held_images for face in faces], dtype=np.bool_)
 
     @cached_property
-    def _held_photographs(self) -> set[str]:
+    def _held_images(self) -> set[str]:
         """Names of the images to validate on, with faces or without."""
-        photographs = self._listed("train")
+        images = self._listed("train")
         if self.remembered is not None:
-            known = self.remembered.held_out([photograph.photo for photograph in photographs], "images")
+            known = self.remembered.held_out([whole.photo for whole in images], "images")
             if known is not None:
-                return {photograph.photo for photograph, out in zip(photographs, known, strict=True) if out}
-        faces = [face for photograph in photographs for face in photograph.faces]
+                return {whole.photo for whole, out in zip(images, known, strict=True) if out}
+        faces = [face for whole in images for face in whole.faces]
         settings = self.validation, self.validation_seed, self.validation_rule
         held = hold_out(faces, *settings)
-        chosen = hold_out_names([photograph.photo for photograph in photographs if not photograph.faces], *settings)
+        chosen = hold_out_names([whole.photo for whole in images if not whole.faces], *settings)
         return chosen | {face.photo for face, out in zip(faces, held, strict=True) if out}
 
-    def _listed(self, split: str) -> list[Photograph]:
+    def _listed(self, split: str) -> list[WholeImage]:
         if split not in self._lists:
-            self._lists[split] = self.photo_reader.photographs(self.photo_parts[split])
+            self._lists[split] = self.image_reader.whole_images(self.image_parts[split])
         return self._lists[split]
 
-    def _open_photographs(self, split: str) -> PhotoStore:
-        if split not in self._photo_stores:
-            reader, photographs = self.photo_reader, self._listed(split)
+    def _open_images(self, split: str) -> ImageStore:
+        if split not in self._image_stores:
+            reader, images = self.image_reader, self._listed(split)
             if reader is not self.reader:  # else said of the faces already
-                warn_of_doubts(reader, (photograph.image for photograph in photographs), f"{self.name} {split}")
+                warn_of_doubts(reader, (whole.image for whole in images), f"{self.name} {split}")
             if split == "train" and self.scenes:
-                donors = [photo for photo in photographs if photo.photo not in self._held_photographs]
+                donors = [photo for photo in images if photo.photo not in self._held_images]
                 reader = collages = Collages(reader, donors, self.scenes)
-                photographs = [*photographs, *collages.scenes()]
-            label = f"{self.name} {split} photographs"
+                images = [*images, *collages.scenes()]
+            label = f"{self.name} {split} images"
             options = {"max_broken": self.max_broken, "verify": self.verify_store, "label": label}
-            self._photo_stores[split] = PhotoStore.prepare(reader, photographs, self.photo_side, self.cache, **options)  # type: ignore[arg-type]
-        return self._photo_stores[split]
+            self._image_stores[split] = ImageStore.prepare(reader, images, self.image_side, self.cache, **options)  # type: ignore[arg-type]
+        return self._image_stores[split]
 
-    def _photo_view(self, store: PhotoStore, rows: np.ndarray[Any, np.dtype[np.int64]]) -> "PhotoView":
-        return PhotoView(store, rows, self.incomplete_parts, self.smallest_face)
+    def _image_view(self, store: ImageStore, rows: np.ndarray[Any, np.dtype[np.int64]]) -> "ImageView":
+        return ImageView(store, rows, self.incomplete_parts, self.smallest_face)
 
-    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | Photograph], Reader]]:
+    def lists(self, split: str) -> Iterator[tuple[str, Sequence[Face | WholeImage], Reader]]:
         """Faces, then, as ``images``, the images themselves; scenes are made of these."""
         yield from super().lists(split)
-        own = [photograph for photograph in self.photographs(split) if photograph.part != SCENES]
-        yield "images", own, self.photo_reader
+        own = [whole for whole in self.images(split) if whole.part != SCENES]
+        yield "images", own, self.image_reader
 
-    def photographs(self, split: str) -> list[Photograph]:
+    def images(self, split: str) -> list[WholeImage]:
         """The images of a split, in the order of the batches' ``index``."""
-        view = self._photo_views[split]
-        return [view.store.photographs[row] for row in view.rows]
+        view = self._image_views[split]
+        return [view.store.images[row] for row in view.rows]
 
     def ignored(self, split: str) -> list[np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per image of a split, which of its faces are neither found nor missed."""
-        view = self._photo_views[split]
+        view = self._image_views[split]
         return [view.ignored(row) for row in view.rows.tolist()]
 
     # -- loaders -----------------------------------------------------------------------------------------------------
@@ -201,12 +199,12 @@ class PhotoDataModule(FaceDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one epoch: it is over when every image was seen."""
-        return len(self._photo_views["train"].rows) // self.batch_size
+        return len(self._image_views["train"].rows) // self.batch_size
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Photographs, shuffled by epoch, with as many faces beside each batch as were asked for."""
+        """Images, shuffled by epoch, with as many faces beside each batch as were asked for."""
         self._drawn_epoch = -1  # another run begins
-        trainer, view, faces = self.trainer, self._photo_views["train"], self._views["train"]
+        trainer, view, faces = self.trainer, self._image_views["train"], self._views["train"]
         parts, world, rank = 1, 1, 0
         if trainer:
             world, rank = trainer.world_size, trainer.global_rank
@@ -219,7 +217,7 @@ class PhotoDataModule(FaceDataModule):
             )
         if not self.steps_per_epoch:
             raise DataError(
-                f"{len(view.rows)} training photographs do not fill a batch of {self.batch_size}; lower data.batch_size"
+                f"{len(view.rows)} training images do not fill a batch of {self.batch_size}; lower data.batch_size"
             )
         workers, accelerated = self._workers()
         view.pack = accelerated or workers > 0
@@ -239,22 +237,20 @@ class PhotoDataModule(FaceDataModule):
 
     def val_dataloader(self) -> list[DataLoader[Any]]:  # type: ignore[override]
         """Every held-out face once, then every held-out image."""
-        return self._both("val") if len(self._photo_views["val"].rows) else []
+        return self._both("val") if len(self._image_views["val"].rows) else []
 
     def test_dataloader(self) -> list[DataLoader[Any]]:  # type: ignore[override]
         """Every test face once, then every test image."""
         return self._both("test")
 
     def _both(self, split: str) -> list[DataLoader[Any]]:
-        view = self._photo_views[split]
+        view = self._image_views[split]
         world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         if len(view.rows) < world:
-            raise DataError(
-                f"{len(view.rows)} photographs cannot be divided among {world} processes; use fewer devices"
-            )
+            raise DataError(f"{len(view.rows)} images cannot be divided among {world} processes; use fewer devices")
         workers, accelerated = self._workers()
         view.pack = accelerated or workers > 0
-        photographs: DataLoader[Any] = DataLoader(
+        images: DataLoader[Any] = DataLoader(
             view,
             batch_size=min(self.batch_size, 16),  # whole images are searched, not windows
             sampler=EpochSampler(len(view.rows), False, self.seed, rank, world),
@@ -264,15 +260,15 @@ class PhotoDataModule(FaceDataModule):
             persistent_workers=workers > 0,
             pin_memory=accelerated,
         )
-        return [self._loader(split), photographs] if len(self._views[split].rows) else [photographs]
+        return [self._loader(split), images] if len(self._views[split].rows) else [images]
 
     def _workers(self) -> tuple[int, bool]:
         accelerated = self.trainer is not None and self.trainer.strategy.root_device.type != "cpu"
         return self.num_workers if self.num_workers is not None else (4 if accelerated else 0), accelerated
 
-    def every_photograph(self, split: str, rows: Sequence[int]) -> Iterator[PhotoBatch]:
+    def every_image(self, split: str, rows: Sequence[int]) -> Iterator[ImageBatch]:
         """Chosen images of a split, a few at a time, on the host: what hard examples are mined in."""
-        view = self._photo_views[split]
+        view = self._image_views[split]
         for begin in range(0, len(rows), 16):
             yield view.batch(list(rows[begin : begin + 16]), pack=False)
 
@@ -293,40 +289,40 @@ class PhotoDataModule(FaceDataModule):
         return self.pixel_changes.change_pixels(windows, self._random)
 
 
-class PhotoView(Dataset[PhotoBatch]):
+class ImageView(Dataset[ImageBatch]):
     """Rows of a store of images as batches."""
 
     def __init__(
         self,
-        store: PhotoStore,
+        store: ImageStore,
         rows: np.ndarray[Any, np.dtype[np.int64]],
         incomplete_parts: set[str],
         smallest_face: float,
     ) -> None:
         self.store, self.rows, self.smallest_face = store, rows, smallest_face
         self.pack = False
-        self.complete = np.array([photo.part not in incomplete_parts for photo in store.photographs], dtype=np.bool_)
+        self.complete = np.array([photo.part not in incomplete_parts for photo in store.images], dtype=np.bool_)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, indices: list[int]) -> PhotoBatch:
+    def __getitems__(self, indices: list[int]) -> ImageBatch:
         return self.batch(indices, pack=self.pack)
 
     def ignored(self, row: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which faces of a row of the store are neither found nor missed."""
-        photograph = self.store.photographs[row]
-        extent = (photograph.boxes[:, 2:] - photograph.boxes[:, :2]).max(1, initial=0) / self.store.shrink[row]
-        return np.asarray(photograph.ignored | (extent < self.smallest_face))
+        whole = self.store.images[row]
+        extent = (whole.boxes[:, 2:] - whole.boxes[:, :2]).max(1, initial=0) / self.store.shrink[row]
+        return np.asarray(whole.ignored | (extent < self.smallest_face))
 
-    def batch(self, indices: list[int], *, pack: bool) -> PhotoBatch:
+    def batch(self, indices: list[int], *, pack: bool) -> ImageBatch:
         """The images of some indices; packed for devices and other processes."""
         rows = self.rows[indices]
         shrink = self.store.shrink[rows]
         # pixel centres are at integers: the left border of the image is at -0.5 at every size
-        boxes = [(self.store.photographs[row].boxes + 0.5) / s - 0.5 for row, s in zip(rows, shrink, strict=True)]
+        boxes = [(self.store.images[row].boxes + 0.5) / s - 0.5 for row, s in zip(rows, shrink, strict=True)]
         pixels = self.store.pyramids.select(torch.from_numpy(rows))
-        return PhotoBatch(
+        return ImageBatch(
             pixels=pixels.packed() if pack else pixels,
             index=torch.tensor(indices),
             shrink=torch.from_numpy(shrink).float(),
@@ -338,14 +334,14 @@ class PhotoView(Dataset[PhotoBatch]):
         )
 
 
-class Together(Dataset[PhotoBatch]):
+class Together(Dataset[ImageBatch]):
     """Batches of ``share`` images, the first indices, and faces, the others."""
 
-    def __init__(self, photographs: PhotoView, faces: FaceView, share: int) -> None:
-        self.photographs, self.faces, self.share = photographs, faces, share
+    def __init__(self, images: ImageView, faces: FaceView, share: int) -> None:
+        self.images, self.faces, self.share = images, faces, share
 
-    def __getitems__(self, indices: list[int]) -> PhotoBatch:
-        batch = self.photographs.batch(indices[: self.share], pack=self.photographs.pack)
+    def __getitems__(self, indices: list[int]) -> ImageBatch:
+        batch = self.images.batch(indices[: self.share], pack=self.images.pack)
         batch["faces"] = self.faces.batch(indices[self.share :], copy=self.faces.copy_rows)
         return batch
 
@@ -353,24 +349,24 @@ class Together(Dataset[PhotoBatch]):
 class TogetherSampler(Sampler[int]):
     """For every ``share`` images of a sampler, ``face_share`` faces, which begin again when all were shown."""
 
-    def __init__(self, photographs: EpochSampler, faces: int, share: int, face_share: int) -> None:
-        self.photographs, self.faces, self.share, self.face_share = photographs, faces, share, face_share
+    def __init__(self, images: EpochSampler, faces: int, share: int, face_share: int) -> None:
+        self.images, self.faces, self.share, self.face_share = images, faces, share, face_share
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
-        self.photographs.set_epoch(epoch)
+        self.images.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return len(self.photographs) // self.share * (self.share + self.face_share)
+        return len(self.images) // self.share * (self.share + self.face_share)
 
     def __iter__(self) -> Iterator[int]:
-        photographs, faces = iter(self.photographs), self._faces()
-        for _ in range(len(self.photographs) // self.share):
-            yield from (next(photographs) for _ in range(self.share))
+        images, faces = iter(self.images), self._faces()
+        for _ in range(len(self.images) // self.share):
+            yield from (next(images) for _ in range(self.share))
             yield from (next(faces) for _ in range(self.face_share))
 
     def _faces(self) -> Iterator[int]:
-        p = self.photographs
+        p = self.images
         random = torch.Generator().manual_seed(mix(p.seed, p.epoch, p.rank, 1))
         while True:
             yield from torch.randperm(self.faces, generator=random).tolist()

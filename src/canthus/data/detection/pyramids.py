@@ -35,7 +35,7 @@ def halves(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 @dataclass(frozen=True)
 class Pyramids:
-    """Photographs with their halves, one after the other in one run of pixels.
+    """Images with their halves, one after the other in one run of pixels.
 
     Attributes:
         pixels: (P, 3) uint8 RGB: an array on the host, for example a memory map, of which only the pixels needed are
@@ -54,8 +54,8 @@ class Pyramids:
         """(B, 2) width and height of the images."""
         return self.places[:, 0, [2, 1]]
 
-    def photograph(self, row: int, level: int = 0) -> NDArray[np.uint8] | Tensor:
-        """(H, W, 3) uint8 pixels of a photograph: a view."""
+    def image(self, row: int, level: int = 0) -> NDArray[np.uint8] | Tensor:
+        """(H, W, 3) uint8 pixels of an image: a view."""
         begin, height, width = self.places[row, level].tolist()
         return self.pixels[begin : begin + height * width].reshape(height, width, 3)
 
@@ -87,18 +87,18 @@ class Pyramids:
             return self
         return Pyramids(self.pixels.pin_memory(), self.places.pin_memory())
 
-    def windows(self, row: Tensor, to_photograph: Tensor, size: int) -> Tensor:
+    def windows(self, row: Tensor, to_image: Tensor, size: int) -> Tensor:
         """Cut windows; what lies outside an image is black.
 
         Args:
             row: (W,) int64, which image.
-            to_photograph: (W, 2, 3) maps from window pixels to original pixels, similarities.
+            to_image: (W, 2, 3) maps from window pixels to original pixels, similarities.
             size: S.
 
         Returns:
             (W, 3, S, S) float32 in [0, 1].
         """
-        places, matrices = self._levels(row, to_photograph)
+        places, matrices = self._levels(row, to_image)
         if isinstance(self.pixels, Tensor):
             return _gather(self.pixels, places, matrices, size)
         out = np.empty((len(row), size, size, 3), dtype=np.uint8)

@@ -16,40 +16,40 @@ from rich.progress import Progress
 
 from canthus.data.cache import Sources, Work, prepared, still_whole
 from canthus.data.detection.pyramids import LEVELS, Pyramids, halves
-from canthus.data.face import Photograph, Reader
+from canthus.data.face import Reader, WholeImage
 from canthus.data.parallel import side_by_side
 from canthus.data.store import check_box, report_broken
 from canthus.utils.errors import DataError
 
-__all__ = ["PhotoStore"]
+__all__ = ["ImageStore"]
 
 FORMAT = 1
 """Enters every key: raise it when the same parameters begin to give other pixels."""
 ESTIMATED = 64
-"""Photographs by which the size of all is estimated."""
+"""Images by which the size of all is estimated."""
 
 
-class PhotoStore:
+class ImageStore:
     """Pixels of a list of images.
 
     Attributes:
-        photographs: those held, in row order (what cannot be used is left out, and named in ``broken``).
+        images: those held, in row order (what cannot be used is left out, and named in ``broken``).
         broken: image -> why it could not be used.
         pyramids: their pixels, a memory map.
         shrink: (N,) float64, pixels of the original per stored pixel, 1 for images within the limit.
     """
 
-    def __init__(self, folder: Path, photographs: Sequence[Photograph]) -> None:
+    def __init__(self, folder: Path, images: Sequence[WholeImage]) -> None:
         self.folder = folder
         self.broken: dict[str, str] = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
-        table = np.load(folder / "photographs.npz")
-        self.photographs = [photographs[i] for i in table["rows"]]
+        table = np.load(folder / "images.npz")
+        self.images = [images[i] for i in table["rows"]]
         self.shrink: NDArray[np.float64] = table["shrink"]
         pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r").reshape(-1, 3)
         self._pixels, self._pyramids = pixels, Pyramids(pixels, torch.from_numpy(table["places"]))
 
     def __len__(self) -> int:
-        return len(self.photographs)
+        return len(self.images)
 
     @property
     def pyramids(self) -> Pyramids:
@@ -65,20 +65,20 @@ class PhotoStore:
     def prepare(
         cls,
         reader: Reader,
-        photographs: Sequence[Photograph],
+        images: Sequence[WholeImage],
         side: int,
         cache: Path,
         *,
         max_broken: float = 0.01,
         workers: int | None = None,
         verify: bool = False,
-        label: str = "photographs",
-    ) -> "PhotoStore":
+        label: str = "images",
+    ) -> "ImageStore":
         """Open the store of these images, building it first if no run has built it before, or if it is damaged.
 
         Args:
             reader: decodes them.
-            photographs: what to store.
+            images: what to store.
             side: limit of the longer side, pixels; what is larger is shrunk.
             cache: folder of all stores. A store's name is a hash of its sources and parameters.
             max_broken: share that may be unreadable before this stops.
@@ -90,22 +90,22 @@ class PhotoStore:
             DataError: no images, or more unreadable ones than allowed, each named; or the cache has no room, or
                 cannot be written.
         """
-        if not photographs:
-            raise DataError(f"{label}: no photographs to store; check the parts named in the data config")
-        digest = hashlib.sha256(json.dumps(["photographs", FORMAT, side]).encode())
-        for photograph in photographs:
-            digest.update(reader.fingerprint(photograph).encode())
-            digest.update(photograph.boxes.tobytes())
+        if not images:
+            raise DataError(f"{label}: no images to store; check the parts named in the data config")
+        digest = hashlib.sha256(json.dumps(["images", FORMAT, side]).encode())
+        for whole in images:
+            digest.update(reader.fingerprint(whole).encode())
+            digest.update(whole.boxes.tobytes())
         folder = cache / digest.hexdigest()[:20]
-        sources = Sources(reader, [photograph.image for photograph in photographs])
-        decoding = _Decoding(reader, sources, photographs, side)
+        sources = Sources(reader, [whole.image for whole in images])
+        decoding = _Decoding(reader, sources, images, side)
 
         def build(work: Work) -> dict[str, int]:
             return _build(work, decoding, workers or os.cpu_count() or 1)
 
         facts = {"format": FORMAT, "side": side}
-        store = cls(prepared(folder, facts, sources, build, verify=verify, label=label), photographs)
-        report_broken(store.broken, len(photographs), max_broken, label)
+        store = cls(prepared(folder, facts, sources, build, verify=verify, label=label), images)
+        report_broken(store.broken, len(images), max_broken, label)
         return store
 
 
@@ -116,23 +116,23 @@ class _Decoding:
     Attributes:
         reader: of their pixels.
         sources: their files.
-        photographs: all of them.
+        images: all of them.
         side: limit of the longer side, pixels.
     """
 
     reader: Reader
     sources: Sources
-    photographs: Sequence[Photograph]
+    images: Sequence[WholeImage]
     side: int
 
     def __call__(self, number: int) -> tuple[tuple[int, int], tuple[list[NDArray[np.uint8]], float] | str]:
         """The file's witness; pixels of all levels and the factor they were shrunk by, or why there are none."""
-        return self.sources.witness(number), self._decoded(self.photographs[number])
+        return self.sources.witness(number), self._decoded(self.images[number])
 
-    def _decoded(self, photograph: Photograph) -> tuple[list[NDArray[np.uint8]], float] | str:
+    def _decoded(self, whole: WholeImage) -> tuple[list[NDArray[np.uint8]], float] | str:
         try:
-            pixels = self.reader.pixels(photograph.image)
-            for face in photograph.faces:
+            pixels = self.reader.pixels(whole.image)
+            for face in whole.faces:
                 check_box(face, pixels)
         except DataError as error:
             return str(error)
@@ -141,7 +141,7 @@ class _Decoding:
 
 
 def _build(work: Work, decoding: _Decoding, workers: int) -> dict[str, int]:
-    count = len(decoding.photographs)
+    count = len(decoding.images)
     results = side_by_side(decoding, count, workers, processes=decoding.reader.processes)
     broken, rows, shrinks, places = {}, [], [], []
     place = 0
@@ -150,7 +150,7 @@ def _build(work: Work, decoding: _Decoding, workers: int) -> dict[str, int]:
             work.witnesses.append(witness)
             work.alive()
             if isinstance(result, str):
-                broken[str(decoding.photographs[row].image)] = result
+                broken[str(decoding.images[row].image)] = result
             else:
                 levels, shrink = result
                 table = np.zeros((LEVELS, 3), dtype=np.int64)
@@ -162,17 +162,17 @@ def _build(work: Work, decoding: _Decoding, workers: int) -> dict[str, int]:
                 shrinks.append(shrink)
                 places.append(table)
             if row + 1 == min(ESTIMATED, count):  # sizes are known when images are decoded, and not before
-                work.expect(3 * place * count // (row + 1), f"{count} photographs with their halves", written=3 * place)
+                work.expect(3 * place * count // (row + 1), f"{count} images with their halves", written=3 * place)
         if not rows:  # an empty file has no memory map; the report names what is broken
             file.write(bytes(3))
     (work.folder / "broken.json").write_text(json.dumps(broken, indent=1), encoding="utf-8")
     np.savez(
-        work.folder / "photographs.npz",
+        work.folder / "images.npz",
         rows=np.array(rows, dtype=np.int64),
         shrink=np.array(shrinks, dtype=np.float64),
         places=np.array(places, dtype=np.int64).reshape(-1, LEVELS, 3),
     )
-    return {"photographs": len(rows)}
+    return {"images": len(rows)}
 
 
 def _limited(pixels: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:

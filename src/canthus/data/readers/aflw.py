@@ -1,11 +1,11 @@
 """AFLW: up to 21 points, head pose and a square box per face, in a database.
 
 Source: Koestinger et al., "Annotated Facial Landmarks in the Wild", BeFIT 2011; the layout as unpacked:
-``data/aflw.sqlite`` and the photographs in ``data/flickr/{0,2,3}``. Only points that are seen have a row, so a point is
+``data/aflw.sqlite`` and the images in ``data/flickr/{0,2,3}``. Only points that are seen have a row, so a point is
 ``VISIBLE`` or not labelled.
 
 Decisions where sources say nothing or disagree: coordinates count from 0, as public readers take them; boxes are
-``x, y, x + w, y + h``. They are anchored between the eyes of a fitted head and may leave the photograph. The pose has
+``x, y, x + w, y + h``. They are anchored between the eyes of a fitted head and may leave the image. The pose has
 the signs of 300W-LP's labels, for which the roll of the database changes its sign (Hopenet does the same).
 """
 
@@ -21,7 +21,7 @@ from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.aflw_tables import FEATURES, Tables, read_tables
 from canthus.data.readers.boxes import check_choice, tight_box
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.data.readers.lists import Images, check_count, unknown_part
 from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
@@ -33,11 +33,11 @@ _MOST, _FEWEST = 25_993, 24_000
 
 
 class AFLW(Reader):
-    """Reads AFLW by folders of photographs: no split was published.
+    """Reads AFLW by folders of images: no split was published.
 
     Attributes:
         root: folder that holds ``data/aflw.sqlite``.
-        allow_partial: accept a database with fewer faces, and leave out faces whose photograph is missing.
+        allow_partial: accept a database with fewer faces, and leave out faces whose image is missing.
         box: ``"rect"``, the boxes of the database, or ``"gt"``, the tight box of the labelled points. Faces that lack
             the box asked for are left out and counted in the log.
     """
@@ -58,7 +58,7 @@ class AFLW(Reader):
             parts: ``"flickr/0"``, ``"flickr/2"``, ``"flickr/3"``.
 
         Raises:
-            DataError: missing root, database, table or photograph; another number of faces than released; a value
+            DataError: missing root, database, table or image; another number of faces than released; a value
                 that is no number.
         """
         existing_root(self.root)
@@ -72,20 +72,20 @@ class AFLW(Reader):
         for face, (collection, name) in tables.images.items():
             if f"{collection}/{name}".rpartition("/")[0] not in _PARTS:
                 raise DataError(
-                    f"{path}: FaceImages: the photograph of face {face} is {collection}/{name}, in none of the folders "
+                    f"{path}: FaceImages: the image of face {face} is {collection}/{name}, in none of the folders "
                     f"{', '.join(_PARTS)}; replace the database by the official one"
                 )
         count = len(tables.images)
         official = count if _FEWEST <= count <= _MOST else _MOST
         check_count(path, "faces", count, official, self.allow_partial)
-        photographs = Photographs(path.parent)
-        return [face for part in parts for face in self._part(path, part, tables, photographs)]
+        images = Images(path.parent)
+        return [face for part in parts for face in self._part(path, part, tables, images)]
 
-    def _part(self, path: Path, part: str, tables: Tables, photographs: Photographs) -> list[Face]:
+    def _part(self, path: Path, part: str, tables: Tables, images: Images) -> list[Face]:
         names = {face: "/".join(image) for face, image in tables.images.items()}
         wanted = [face for face, name in names.items() if name.startswith(f"{part}/")]
         check_count(path, f"faces of {part}", len(wanted), max(len(wanted), 1), self.allow_partial)
-        files = photographs.locate(
+        files = images.locate(
             [names[face] for face in wanted], lambda i: f"{path}: face {wanted[i]}", self.allow_partial
         )
         faces, boxless = [], []

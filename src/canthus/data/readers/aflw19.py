@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from canthus.data.face import OCCLUDED, VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.data.readers.lists import Images, check_count, unknown_part
 from canthus.data.readers.mat import load_arrays, load_variables
 from canthus.utils.errors import DataError
 
@@ -28,7 +28,7 @@ _FACES, _TRAIN = 24_386, 20_000
 # counted with the mask in the official list (FaRL, 3FabRec); pages of the data set say 1165 without a definition
 _FRONTAL_BY_MASK = 1314
 _PARTS = ("train", "test", "test_frontal")
-_PHOTOGRAPHS = ("flickr", "data/flickr")
+_IMAGES = ("flickr", "data/flickr")
 _REPLACE = "replace the file by the official one"
 
 
@@ -37,7 +37,7 @@ class AFLW19(Reader):
 
     Attributes:
         root: folder that holds ``AFLWinfo_release.mat`` and AFLW's ``flickr`` or ``data/flickr``.
-        allow_partial: leave out faces whose photograph is missing. The list must be whole: the permutation is part of
+        allow_partial: leave out faces whose image is missing. The list must be whole: the permutation is part of
             the benchmark.
         box: ``"official"``, the square boxes of the list, or ``"gt"``, the tight box of the points.
         frontal: what ``test_frontal`` and the attribute ``frontal`` mean, as papers differ. ``"mask"``: all points
@@ -70,7 +70,7 @@ class AFLW19(Reader):
                 carry the attribute ``frontal`` too.
 
         Raises:
-            DataError: missing root, list or photograph; a list that is damaged or not the official one.
+            DataError: missing root, list or image; a list that is damaged or not the official one.
         """
         existing_root(self.root)
         for part in parts:
@@ -79,9 +79,9 @@ class AFLW19(Reader):
         path = self.root / _FILE
         if not path.is_file():
             raise missing(self.root, [_FILE], "fetch the list of the benchmark")
-        folder = next((self.root / name for name in _PHOTOGRAPHS if (self.root / name).is_dir()), None)
+        folder = next((self.root / name for name in _IMAGES if (self.root / name).is_dir()), None)
         if folder is None:
-            raise missing(self.root, _PHOTOGRAPHS, "unpack AFLW's photographs there")
+            raise missing(self.root, _IMAGES, "unpack AFLW's images there")
         names = _names(path)
         check_count(path, "faces", len(names), _FACES, False)
         n = len(names)
@@ -93,8 +93,8 @@ class AFLW19(Reader):
             row = int(np.flatnonzero(~np.isin(table["mask_new"], (0, 1)).all(axis=1))[0])
             raise DataError(f"{path}: row {row + 1} of mask_new holds other values than 0 and 1; {_REPLACE}")
         rows = order.astype(np.int64)
-        photographs = Photographs(folder)
-        return [face for part in parts for face in self._part(path, part, rows, names, table, photographs)]
+        images = Images(folder)
+        return [face for part in parts for face in self._part(path, part, rows, names, table, images)]
 
     def _part(
         self,
@@ -103,7 +103,7 @@ class AFLW19(Reader):
         order: NDArray[np.int64],
         names: list[str],
         table: dict[str, NDArray[np.float64]],
-        photographs: Photographs,
+        images: Images,
     ) -> list[Face]:
         points = table["data"].reshape(-1, 2, 19).transpose(0, 2, 1)
         boxes = table["bbox"][:, [0, 2, 1, 3]]  # left, right, top, bottom on disk
@@ -118,7 +118,7 @@ class AFLW19(Reader):
             if self.frontal == "mask":
                 check_count(path, "frontal test faces", len(rows), _FRONTAL_BY_MASK, False)
         listed = [names[row] for row in rows]
-        files = photographs.locate(listed, lambda i: f"{path}: row {rows[i] + 1} of nameList", self.allow_partial)
+        files = images.locate(listed, lambda i: f"{path}: row {rows[i] + 1} of nameList", self.allow_partial)
         faces = []
         for row, file in zip(rows.tolist(), files, strict=True):
             if file is None:
@@ -140,7 +140,7 @@ class AFLW19(Reader):
 
 
 def _names(path: Path) -> list[str]:
-    """Paths of the photographs, with forward slashes."""
+    """Paths of the images, with forward slashes."""
     cells = load_variables(path, ("nameList",))["nameList"]
     try:
         return [str(cell[0]).replace("\\", "/") for cell in cells[:, 0]]

@@ -1,4 +1,4 @@
-"""AFLW2000-3D: 2000 photographs of AFLW with a fitted head, its pose and 68 projected points.
+"""AFLW2000-3D: 2000 images of AFLW with a fitted head, its pose and 68 projected points.
 
 Source: Zhu et al., "Face Alignment Across Large Poses: A 3D Solution", CVPR 2016; the archive as unpacked:
 ``AFLW2000/imageNNNNN.jpg`` and ``.mat``, 450 x 450 pixels, and a folder ``Code`` that is not read. Of a ``.mat``:
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from canthus.data.face import UNLABELLED, VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.data.readers.lists import Images, check_count, unknown_part
 from canthus.data.readers.mat import load_arrays
 from canthus.data.readers.pose import pose_of_parameters
 from canthus.utils.errors import DataError
@@ -86,7 +86,7 @@ class AFLW2000(Reader):
             raise missing(self.root, ["AFLW2000"], "unpack the archive")
         labels = sorted(folder.glob("image*.mat"))
         check_count(folder, "faces", len(labels), _FACES, self.allow_partial)
-        files = Photographs(folder).locate(
+        files = Images(folder).locate(
             [f"{label.stem}.jpg" for label in labels], lambda i: str(labels[i]), self.allow_partial
         )
         return [

@@ -73,7 +73,7 @@ def read_tables(path: Path) -> Tables:
     images: dict[int, tuple[str, str]] = {}
     for face, collection, name in rows["Faces and FaceImages"]:
         if not (isinstance(face, int) and isinstance(collection, str) and isinstance(name, str)):
-            raise DataError(f"{path}: FaceImages: face {face!r} has the photograph {name!r}, not a path; {_REPLACE}")
+            raise DataError(f"{path}: FaceImages: face {face!r} has the image {name!r}, not a path; {_REPLACE}")
         images.setdefault(face, (collection, name.replace("\\", "/")))
     points: dict[int, dict[int, tuple[float, ...]]] = {}
     for face, feature, *values in rows["FeatureCoords"]:

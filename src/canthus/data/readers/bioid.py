@@ -1,4 +1,4 @@
-"""BioID: 1521 grey photographs of 23 people, with eye positions and 20 points of a later markup.
+"""BioID: 1521 grey images of 23 people, with eye positions and 20 points of a later markup.
 
 Source: Jesorsky, Kirchberg, Frischholz, "Robust Face Detection Using the Hausdorff Distance", AVBPA 2001, and the
 archives as unpacked: ``BioID_NNNN.pgm``, ``BioID_NNNN.eye`` (a comment line, then ``LX LY RX RY``; left is the PERSON's
@@ -32,7 +32,7 @@ _EYE_BOX_SIDE, _EYE_BOX_ABOVE = 2.2, 0.4
 
 
 class BioID(Reader):
-    """Reads ``bioid``. The archives do not say who is on which photograph, so each photograph stands for itself.
+    """Reads ``bioid``. The archives do not say who is on which image, so each image stands for itself.
 
     Attributes:
         root: folder that holds the ``.pgm`` files, and ``points_20`` there.
@@ -60,7 +60,7 @@ class BioID(Reader):
             parts: ``"bioid"``.
 
         Raises:
-            DataError: missing root or label; a damaged label; another number of photographs than published.
+            DataError: missing root or label; a damaged label; another number of images than published.
         """
         existing_root(self.root)
         for part in parts:
@@ -68,10 +68,10 @@ class BioID(Reader):
                 raise unknown_part("BioID", part, ["bioid"])
         images = sorted(file for file in self.root.glob("*.pgm") if _NAME.fullmatch(file.stem))
         if not images:
-            raise missing(self.root, ["BioID_0000.pgm"], "unpack the photographs")
+            raise missing(self.root, ["BioID_0000.pgm"], "unpack the images")
         if self.points == "points_20" and not (self.root / "points_20").is_dir():
             raise missing(self.root, ["points_20"], "unpack the 20-point markup there, or set data.points=eye")
-        check_count(self.root, "photographs", len(images), _FACES, self.allow_partial)
+        check_count(self.root, "images", len(images), _FACES, self.allow_partial)
         return [self._face(image, part) for part in parts for image in images]
 
     def _face(self, image: Path, part: str) -> Face:

@@ -36,7 +36,7 @@ _REPLACE = "replace the file by the official one"
 class BIWI(Reader):
     """Reads recordings ``01`` to ``24``.
 
-    The key of a photograph is the person: frames of one recording are nearly the same picture, and four people were
+    The key of an image is the person: frames of one recording are nearly the same picture, and four people were
     recorded twice. All faces are of the part ``hpdb``, the folder of the archive, so that a validation share is drawn
     over people and not within one recording.
 

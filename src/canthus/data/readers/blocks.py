@@ -36,7 +36,7 @@ def read_blocks(path: Path, is_path: Callable[[str], bool], null_row: str | None
         line, name = lines[i]
         if not is_path(name):
             raise DataError(
-                f"{path}:{line}: {name!r} stands where the path of a photograph is expected; the number of faces above "
+                f"{path}:{line}: {name!r} stands where the path of an image is expected; the number of faces above "
                 f"it is wrong, or lines are missing; {REPLACE}"
             )
         number, announced = lines[i + 1] if i + 1 < len(lines) else (line + 1, "the end of the file")

@@ -1,11 +1,11 @@
-"""CelebA: five points on 202,599 photographs of celebrities, unaligned.
+"""CelebA: five points on 202,599 images of celebrities, unaligned.
 
 Source: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015; the lists as distributed, in the root or in
-``Anno`` and ``Eval``: ``list_landmarks_celeba.txt`` and ``list_bbox_celeba.txt`` (number of photographs, names of the
+``Anno`` and ``Eval``: ``list_landmarks_celeba.txt`` and ``list_bbox_celeba.txt`` (number of images, names of the
 columns, then a name and its numbers), ``list_eval_partition.txt`` (no header; 0, 1, 2 for train, valid, test) and,
 where present, ``identity_CelebA.txt``.
 
-Only the unaligned photographs (``img_celeba``) are read: the boxes hold on these alone, and on the aligned ones the
+Only the unaligned images (``img_celeba``) are read: the boxes hold on these alone, and on the aligned ones the
 labels hardly vary, so that they measure nothing. Points and boxes count from 0; left is the image's left.
 """
 
@@ -20,7 +20,7 @@ from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.celeba_lists import Table, read_attributes, read_headed, read_plain
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, numbers, unknown_part
+from canthus.data.readers.lists import Images, check_count, numbers, unknown_part
 from canthus.utils.errors import DataError
 
 log = getLogger(__name__)
@@ -35,8 +35,8 @@ class CelebA(Reader):
     """Reads ``train``, ``valid`` and ``test`` of the official partition.
 
     Attributes:
-        root: folder that holds the lists, or ``Anno``, ``Eval`` and ``Img``, with the photographs in ``img_celeba``.
-        allow_partial: accept a shorter partition, and leave out faces whose photograph is missing.
+        root: folder that holds the lists, or ``Anno``, ``Eval`` and ``Img``, with the images in ``img_celeba``.
+        allow_partial: accept a shorter partition, and leave out faces whose image is missing.
         box: ``"official"``, the boxes of the list, of which those without an area are left out with their faces and
             counted in the log, or ``"gt"``, the tight box of the points.
         attributes: columns of ``list_attr_celeba.txt`` to read, such as ``Eyeglasses``; each makes a subset of faces.
@@ -66,7 +66,7 @@ class CelebA(Reader):
             parts: ``"train"``, ``"valid"``, ``"test"``.
 
         Raises:
-            DataError: missing root, list or photograph; a list of another length than published or than it announces;
+            DataError: missing root, list or image; a list of another length than published or than it announces;
                 a damaged line.
         """
         existing_root(self.root)
@@ -88,17 +88,17 @@ class CelebA(Reader):
         labels = _Labels(points_path, points, boxes_path, boxes, self._identities(), named)
         folder = next((self.root / name for name in _FOLDERS if (self.root / name).is_dir()), None)
         if folder is None:
-            raise missing(self.root, _FOLDERS, "unpack the unaligned photographs")
-        photographs = Photographs(folder)
+            raise missing(self.root, _FOLDERS, "unpack the unaligned images")
+        images = Images(folder)
         faces: list[Face] = []
         for part in parts:
             code, official = _PARTS[part]
             places = {
                 name: f"{partition_path}:{line}" for name, (line, tokens) in partition.items() if tokens == [code]
             }
-            check_count(partition_path, f"photographs of {part}", len(places), official, self.allow_partial)
+            check_count(partition_path, f"images of {part}", len(places), official, self.allow_partial)
             names = list(places)
-            files = photographs.locate(names, list(places.values()).__getitem__, self.allow_partial)
+            files = images.locate(names, list(places.values()).__getitem__, self.allow_partial)
             found = {name: file for name, file in zip(names, files, strict=True) if file is not None}
             made = [labels.face(places[name], name, file, part) for name, file in found.items()]
             faces += [face for face in made if face is not None]
@@ -111,7 +111,7 @@ class CelebA(Reader):
         paths = (name, f"{folder}/{name}")
         path = next((self.root / path for path in paths if (self.root / path).is_file()), None)
         if path is None:
-            raise missing(self.root, paths, "fetch the list (that of the aligned photographs does not replace it)")
+            raise missing(self.root, paths, "fetch the list (that of the aligned images does not replace it)")
         return path
 
     def _identities(self) -> Table:
@@ -121,7 +121,7 @@ class CelebA(Reader):
 
 
 class _Labels:
-    """The lists by name of the photograph."""
+    """The lists by name of the image."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class _Labels:
         self.attributes = attributes
 
     def face(self, place: str, name: str, file: Path, part: str) -> Face | None:
-        """Give the face of a photograph, or ``None`` where its box has no area."""
+        """Give the face of an image, or ``None`` where its box has no area."""
         if name not in self.points or (self.boxes is not None and name not in self.boxes):
             lacking = self.boxes_path if name in self.points else self.points_path
             raise DataError(f"{place}: {name} is not in {lacking}; use the official lists")

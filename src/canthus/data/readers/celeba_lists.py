@@ -34,7 +34,7 @@ def read_headed(path: Path, names: tuple[str, ...]) -> Table:
     lines = list(text_lines(path))
     number, announced = lines[0]
     if not announced.isdecimal():
-        raise DataError(f"{path}:{number}: {announced!r} is not the number of photographs; restore the first two lines")
+        raise DataError(f"{path}:{number}: {announced!r} is not the number of images; restore the first two lines")
     header = lines[1][1].split() if len(lines) > 1 else []
     if [name for name in header if name != "image_id"] != list(names):
         raise DataError(
@@ -67,11 +67,11 @@ def read_attributes(path: Path, wanted: Sequence[str]) -> dict[str, frozenset[st
         raise DataError(f"{path}:2: no attribute {absent[0]!r}, nearest {near}; set data.attributes to columns of it")
     places = {name: columns.index(name) for name in wanted}
     found = {}
-    for photograph, (line, tokens) in read_headed(path, tuple(columns)).items():
+    for image, (line, tokens) in read_headed(path, tuple(columns)).items():
         strange = next((token for token in tokens if token not in ("1", "-1")), None)
         if strange is not None:
             raise DataError(f"{path}:{line}: {strange!r} where attributes are 1 or -1; restore the line")
-        found[photograph] = frozenset(name for name, place in places.items() if tokens[place] == "1")
+        found[image] = frozenset(name for name, place in places.items() if tokens[place] == "1")
     return found
 
 

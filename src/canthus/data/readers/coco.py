@@ -25,7 +25,7 @@ from canthus.data.images import Exif
 from canthus.data.readers.coco_annotations import Annotation, is_key, short
 from canthus.data.readers.coco_categories import Categories
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs
+from canthus.data.readers.lists import Images
 from canthus.data.readers.own_labels import check_options, file_key, labelled_box, relative_name
 from canthus.schemes import load_scheme
 from canthus.utils.errors import DataError
@@ -91,7 +91,7 @@ class CocoKeypoints(Reader):
         names = _file_names(path, content["images"], folder)
         entries, labels = self._labelled(path, content)
         listed = [entry.image(names) for entry in entries]
-        found = Photographs(folder).locate(listed, lambda i: entries[i].place, self.allow_partial)
+        found = Images(folder).locate(listed, lambda i: entries[i].place, self.allow_partial)
         sizes = _sizes(content["images"], names)
         self._sizes |= {
             image: sizes[name] for image, name in zip(found, listed, strict=True) if image is not None and name in sizes

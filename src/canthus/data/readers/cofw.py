@@ -1,11 +1,11 @@
-"""COFW: 29 points and their occlusion, photographs and labels in one MATLAB file per part.
+"""COFW: 29 points and their occlusion, images and labels in one MATLAB file per part.
 
 Source: Burgos-Artizzu et al., "Robust face landmark estimation under occlusion", ICCV 2013, and its files
 ``COFW_{train,test}_color.mat``; the grey ``COFW_{train,test}.mat`` are read where those are missing. Of ``phis``, a row
 holds x of 29 points, then y, then 29 flags, 1 for occluded; of ``bboxes`` x, y, width and height.
 
 MATLAB counts pixels from 1: points and the corner of the box lose 1 here. Widths are taken as x2 - x1. (HRNet and
-PIPNet leave the points at 1, MMPose takes 1 off the points and not off the box.) 845 of the training photographs are
+PIPNet leave the points at 1, MMPose takes 1 off the points and not off the box.) 845 of the training images are
 LFPW's, which are part of 300-W too: a run that trains on one should not test on the other.
 """
 
@@ -20,15 +20,15 @@ from canthus.data.face import OCCLUDED, VISIBLE, Face
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import check_count, unknown_part
-from canthus.data.readers.mat73 import CellPhotographs, cell_path, cells, matrix, opened
+from canthus.data.readers.mat73 import CellImages, cell_path, cells, matrix, opened
 from canthus.utils.errors import DataError
 
 FACES = {"train": 1345, "test": 507}
 _SUFFIX = {"train": "Tr", "test": "T"}
 
 
-class COFW(CellPhotographs):
-    """Reads the training and the test file; one face per photograph.
+class COFW(CellImages):
+    """Reads the training and the test file; one face per image.
 
     Attributes:
         root: folder that holds ``COFW_train_color.mat`` and ``COFW_test_color.mat``.
@@ -50,7 +50,7 @@ class COFW(CellPhotographs):
             parts: ``"train"``, ``"test"``.
 
         Raises:
-            DataError: missing root or file; another number of faces than published, or of photographs and boxes than of
+            DataError: missing root or file; another number of faces than published, or of images and boxes than of
                 faces; a damaged file; a value that cannot be.
         """
         existing_root(self.root)
@@ -59,13 +59,13 @@ class COFW(CellPhotographs):
     def _part(self, part: str) -> list[Face]:
         if part not in FACES:
             raise unknown_part("COFW", part, FACES)
-        path = photographs_of(self.root, part)
+        path = images_of(self.root, part)
         suffix = _SUFFIX[part]
         with opened(path) as file:
             labels, boxes = matrix(file, f"phis{suffix}", 87), matrix(file, f"bboxes{suffix}", 4)
-            photographs = len(cells(file, f"Is{suffix}"))
+            images = len(cells(file, f"Is{suffix}"))
         check_count(path, "faces", len(labels), FACES[part], self.allow_partial)
-        for what, found in (("photographs", photographs), ("boxes", len(boxes))):
+        for what, found in (("images", images), ("boxes", len(boxes))):
             if found != len(labels):
                 raise DataError(f"{path}: {found} {what} for {len(labels)} faces; replace the file by the official one")
         pairs = zip(labels, boxes, strict=True)
@@ -91,7 +91,7 @@ class COFW(CellPhotographs):
         )
 
 
-def photographs_of(root: Path, part: str) -> Path:
+def images_of(root: Path, part: str) -> Path:
     """Find the file of a part, in colour if there is one.
 
     Raises:

@@ -2,13 +2,13 @@
 
 Source: Ghiasi and Fowlkes, "Occlusion coherence", 2015, and the repository of the COFW68 benchmark:
 ``test_annotations/<k>_points.mat`` with ``Points`` (68 x 2) and ``Occ`` (1 x 68, 1 for occluded), k from 1 in the order
-of COFW's test file, which holds the photographs; ``cofw68_test_bboxes.mat`` with x, y, width and height, made by a
+of COFW's test file, which holds the images; ``cofw68_test_bboxes.mat`` with x, y, width and height, made by a
 detector in the style of 300-W's.
 
 Nobody says whether the points count from 0 or 1. They are taken to count from 1, as all of COFW and the benchmark's own
 MATLAB code do; ``first_pixel=0`` reads them as they are, which is what SPIGA does. The two differ by one pixel in x and
 y, and so do predictions of a model that was trained on the other. Negative coordinates are points outside the
-photograph.
+image.
 """
 
 import re
@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 
 from canthus.data.face import Face
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
-from canthus.data.readers.cofw import FACES, corners_of_rectangle, photographs_of, visibility_of
+from canthus.data.readers.cofw import FACES, corners_of_rectangle, images_of, visibility_of
 from canthus.data.readers.folders import existing_root, missing
 from canthus.data.readers.lists import check_count, unknown_part
 from canthus.data.readers.mat import load_arrays
-from canthus.data.readers.mat73 import CellPhotographs, cell_path, cells, opened
+from canthus.data.readers.mat73 import CellImages, cell_path, cells, opened
 from canthus.utils.errors import DataError
 
 _FOLDERS = (".", "COFW68_Data")
 _LABEL = re.compile(r"(\d+)_points\.mat")
 
 
-class COFW68(CellPhotographs):
+class COFW68(CellImages):
     """Reads the one part ``test``.
 
     Attributes:
@@ -68,7 +68,7 @@ class COFW68(CellPhotographs):
 
         Raises:
             DataError: missing root, folder, box file or COFW; another number of labels than published; a label without
-                photograph or box; a damaged file.
+                image or box; a damaged file.
         """
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]
@@ -79,16 +79,16 @@ class COFW68(CellPhotographs):
         folder = self._found("test_annotations")
         labels = sorted((int(match[1]), file) for file in folder.iterdir() if (match := _LABEL.fullmatch(file.name)))
         check_count(folder, "labels (<k>_points.mat)", len(labels), FACES["test"], self.allow_partial)
-        photographs = photographs_of(existing_root(self.cofw), "test")
-        with opened(photographs) as file:
+        images = images_of(existing_root(self.cofw), "test")
+        with opened(images) as file:
             count = len(cells(file, "IsT"))
-        _check_numbers(labels, count, photographs)
+        _check_numbers(labels, count, images)
         boxes = None
         if self.box == "detector":
             path = self._found("cofw68_test_bboxes.mat")
             boxes = load_arrays(path, {"bboxes": (-1, 4)})["bboxes"]
             _check_numbers(labels, len(boxes), path)
-        return [self._face(number, file, photographs, boxes) for number, file in labels]
+        return [self._face(number, file, images, boxes) for number, file in labels]
 
     def _found(self, name: str) -> Path:
         path = next((self.root / folder / name for folder in _FOLDERS if (self.root / folder / name).exists()), None)
@@ -96,11 +96,11 @@ class COFW68(CellPhotographs):
             raise missing(self.root, [name], "unpack the COFW68 benchmark")
         return path
 
-    def _face(self, number: int, file: Path, photographs: Path, boxes: NDArray[np.float64] | None) -> Face:
+    def _face(self, number: int, file: Path, images: Path, boxes: NDArray[np.float64] | None) -> Face:
         label = load_arrays(file, {"Points": (68, 2), "Occ": (1, 68)})
         points, occluded = label["Points"] - self.first_pixel, label["Occ"][0]
         box = tight_box(points) if boxes is None else corners_of_rectangle(boxes[number - 1], self.first_pixel)
-        image = cell_path(photographs, "IsT", number)
+        image = cell_path(images, "IsT", number)
         return Face(
             image=image,
             landmarks=points,

@@ -25,7 +25,7 @@ from canthus.data.face import Face, Reader
 from canthus.data.images import Exif
 from canthus.data.readers.csv_columns import BOX, Columns
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, unknown_part, warn_if_cut
+from canthus.data.readers.lists import Images, unknown_part, warn_if_cut
 from canthus.data.readers.own_labels import check_options, file_key, labelled_box, relative_name
 from canthus.schemes import load_scheme
 from canthus.utils.errors import DataError
@@ -103,7 +103,7 @@ class CsvLabels(Reader):
         if not labels:
             raise DataError(f"{path}: no rows after the header; save the labels again")
         names = [name for _, name, _ in labels]
-        images = Photographs(self.root).locate(names, lambda i: f"{path}:{labels[i][0]}", self.allow_partial)
+        images = Images(self.root).locate(names, lambda i: f"{path}:{labels[i][0]}", self.allow_partial)
         faces = []
         for (line, _, label), image in zip(labels, images, strict=True):
             if image is not None:

@@ -1,4 +1,4 @@
-"""FDDB: 2845 photographs with 5171 faces outlined by ellipses, in ten folds, for testing detectors.
+"""FDDB: 2845 images with 5171 faces outlined by ellipses, in ten folds, for testing detectors.
 
 Source: Jain, Learned-Miller, "FDDB: A Benchmark for Face Detection in Unconstrained Settings", 2010; the archives as
 unpacked: ``originalPics/YYYY/MM/DD/big/img_N.jpg``, ``FDDB-folds/FDDB-fold-NN.txt`` (paths without ``.jpg``) and
@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 from canthus.data.face import UNLABELLED, Face, Reader
 from canthus.data.readers.blocks import REPLACE, read_blocks
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, numbers, text_lines, unknown_part
+from canthus.data.readers.lists import Images, check_count, numbers, text_lines, unknown_part
 from canthus.utils.errors import DataError
 
 _FOLDS = tuple(f"fold-{number:02d}" for number in range(1, 11))
-_PHOTOGRAPHS, _FACES = 2845, 5171
+_IMAGES, _FACES = 2845, 5171
 
 Listed = tuple[int, str, list[NDArray[np.float64]]]
-"""Line and path of a photograph, and its ellipses: two radii, angle, centre."""
+"""Line and path of an image, and its ellipses: two radii, angle, centre."""
 
 
 class FDDB(Reader):
     """Reads the folds ``fold-01`` to ``fold-10``.
 
     Official counts are of all ten folds together; they are asserted when all are read. Each fold is checked against its
-    list of photographs.
+    list of images.
 
     Attributes:
         root: folder that holds ``originalPics`` and ``FDDB-folds``.
-        allow_partial: accept fewer faces, and leave out those whose photograph is missing.
+        allow_partial: accept fewer faces, and leave out those whose image is missing.
     """
 
     scheme = "5"
@@ -52,8 +52,8 @@ class FDDB(Reader):
             parts: ``"fold-01"`` to ``"fold-10"``.
 
         Raises:
-            DataError: missing root, list or photograph; a fold that is not what its list of photographs says; another
-                number of photographs or faces than published; a damaged line.
+            DataError: missing root, list or image; a fold that is not what its list of images says; another
+                number of images or faces than published; a damaged line.
         """
         existing_root(self.root)
         for part in parts:
@@ -61,11 +61,11 @@ class FDDB(Reader):
                 raise unknown_part("FDDB", part, _FOLDS)
         lists = {part: self._fold(part) for part in parts}
         if set(parts) == set(_FOLDS):
-            photographs = sum(len(listed) for listed in lists.values())
+            images = sum(len(listed) for listed in lists.values())
             faces = sum(len(ellipses) for listed in lists.values() for _, _, ellipses in listed)
-            check_count(self.root / "FDDB-folds", "photographs", photographs, _PHOTOGRAPHS, self.allow_partial)
+            check_count(self.root / "FDDB-folds", "images", images, _IMAGES, self.allow_partial)
             check_count(self.root / "FDDB-folds", "faces", faces, _FACES, self.allow_partial)
-        found = Photographs(self.root / "originalPics")
+        found = Images(self.root / "originalPics")
         return [face for part in parts for face in self._faces(part, lists[part], found)]
 
     def _path(self, part: str, suffix: str) -> Path:
@@ -76,7 +76,7 @@ class FDDB(Reader):
         if not path.is_file():
             raise missing(self.root, [f"FDDB-folds/{path.name}"], "name other folds in data.test_parts")
         if not (self.root / "originalPics").is_dir():
-            raise missing(self.root, ["originalPics"], "unpack the photographs there")
+            raise missing(self.root, ["originalPics"], "unpack the images there")
         listed = read_ellipses(path)
         names = self._path(part, "")
         if names.is_file() and not self.allow_partial:
@@ -88,14 +88,14 @@ class FDDB(Reader):
                 at, want, got = different
                 line = listed[min(at, len(listed)) - 1][0]
                 raise DataError(
-                    f"{path}:{line}: photograph {at} is {got}, in {names.name} it is {want}; {REPLACE}, "
+                    f"{path}:{line}: image {at} is {got}, in {names.name} it is {want}; {REPLACE}, "
                     "or set data.allow_partial=true"
                 )
         return listed
 
-    def _faces(self, part: str, listed: list[Listed], photographs: Photographs) -> list[Face]:
+    def _faces(self, part: str, listed: list[Listed], images: Images) -> list[Face]:
         path = self._path(part, "-ellipseList")
-        files = photographs.locate(
+        files = images.locate(
             [f"{name}.jpg" for _, name, _ in listed], lambda i: f"{path}:{listed[i][0]}", self.allow_partial
         )
         return [

@@ -1,4 +1,4 @@
-"""The five-point sets of the authors of the DCNN cascade: LFW and photographs from the web.
+"""The five-point sets of the authors of the DCNN cascade: LFW and images from the web.
 
 Source: Sun, Wang, Tang, "Deep Convolutional Network Cascade for Facial Point Detection", CVPR 2013, and its archives:
 ``lfw_5590/``, ``net_7876/``, ``trainImageList.txt`` and, for validation, ``testImageList.txt``. A line is the path with
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from canthus.data.face import UNLABELLED, VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, numbers, text_lines, unknown_part
+from canthus.data.readers.lists import Images, check_count, numbers, text_lines, unknown_part
 from canthus.utils.errors import DataError
 
 
@@ -48,7 +48,7 @@ class LFWNet(Reader):
 
     Attributes:
         root: folder that holds the lists, or their folders ``train`` and ``test``.
-        allow_partial: accept shorter lists, and leave out faces whose photograph is missing.
+        allow_partial: accept shorter lists, and leave out faces whose image is missing.
         box: ``"detector"``, the boxes of the lists, or ``"gt"``, the tight box of the points.
     """
 
@@ -70,7 +70,7 @@ class LFWNet(Reader):
             parts: ``"train"``, ``"val"``, ``"lfpw_test"``.
 
         Raises:
-            DataError: missing root, list or photograph; a damaged line; another number of lines than published.
+            DataError: missing root, list or image; a damaged line; another number of lines than published.
         """
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]
@@ -88,7 +88,7 @@ class LFWNet(Reader):
         places = [f"{path}:{number}" for number, _ in lines]
         rows = [_row(place, line, part.numbers) for place, (_, line) in zip(places, lines, strict=True)]
         check_count(path, "faces", len(rows), part.faces, self.allow_partial)
-        files = Photographs(path.parent).locate([row[0] for row in rows], places.__getitem__, self.allow_partial)
+        files = Images(path.parent).locate([row[0] for row in rows], places.__getitem__, self.allow_partial)
         faces = []
         for place, (image, box, points), file in zip(places, rows, files, strict=True):
             if file is not None:

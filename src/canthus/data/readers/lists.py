@@ -109,7 +109,7 @@ def check_count(place: Path, what: str, found: int, official: int, allow_partial
     raise DataError(f"{place}: {found} {what} where the official one has {official}; {remedy}")
 
 
-class Photographs(FolderImages):
+class Images(FolderImages):
     """Images below a folder, found by the names that lists give them, see `canthus.data.image_names`."""
 
     def locate(self, names: Sequence[str], place: Callable[[int], str], allow_partial: bool) -> list[Path | None]:
@@ -131,7 +131,7 @@ class Photographs(FolderImages):
         if not lacking:
             return found
         first = lacking[0]
-        summary = f"{len(lacking)} of {len(names)} listed photographs are missing"
+        summary = f"{len(lacking)} of {len(names)} listed images are missing"
         if not allow_partial or len(lacking) == len(names):
             remedy = "" if len(lacking) == len(names) else ", or set data.allow_partial=true to leave their faces out"
             raise DataError(

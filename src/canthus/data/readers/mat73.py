@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.utils.errors import DataError
 
 _REPLACE = "replace the file by the official one"
@@ -82,7 +82,7 @@ def cells(file: h5py.File, name: str) -> NDArray[Any]:
     return np.asarray(values[()]).reshape(-1)
 
 
-class CellPhotographs(Reader):
+class CellImages(Reader):
     """A reader whose images are cells of a MATLAB 7.3 file: image ``<file>/<variable>/<number from 1>``."""
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
@@ -108,7 +108,7 @@ class CellPhotographs(Reader):
         """The MATLAB file."""
         return image.parent.parent
 
-    def fingerprint(self, face: Face | Photograph) -> str:
+    def fingerprint(self, face: Face | WholeImage) -> str:
         """What identifies the pixels of a face: the state of the file that holds its image, and the cell."""
         path = self.file(face.image)
         try:
@@ -119,7 +119,7 @@ class CellPhotographs(Reader):
 
 
 def cell_path(path: Path, name: str, number: int) -> Path:
-    """Name an image for `CellPhotographs`.
+    """Name an image for `CellImages`.
 
     Args:
         path: of the file.

@@ -1,9 +1,9 @@
 """Menpo 2017, the 2D benchmark: 68 points on faces seen from the front, 39 on profiles.
 
 Source: Zafeiriou et al., "The Menpo facial landmark localisation challenge", CVPRW 2017, and its training archive: one
-flat folder of photographs, each with a ``.pts`` file of the same name. ``n_points`` of a file tells its markup, nothing
+flat folder of images, each with a ``.pts`` file of the same name. ``n_points`` of a file tells its markup, nothing
 else does. The test sets carry no public labels. No detector boxes were published, and names do not tell which faces
-come from one photograph: every file counts as a photograph of its own.
+come from one image: every file counts as an image of its own.
 
 The 39 points of a profile are a markup of their own, in two mirrored forms for faces turned left and right, and no
 scheme describes them: only the part ``semifrontal`` can be read. Profiles beside it are counted in the log.
@@ -35,7 +35,7 @@ class Menpo(Reader):
     """Reads the faces with 68 points of the training archive.
 
     Attributes:
-        root: the folder that holds the photographs and their ``.pts`` files.
+        root: the folder that holds the images and their ``.pts`` files.
         allow_partial: accept another number of faces than the official one.
         box: ``"gt"``, the tight box of the points, the only one there is.
     """
@@ -103,7 +103,7 @@ class Menpo(Reader):
 
 
 def _pairs(folder: Path) -> dict[Path, Path]:
-    """Match labels and photographs by name: label -> photograph, in the order of names."""
+    """Match labels and images by name: label -> image, in the order of names."""
     files = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     images = _by_stem(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
     labels = _by_stem(file for file in files if file.suffix.lower() == ".pts")

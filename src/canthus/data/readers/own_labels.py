@@ -38,7 +38,7 @@ def relative_name(place: str, root: Path, name: str) -> str:
     if path.is_absolute() and path.is_relative_to(root.absolute().as_posix()):
         path = path.relative_to(root.absolute().as_posix())
     if not path.name:
-        raise DataError(f"{place}: {name!r} names no photograph; give its path below {root}")
+        raise DataError(f"{place}: {name!r} names no image; give its path below {root}")
     if path.is_absolute() or ".." in path.parts:
         raise DataError(
             f"{place}: {name!r} is not below {root}; give paths below data.root, or set data.root higher up"

@@ -29,17 +29,17 @@ class _Part:
     Attributes:
         folders: where it may lie.
         faces: how many there are.
-        photographs: from how many images, where several faces share one; then names end in ``_<number>``.
+        images: from how many images, where several faces share one; then names end in ``_<number>``.
         boxes: stem of its file of detector boxes, where one was published.
     """
 
     folders: tuple[str, ...]
     faces: int
-    photographs: int | None = None
+    images: int | None = None
     boxes: str | None = None
 
 
-# Faces: challenge site. Photographs: name stems without the number of the face, counted in the official archives.
+# Faces: challenge site. Images: name stems without the number of the face, counted in the official archives.
 _PARTS = {
     "afw": _Part(("afw",), 337, 185, "afw"),
     "helen/trainset": _Part(("helen/trainset",), 2000, 1825, "helen_trainset"),
@@ -105,9 +105,9 @@ class W300(Reader):
             raise missing(self.root, part.folders, "name other folders in data.train_parts and data.test_parts")
         images, labels = _pair(folder)
         self._check_count(folder, "faces", len(images), part.faces)
-        photos = {key: f"{name}/{_FACE_NUMBER.sub('', key) if part.photographs else key}" for key in images}
-        if part.photographs and not self.allow_partial:
-            self._check_count(folder, "photographs", len(set(photos.values())), part.photographs)
+        photos = {key: f"{name}/{_FACE_NUMBER.sub('', key) if part.images else key}" for key in images}
+        if part.images and not self.allow_partial:
+            self._check_count(folder, "images", len(set(photos.values())), part.images)
         boxes = detector_boxes(self.root, name, part.boxes, images) if self.box == "detector" else None
         visibility = np.full(68, VISIBLE, dtype=np.uint8)
         faces = []

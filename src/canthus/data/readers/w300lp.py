@@ -1,7 +1,7 @@
 """300W-LP: 300-W's faces turned to large poses by rendering, with pose, 2D and projected 3D points.
 
 Source: Zhu et al., "Face Alignment Across Large Poses: A 3D Solution", CVPR 2016; the archive as unpacked:
-``{AFW,HELEN,IBUG,LFPW}/<name>_<n>.jpg`` and ``.mat`` (450 x 450 pixels; n = 0 is the photograph), mirrored copies in
+``{AFW,HELEN,IBUG,LFPW}/<name>_<n>.jpg`` and ``.mat`` (450 x 450 pixels; n = 0 is the image), mirrored copies in
 ``<SET>_Flip/``, points in ``landmarks/<SET>/<name>_<n>_pts.mat`` (``pts_2d`` and ``pts_3d``, 68 x 2), and a folder
 ``Code`` that is not read. ``Pose_Para`` of a ``.mat`` holds pitch, yaw, roll in radians, translation and scale;
 ``canthus.data.readers.pose`` has the convention of the rotation.
@@ -10,7 +10,7 @@ Decisions where sources say nothing: the files were made in MATLAB and are taken
 ``roi`` alike; ``roi`` is taken as x1 y1 x2 y2. ``pt2d`` of the ``.mat`` is not used: sources disagree on it. Where
 ``landmarks`` has no folder for the mirrored copies, their points are those of the original, mirrored.
 
-The renderings cover 300-W's test photographs too (``LFPW_image_test_*``, ``IBUG``): what trains on all of it must not
+The renderings cover 300-W's test images too (``LFPW_image_test_*``, ``IBUG``): what trains on all of it must not
 be tested on 300-W.
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.data.readers.lists import Images, check_count, unknown_part
 from canthus.data.readers.mat import load_arrays
 from canthus.data.readers.pose import pose_of_parameters
 from canthus.schemes import load_scheme
@@ -39,8 +39,8 @@ _RENDERING = re.compile(r"_\d+$")
 class W300LP(Reader):
     """Reads the four sets and their mirrored copies.
 
-    The key of a photograph leaves out the number of the rendering, the number of the face where 300-W has several per
-    photograph, and ``_Flip``: all of these share one photograph.
+    The key of an image leaves out the number of the rendering, the number of the face where 300-W has several per
+    image, and ``_Flip``: all of these share one image.
 
     Attributes:
         root: folder that holds ``AFW``, ``AFW_Flip``, ``landmarks`` and so on.
@@ -87,7 +87,7 @@ class W300LP(Reader):
             raise missing(self.root, [part], "name other folders in data.train_parts and data.test_parts")
         labels = sorted(label for label in folder.glob("*.mat") if not label.name.startswith("."))
         check_count(folder, "faces", len(labels), _PARTS[part], self.allow_partial)
-        files = Photographs(folder).locate(
+        files = Images(folder).locate(
             [f"{label.stem}.jpg" for label in labels], lambda i: str(labels[i]), self.allow_partial
         )
         return [self._face(image, label, part) for image, label in zip(files, labels, strict=True) if image is not None]

@@ -1,12 +1,12 @@
-"""WFLW: 98 points, six conditions and a detector's rectangle per face, on photographs of WIDER FACE.
+"""WFLW: 98 points, six conditions and a detector's rectangle per face, on images of WIDER FACE.
 
 Source: Wu et al., "Look at Boundary", CVPR 2018, and its archives ``WFLW_images`` and ``WFLW_annotations``. A line of
 ``list_98pt_rect_attr_{train,test}.txt`` holds 207 columns: x and y of 98 points, the rectangle's corners, six flags and
-the photograph. The lists in ``list_98pt_test`` hold the points and the photograph only and are not needed: the flags
+the image. The lists in ``list_98pt_test`` hold the points and the image only and are not needed: the flags
 say the same. Every point is labelled; a flag tells that a face is occluded, but not where.
 
 Decisions where the authors say nothing: coordinates count from 0, as every public reader takes them, the careful ones
-included. Points outside the photograph are kept.
+included. Points outside the image are kept.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ import numpy as np
 from canthus.data.face import VISIBLE, Face, Reader
 from canthus.data.readers.boxes import check_choice, checked_box, tight_box
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, numbers, text_lines, unknown_part
+from canthus.data.readers.lists import Images, check_count, numbers, text_lines, unknown_part
 from canthus.utils.errors import DataError
 
 CONDITIONS = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
@@ -36,11 +36,11 @@ _COLUMNS_WITHOUT_RECT = 2 * 98 + 1
 class WFLW(Reader):
     """Reads the training and the test list.
 
-    Several faces share a photograph, whose path is the key ``photo``; ``extra["line"]`` tells them apart.
+    Several faces share an image, whose path is the key ``photo``; ``extra["line"]`` tells them apart.
 
     Attributes:
         root: folder that holds ``WFLW_images`` and ``WFLW_annotations``.
-        allow_partial: accept fewer faces than the official ones, and leave out those whose photograph is missing.
+        allow_partial: accept fewer faces than the official ones, and leave out those whose image is missing.
         box: ``"gt"``, the tight box of the points, or ``"detector"``, the list's rectangle, which may be much smaller
             than the extent of the points.
     """
@@ -59,7 +59,7 @@ class WFLW(Reader):
             parts: ``"train"``, ``"test"``.
 
         Raises:
-            DataError: missing root, list or photograph; another number of faces, or of test faces under a condition,
+            DataError: missing root, list or image; another number of faces, or of test faces under a condition,
                 than published; a damaged line.
         """
         existing_root(self.root)
@@ -78,9 +78,9 @@ class WFLW(Reader):
             _check_conditions(path, rows)
         folder = self.root / "WFLW_images"
         if not folder.is_dir():
-            raise missing(self.root, [folder.name], f"unpack the photographs that {path.name} lists")
+            raise missing(self.root, [folder.name], f"unpack the images that {path.name} lists")
         names = [row.name for row in rows]
-        images = Photographs(folder).locate(names, lambda i: rows[i].place, self.allow_partial)
+        images = Images(folder).locate(names, lambda i: rows[i].place, self.allow_partial)
         return [self._face(row, image, part) for row, image in zip(rows, images, strict=True) if image is not None]
 
     def _face(self, row: "_Row", image: Path, part: str) -> Face:
@@ -107,7 +107,7 @@ class _Row:
         points: (98, 2).
         rectangle: (4,) xyxy as listed.
         conditions: those whose flag is 1.
-        name: of the photograph, below ``WFLW_images``.
+        name: of the image, below ``WFLW_images``.
     """
 
     def __init__(self, path: Path, line: int, text: str) -> None:

@@ -90,5 +90,5 @@ def _by_name(path: Path, name: str, names: list[tuple[str, list[str]]]) -> dict[
             for file, array in zip(files, arrays[:, 0], strict=True):
                 found[f"{event}/{file}"] = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{path}: {name} is not a cell per event and photograph ({error}); {_REPLACE}") from error
+        raise DataError(f"{path}: {name} is not a cell per event and image ({error}); {_REPLACE}") from error
     return found

@@ -1,4 +1,4 @@
-"""WIDER FACE: 32,203 photographs with 393,703 face boxes, for detection; five points where RetinaFace labelled them.
+"""WIDER FACE: 32,203 images with 393,703 face boxes, for detection; five points where RetinaFace labelled them.
 
 Source: Yang et al., "WIDER FACE: A Face Detection Benchmark", CVPR 2016; the archives as unpacked:
 ``wider_face_split/wider_face_<part>_bbx_gt.txt`` and ``WIDER_<part>/images/<event>/<name>.jpg``. RetinaFace's
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from canthus.data.face import UNLABELLED, Face, Photograph, Reader
+from canthus.data.face import UNLABELLED, Face, Reader, WholeImage
 from canthus.data.readers.folders import existing_root, missing
-from canthus.data.readers.lists import Photographs, check_count, unknown_part
+from canthus.data.readers.lists import Images, check_count, unknown_part
 from canthus.data.readers.wider_difficulty import read_difficulties
 from canthus.data.readers.wider_lists import FivePoints, Listed, read_boxes, read_points
 from canthus.utils.errors import DataError
@@ -25,7 +25,7 @@ log = getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Part:
-    photographs: int
+    images: int
     boxes: int
     invalid: int | None = None
 
@@ -45,12 +45,12 @@ class WiderFace(Reader):
     ``easy``, ``medium`` and ``hard`` name the levels of the official evaluation that a face of ``val`` counts in, where
     its ``.mat`` files lie in ``wider_face_split`` or ``eval_tools/ground_truth``.
 
-    Boxes without width or height are left out and counted in the log. Photographs without faces give no face, but
-    are among the `photographs`.
+    Boxes without width or height are left out and counted in the log. Images without faces give no face, but
+    are among the `images`.
 
     Attributes:
         root: folder that holds ``wider_face_split``, ``WIDER_train`` and ``WIDER_val``.
-        allow_partial: accept shorter lists, and leave out faces whose photograph is missing.
+        allow_partial: accept shorter lists, and leave out faces whose image is missing.
         drop_invalid: leave out the faces that are marked invalid, as one does for training; counted in the log.
     """
 
@@ -69,29 +69,29 @@ class WiderFace(Reader):
             parts: ``"train"``, ``"val"``.
 
         Raises:
-            DataError: missing root, list or photograph; another number of photographs or boxes than published; a
+            DataError: missing root, list or image; another number of images or boxes than published; a
                 damaged line.
         """
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]
 
-    def photographs(self, parts: Sequence[str]) -> list[Photograph]:
+    def whole_images(self, parts: Sequence[str]) -> list[WholeImage]:
         """Also those in which nobody is labelled; faces marked invalid are ignored there, found or not.
 
         Raises:
             DataError: see `faces`.
         """
-        own = {photograph.image: photograph for photograph in super().photographs(parts)}
-        listed: list[Photograph] = []
+        own = {whole.image: whole for whole in super().whole_images(parts)}
+        listed: list[WholeImage] = []
         for name in parts:
             path, folder = self._places(name)
             entries = read_boxes(path)
             lines = [f"{path}:{entry.line}" for entry in entries]
             names = [entry.name for entry in entries]
-            files = Photographs(folder).locate(names, lines.__getitem__, self.allow_partial)
+            files = Images(folder).locate(names, lines.__getitem__, self.allow_partial)
             for entry, image in zip(entries, files, strict=True):
                 if image is not None:
-                    listed.append(own.get(image) or Photograph(image, _photo(name, entry.name), name))
+                    listed.append(own.get(image) or WholeImage(image, _photo(name, entry.name), name))
         return [
             replace(photo, ignored=np.array(["invalid" in face.attributes for face in photo.faces], dtype=np.bool_))
             for photo in listed
@@ -109,12 +109,12 @@ class WiderFace(Reader):
         if not path.is_file():
             raise missing(self.root, [str(path.relative_to(self.root))], "unpack the annotations there")
         if not folder.is_dir():
-            raise missing(self.root, [f"WIDER_{name}/images"], "unpack the photographs there")
+            raise missing(self.root, [f"WIDER_{name}/images"], "unpack the images there")
         listed = read_boxes(path)
         self._check_counts(path, part, listed)
         points = self._points(name)
         levels = read_difficulties(self.root, listed, self.allow_partial) if name == "val" else {}
-        files = Photographs(folder).locate(
+        files = Images(folder).locate(
             [entry.name for entry in listed], lambda i: f"{path}:{listed[i].line}", self.allow_partial
         )
         faces: list[Face] = []
@@ -147,13 +147,13 @@ class WiderFace(Reader):
         if points and rowless:
             log.warning("%s: %d faces have no row in RetinaFace's label.txt; compare its size", path, rowless)
         if unmatched:
-            log.warning("%s: %d faces of RetinaFace's label.txt match no box of a photograph at hand", path, unmatched)
+            log.warning("%s: %d faces of RetinaFace's label.txt match no box of an image at hand", path, unmatched)
         return faces
 
     def _check_counts(self, path: Path, part: _Part, listed: list[Listed]) -> None:
-        check_count(path, "photographs", len(listed), part.photographs, self.allow_partial)
+        check_count(path, "images", len(listed), part.images, self.allow_partial)
         boxes = sum(len(entry.faces) for entry in listed)
-        # the published number of train may count the lines of zeros of photographs without faces
+        # the published number of train may count the lines of zeros of images without faces
         faceless = sum(not entry.faces for entry in listed)
         check_count(path, "boxes", boxes, boxes if boxes + faceless == part.boxes else part.boxes, self.allow_partial)
         invalid = sum(flags["invalid"] for entry in listed for _, _, flags in entry.faces)

@@ -28,7 +28,7 @@ FivePoints = tuple[NDArray[np.float64], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Listed:
-    """A photograph: its line and path, and per face the line, the box ``x y w h`` and the flags."""
+    """An image: its line and path, and per face the line, the box ``x y w h`` and the flags."""
 
     line: int
     name: str

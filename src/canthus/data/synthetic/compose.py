@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.synthetic.crowd import Crowd, Streams
-from canthus.data.synthetic.film import Film, photograph
+from canthus.data.synthetic.film import Film, image
 from canthus.data.synthetic.person import linear
 from canthus.data.synthetic.place import place
 from canthus.data.synthetic.render import PLAIN, cut_out
@@ -30,4 +30,4 @@ def paint(crowd: Crowd, stream: Streams, resolution: int) -> NDArray[np.uint8]:
         # cameras are set to the faces
         skin = np.mean([scene.person.skin.mean() for scene in crowd.people])
         light = light * np.clip((0.2 / skin) ** 0.3, 0.7, 1.5)
-    return photograph(np.asarray(light, dtype=np.float32), crowd.film, stream("camera"))
+    return image(np.asarray(light, dtype=np.float32), crowd.film, stream("camera"))

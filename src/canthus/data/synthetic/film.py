@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Film", "draw_film", "photograph"]
+__all__ = ["Film", "draw_film", "image"]
 
 FINE = 4096
 _DISPLAY = np.round(255 * (np.arange(FINE) / (FINE - 1)) ** (1 / 2.2)).astype(np.uint8)
@@ -58,7 +58,7 @@ def draw_film(random: np.random.Generator, badness: float, face: float) -> Film:
     )
 
 
-def photograph(picture: NDArray[np.float32], film: Film, random: np.random.Generator) -> NDArray[np.uint8]:
+def image(picture: NDArray[np.float32], film: Film, random: np.random.Generator) -> NDArray[np.uint8]:
     """(H, W, 3) linear light to (H, W, 3) uint8 RGB."""
     size = len(picture)
     light = np.clip(picture * (np.array(film.balance) * film.exposure).astype(np.float32), 0, 1)

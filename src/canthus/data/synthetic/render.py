@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from canthus.data.synthetic.background import background
-from canthus.data.synthetic.film import photograph
+from canthus.data.synthetic.film import image
 from canthus.data.synthetic.light import Lighting
 from canthus.data.synthetic.mesh import EYE, EYEBALL, MOUTH, SKIN
 from canthus.data.synthetic.parts import CLOTH, FLESH, HAIRY, TOOTH
@@ -54,7 +54,7 @@ def render(
         (B, H, W, 3) uint8 RGB.
     """
     pictures = np.empty((len(scenes), resolution, resolution, 3), dtype=np.uint8)
-    for number, (picture, _) in enumerate(_photographs(scenes, randoms, resolution, torch.device(device), without)):
+    for number, (picture, _) in enumerate(_images(scenes, randoms, resolution, torch.device(device), without)):
         pictures[number] = picture
     return pictures
 
@@ -72,12 +72,12 @@ def cut_out(
     Yields:
         Of each scene (H, W, 3) uint8 RGB and (H, W) share of each pixel that it covers, by all but glass.
     """
-    for picture, covered in _photographs(scenes, randoms, resolution, torch.device("cpu"), ("background",)):
+    for picture, covered in _images(scenes, randoms, resolution, torch.device("cpu"), ("background",)):
         share = cv2.resize(covered.astype(np.float32), (resolution, resolution), interpolation=cv2.INTER_AREA)
         yield picture, share.astype(np.float64)
 
 
-def _photographs(
+def _images(
     scenes: Sequence[Scene],
     randoms: Sequence[np.random.Generator],
     resolution: int,
@@ -90,7 +90,7 @@ def _photographs(
         some = slice(begin, begin + together)
         batch = zip(*_light(scenes[some], randoms[some], resolution, device, without), strict=True)
         for number, (planes, covered) in enumerate(batch, begin):
-            yield _photographed(planes, scenes[number], randoms[number], resolution), covered
+            yield _imageed(planes, scenes[number], randoms[number], resolution), covered
 
 
 def _light(
@@ -119,13 +119,13 @@ def _behind(random: np.random.Generator, side: int, without: Sequence[str]) -> N
     return np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in planes])
 
 
-def _photographed(
+def _imageed(
     planes: NDArray[np.float32], scene: Scene, random: np.random.Generator, resolution: int
 ) -> NDArray[np.uint8]:
     """(H, W, 3) image that the scene's camera takes of (3, side, side) light."""
     small: Any = cv2.resize(cv2.merge(list(planes)), (resolution, resolution), interpolation=cv2.INTER_AREA)
     # cameras are set to the face
-    return photograph(small * np.float32((0.2 / scene.person.skin.mean()) ** 0.4), scene.film, random)
+    return image(small * np.float32((0.2 / scene.person.skin.mean()) ** 0.4), scene.film, random)
 
 
 def _values(scene: Scene, without: Sequence[str]) -> dict[str, Any]:

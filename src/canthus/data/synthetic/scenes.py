@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 from canthus.data.synthetic.compose import paint
 from canthus.data.synthetic.crowd import CROWDS, Crowd, draw_crowd, hidden
 from canthus.data.synthetic.labels import landmarks, native_scheme, seen
@@ -62,7 +62,7 @@ class SyntheticScenes(Reader):
             raise ValueError(f"empty={empty} is no share; it must be between 0 and 1")
         self.size, self.render_seed, self.difficulty, self.resolution = size, render_seed, difficulty, resolution
         self.most, self.empty, self.scheme, self.contour = faces, empty, native_scheme(str(scheme)), contour
-        self._labelled: dict[tuple[str, int], Photograph] = {}
+        self._labelled: dict[tuple[str, int], WholeImage] = {}
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
         """Label the faces of the named parts, image by image; nothing is rendered.
@@ -70,9 +70,9 @@ class SyntheticScenes(Reader):
         Raises:
             DataError: a part that is neither ``train`` nor ``test``.
         """
-        return [face for photograph in self.photographs(parts) for face in photograph.faces]
+        return [face for whole in self.whole_images(parts) for face in whole.faces]
 
-    def photographs(self, parts: Sequence[str]) -> list[Photograph]:
+    def whole_images(self, parts: Sequence[str]) -> list[WholeImage]:
         """Also those without a face. Faces of which nearly nothing is seen are ignored, found or not.
 
         Raises:
@@ -82,23 +82,23 @@ class SyntheticScenes(Reader):
         wanted = [(part, index) for part in parts for index in range(count_of(part, self.size))]
         for part, index in wanted:  # asked for by image and by face
             if (part, index) not in self._labelled:
-                self._labelled[part, index] = self._photograph(part, index)
+                self._labelled[part, index] = self._image(part, index)
         return [self._labelled[each] for each in wanted]
 
     def pixels(self, image: Path) -> NDArray[np.uint8]:
         """Render an image, (H, W, 3) uint8 RGB. Changes nothing, so threads may share a reader.
 
         Raises:
-            DataError: not a name that ``photographs`` gave.
+            DataError: not a name that ``images`` gave.
         """
         part, index = numbered(image, "scenes", self.size)
         return paint(self.crowd(part, index), partial(stream, self.render_seed, part, index), self.resolution)
 
-    def made_from(self, face: Face | Photograph) -> str:
+    def made_from(self, face: Face | WholeImage) -> str:
         """The fingerprint: it holds everything that the image is made from."""
         return self.fingerprint(face)
 
-    def fingerprint(self, face: Face | Photograph) -> str:
+    def fingerprint(self, face: Face | WholeImage) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same images."""
         of = (FORMAT, RENDERER, self.render_seed, self.difficulty, self.resolution, self.most, self.empty)
         return ":".join(str(value) for value in (*of, face.image.as_posix()))
@@ -111,7 +111,7 @@ class SyntheticScenes(Reader):
         count = 0 if empty else int(own("faces").integers(1, self.most + 1))
         return draw_crowd(own, self.difficulty, self.resolution, count)
 
-    def _photograph(self, part: str, index: int) -> Photograph:
+    def _image(self, part: str, index: int) -> WholeImage:
         crowd = self.crowd(part, index)
         image, photo = Path(f"scenes/{part}/{index:06d}.png"), f"{part}/{index:06d}"
         faces: list[Face] = []
@@ -122,4 +122,4 @@ class SyntheticScenes(Reader):
             identity = f"{part}/{self.render_seed}/{index}/{number}"
             faces.append(replace(face, image=image, photo=photo, part=part, identity=identity))
         ignored = np.array([(face.visibility == 2).mean() < SEEN for face in faces], dtype=np.bool_)
-        return Photograph(image, photo, part, tuple(faces), ignored)
+        return WholeImage(image, photo, part, tuple(faces), ignored)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from canthus.data.face import OCCLUDED, VISIBLE, Face, Photograph, Reader
+from canthus.data.face import OCCLUDED, VISIBLE, Face, Reader, WholeImage
 from canthus.data.parallel import side_by_side
 from canthus.data.synthetic.draw import DIFFICULTIES, WITHOUT, draw_scene
 from canthus.data.synthetic.labels import landmarks, native_scheme, seen
@@ -37,7 +37,7 @@ class Synthetic(Reader):
         resolution: side of the images, pixels.
         scheme: of the labels: ``68``, ``98`` and ``29`` are labelled, others reduced from one of them.
         contour: jaw points on the border of the face in the image, as people label; false: on the jaw itself.
-        photos_per_person: images of the same person in a row.
+        images_per_person: images of the same person in a row.
         without: parts of the renderer to leave out.
 
     Raises:
@@ -56,7 +56,7 @@ class Synthetic(Reader):
         resolution: int = 256,
         scheme: str | int = "68",
         contour: bool = True,
-        photos_per_person: int = 1,
+        images_per_person: int = 1,
         without: Sequence[str] = (),
     ) -> None:
         if difficulty not in DIFFICULTIES:
@@ -65,13 +65,13 @@ class Synthetic(Reader):
             size=(size, 1),
             render_seed=(render_seed, 0),
             resolution=(resolution, 64),
-            photos_per_person=(photos_per_person, 1),
+            images_per_person=(images_per_person, 1),
         )
         unknown = [part for part in without if part not in WITHOUT]
         if unknown:
             raise ValueError(f"without={unknown[0]!r} is no part of the renderer; the parts are {', '.join(WITHOUT)}")
         self.size, self.render_seed, self.difficulty, self.resolution = size, render_seed, difficulty, resolution
-        self.scheme, self.contour, self.photos_per_person = native_scheme(str(scheme)), contour, photos_per_person
+        self.scheme, self.contour, self.images_per_person = native_scheme(str(scheme)), contour, images_per_person
         self.without = tuple(sorted(without))
 
     def faces(self, parts: Sequence[str]) -> list[Face]:
@@ -103,18 +103,18 @@ class Synthetic(Reader):
         streams = [self.stream(part, index, "render") for index in indices]
         return render(scenes, streams, self.resolution, device, self.without)
 
-    def made_from(self, face: Face | Photograph) -> str:
+    def made_from(self, face: Face | WholeImage) -> str:
         """The fingerprint: it holds everything that the image is made from."""
         return self.fingerprint(face)
 
-    def fingerprint(self, face: Face | Photograph) -> str:
+    def fingerprint(self, face: Face | WholeImage) -> str:
         """Renderer, parameters and name; ``size`` is left out, for a larger set begins with the same faces."""
         of = (
             RENDERER,
             self.render_seed,
             self.difficulty,
             self.resolution,
-            self.photos_per_person,
+            self.images_per_person,
             "-".join(self.without),
         )
         return ":".join(str(value) for value in (*of, face.image.as_posix()))
@@ -124,7 +124,7 @@ class Synthetic(Reader):
 
         def stream(purpose: str) -> np.random.Generator:
             # a person keeps shape, colours and hair in all images
-            who = index // self.photos_per_person if purpose in ("person", "hair") else index
+            who = index // self.images_per_person if purpose in ("person", "hair") else index
             return self.stream(part, who, purpose)
 
         return draw_scene(stream, DIFFICULTIES[self.difficulty], self.resolution, self.without)
@@ -145,7 +145,7 @@ class Synthetic(Reader):
             image=Path(f"synthetic/{part}/{index:06d}.png"),
             photo=f"{part}/{index:06d}",
             part=part,
-            identity=f"{part}/{self.render_seed}/{index // self.photos_per_person}",
+            identity=f"{part}/{self.render_seed}/{index // self.images_per_person}",
         )
 
 

@@ -43,10 +43,10 @@ def place_predictions(
         ConfigError: the predictions name none of the images.
         DataError: a name that several images have, or an image under two names.
     """
-    photographs: dict[Path, list[int]] = {}
+    images: dict[Path, list[int]] = {}
     for row, face in enumerate(faces):
-        photographs.setdefault(face.image, []).append(row)
-    names, elsewhere = ImageNames(photographs, root), []
+        images.setdefault(face.image, []).append(row)
+    names, elsewhere = ImageNames(images, root), []
     called: dict[Path, str] = {}
     there: dict[Path, list[PredictedFace]] = {}
     for name, predicted in predictions.faces.items():
@@ -61,11 +61,11 @@ def place_predictions(
             called[image], there[image] = name, predicted
     if not there:
         raise ConfigError(
-            f"the predictions name none of the {len(photographs)} photographs: they have names such as {elsewhere[0]}, "
+            f"the predictions name none of the {len(images)} images: they have names such as {elsewhere[0]}, "
             f"the data such as {faces[0].image}"
         )
     if elsewhere:
-        log.info("%d photographs with predictions are not in this split", len(elsewhere))
+        log.info("%d images with predictions are not in this split", len(elsewhere))
     seen = np.full(scheme.num_landmarks, VISIBLE, dtype=np.uint8)
     points = np.full((len(faces), *faces[0].landmarks.shape), np.nan)
     unused = 0
@@ -73,7 +73,7 @@ def place_predictions(
         reduced = [
             PredictedFace(reduce_landmarks(each.points, seen, scheme, faces[0].scheme)[0], each.box) for each in found
         ]
-        rows = photographs[image]
+        rows = images[image]
         matches = match_faces([faces[row] for row in rows], reduced)
         for row, match in zip(rows, matches, strict=True):
             if match is not None:

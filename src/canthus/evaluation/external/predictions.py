@@ -28,6 +28,7 @@ from canthus.data.readers import read_pts
 from canthus.utils.errors import ConfigError, DataError
 from canthus.utils.escaping import csv_value
 from canthus.utils.files import read_json, read_text
+from canthus.utils.old_names import PREDICTIONS, renamed
 
 __all__ = ["PredictedFace", "Predictions", "read_predicted"]
 
@@ -86,8 +87,8 @@ def read_predicted(path: Path, first_pixel: int | None = None) -> Predictions:
         found, scheme = list(_csv(path)), None
     elif suffix == ".json":
         content = _json(path)
-        scheme = str(content["scheme"]) if "photographs" in content and "scheme" in content else None
-        found = list(_entries(path, content.get("photographs", content)))
+        scheme = str(content["scheme"]) if "images" in content and "scheme" in content else None
+        found = list(_entries(path, content.get("images", content)))
     else:
         raise ConfigError(f"predictions={path}: give a .csv or .json file, or a folder of .pts files")
     faces: dict[str, list[PredictedFace]] = {}
@@ -150,13 +151,15 @@ def _json(path: Path) -> dict[str, Any]:
         content = read_json(path, "write it again")
     except (OSError, ValueError) as error:
         raise DataError(str(error)) from error
-    if not isinstance(content, dict) or not isinstance(content.get("photographs", {}), dict):
+    if isinstance(content, dict) and "scheme" in content:  # our own file, maybe an older one
+        content = renamed(content, PREDICTIONS)
+    if not isinstance(content, dict) or not isinstance(content.get("images", {}), dict):
         raise DataError(f"{path}: not an object {{image: points or faces}}")
     return content
 
 
-def _entries(path: Path, photographs: Mapping[str, Any]) -> Iterator[Found]:
-    for name, value in photographs.items():
+def _entries(path: Path, images: Mapping[str, Any]) -> Iterator[Found]:
+    for name, value in images.items():
         faces = value["faces"] if isinstance(value, dict) and "faces" in value else value
         if isinstance(faces, dict) or _is_points(faces):
             faces = [faces]

@@ -41,7 +41,7 @@ class Arithmetic(Protocol):
     def calibrate(self, windows: Tensor, offsets: Tensor, stage: int) -> Tensor:
         """Move windows by a network's offsets; the stage counts from 0."""
 
-    def crops(self, photographs: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def crops(self, images: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """(M, 3, size, size) images of the square windows, and the (M,) indices of those that are not empty."""
 
     def points(self, windows: Tensor, shares: Tensor) -> Tensor:
@@ -71,9 +71,9 @@ class Clean:
         """See `canthus.geometry.windows.decode`."""
         return geometry.decode(windows, offsets)
 
-    def crops(self, photographs: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def crops(self, images: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """See `crop_windows`."""
-        crops = crop_windows(photographs, owner, windows, size)
+        crops = crop_windows(images, owner, windows, size)
         return crops, torch.arange(len(windows), device=windows.device)
 
     def points(self, windows: Tensor, shares: Tensor) -> Tensor:
@@ -106,15 +106,15 @@ class Published:
         sides = windows[:, 2:] - windows[:, :2] + (0 if stage == 0 else 1)
         return windows + offsets * torch.cat([sides, sides], 1)
 
-    def crops(self, photographs: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def crops(self, images: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Clipped to the image, which stretches faces at its border, and reduced by area."""
-        shapes = torch.tensor([octaves.shape[::-1] for octaves in photographs], device=windows.device)[owner]
+        shapes = torch.tensor([octaves.shape[::-1] for octaves in images], device=windows.device)[owner]
         corners = windows.trunc().long()
         begins, ends = corners[:, :2].clamp_min(1) - 1, torch.minimum(corners[:, 2:], shapes)
         index = (ends > begins).all(1).nonzero()[:, 0]
         crops = windows.new_zeros(len(index), 3, size, size)
         owned = owner[index]
-        for number, octaves in enumerate(photographs):
+        for number, octaves in enumerate(images):
             rows = (owned == number).nonzero()[:, 0]
             if len(rows):
                 chosen = index[rows]

@@ -122,11 +122,11 @@ class Detector:
         """Where it runs."""
         return self.networks[0].face_weight.device
 
-    def __call__(self, photographs: Sequence[Tensor]) -> list[Detections]:
+    def __call__(self, images: Sequence[Tensor]) -> list[Detections]:
         """Find the faces.
 
         Args:
-            photographs: (H, W, 3) uint8 RGB each, of any sizes, also different ones.
+            images: (H, W, 3) uint8 RGB each, of any sizes, also different ones.
 
         Returns:
             One entry an image; an empty one where there is no face.
@@ -134,49 +134,48 @@ class Detector:
         Raises:
             ValueError: a tensor that is no such image.
         """
-        return self.cascade(photographs)[-1]
+        return self.cascade(images)[-1]
 
     @torch.inference_mode()
-    def cascade(self, photographs: Sequence[Tensor], stages: int = 3) -> list[list[Detections]]:
+    def cascade(self, images: Sequence[Tensor], stages: int = 3) -> list[list[Detections]]:
         """Find the faces and keep what each network said, to measure the stages and to mine hard examples.
 
         Args:
-            photographs: see `__call__`.
+            images: see `__call__`.
             stages: networks to run, 1 to 3.
 
         Returns:
             Per network, an entry an image. Boxes are calibrated, but not yet the squares that the next network
             sees (`canthus.geometry.windows.square`).
         """
-        for number, photograph in enumerate(photographs):
-            if not isinstance(photograph, Tensor):
+        for number, image in enumerate(images):
+            if not isinstance(image, Tensor):
                 raise ValueError(
-                    f"photograph {number} is a {type(photograph).__name__}: need tensors, of an array torch.from_numpy "
-                    "makes one"
+                    f"image {number} is a {type(image).__name__}: need tensors, of an array torch.from_numpy makes one"
                 )
-            if photograph.dtype != torch.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
+            if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(
-                    f"photograph {number} is {tuple(photograph.shape)} {photograph.dtype}: need a list of (H, W, 3) "
+                    f"image {number} is {tuple(image.shape)} {image.dtype}: need a list of (H, W, 3) "
                     "uint8 RGB; repeat grey, drop alpha, reduce 16 bit"
                 )
         if not 1 <= stages <= 3:
             raise ValueError(f"stages={stages}: there are three networks")
-        octaves = [Octaves(photograph, self.device) for photograph in photographs]
+        octaves = [Octaves(image, self.device) for image in images]
         windows = self._propose(octaves)
-        found = [self._per_photograph(windows, len(octaves))]
+        found = [self._per_image(windows, len(octaves))]
         for stage in range(1, stages):
             windows = self._refine(windows, octaves, stage)
-            found.append(self._per_photograph(windows, len(octaves)))
+            found.append(self._per_image(windows, len(octaves)))
         return found
 
     # -- P-Net -------------------------------------------------------------------------------------------------------
 
-    def _propose(self, photographs: list[Octaves]) -> _Windows:
+    def _propose(self, images: list[Octaves]) -> _Windows:
         """Windows of all levels in which P-Net sees a face."""
-        scales = [pyramid_scales(*octaves.shape, self.min_size, self.factor) for octaves in photographs]
+        scales = [pyramid_scales(*octaves.shape, self.min_size, self.factor) for octaves in images]
         owners = torch.tensor([number for number, own in enumerate(scales) for _ in own], device=self.device)
         pictures, exact = [], []
-        for octaves, own in zip(photographs, scales, strict=True):
+        for octaves, own in zip(images, scales, strict=True):
             for scale in own:
                 picture, both = self.arithmetic.level(octaves, scale)
                 pictures.append(picture)
@@ -229,7 +228,7 @@ class Detector:
 
     # -- R-Net and O-Net ---------------------------------------------------------------------------------------------
 
-    def _refine(self, candidates: _Windows, photographs: list[Octaves], stage: int) -> _Windows:
+    def _refine(self, candidates: _Windows, images: list[Octaves], stage: int) -> _Windows:
         """Windows that R-Net (stage 1) or O-Net (stage 2) keeps, calibrated."""
         # in the order of images and sizes, so that crops that are read together come from few images
         order = (candidates.boxes[:, 2] - candidates.boxes[:, 0]).argsort()
@@ -241,7 +240,7 @@ class Detector:
         parts = []
         for begin in range(0, max(len(squares), 1), budget):
             some = slice(begin, begin + budget)
-            crops, index = self.arithmetic.crops(photographs, candidates.owner[some], squares[some], network.window)
+            crops, index = self.arithmetic.crops(images, candidates.owner[some], squares[some], network.window)
             parts.append(self._judge(network, crops, index + begin, self.evidence[stage], final))
         index, evidence, offsets, shares = (torch.cat(part) for part in zip(*parts, strict=True))
         squares, owner = squares[index], candidates.owner[index]
@@ -279,7 +278,7 @@ class Detector:
             return index
         return index[ranks(evidence[index], groups[index]) < self.candidates * factor]
 
-    def _per_photograph(self, windows: _Windows, count: int) -> list[Detections]:
+    def _per_image(self, windows: _Windows, count: int) -> list[Detections]:
         order = windows.evidence.argsort(descending=True, stable=True)
         order = order[windows.owner[order].argsort(stable=True)]
         windows = windows.take(order)

@@ -5,7 +5,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from canthus.data.detection.datamodule import PhotoBatch, PhotoDataModule
+from canthus.data.detection.datamodule import ImageBatch, ImageDataModule
 from canthus.geometry.windows import square
 from canthus.models.mtcnn.detect import Detections, Detector
 from canthus.models.mtcnn.windows import NEGATIVE_BELOW, PART_FROM, MinedBoxes, Squares, label
@@ -19,16 +19,16 @@ DOUBTFUL = 0.8
 sure is as likely one of them as a mistake, and is left out."""
 
 
-def search(detector: Detector, batch: PhotoBatch, stages: int) -> list[list[Detections]]:
+def search(detector: Detector, batch: ImageBatch, stages: int) -> list[list[Detections]]:
     """What each of the first networks finds in the images of a batch, stored pixels."""
-    photographs = [batch["pixels"].photograph(place) for place in range(len(batch["index"]))]
-    tensors = [p if isinstance(p, Tensor) else torch.from_numpy(np.array(p)) for p in photographs]
+    images = [batch["pixels"].image(place) for place in range(len(batch["index"]))]
+    tensors = [p if isinstance(p, Tensor) else torch.from_numpy(np.array(p)) for p in images]
     return detector.cascade(tensors, stages)
 
 
 def mine(
     detector: Detector,
-    data: PhotoDataModule,
+    data: ImageDataModule,
     stage: int,
     *,
     rank: int = 0,
@@ -47,12 +47,12 @@ def mine(
         world: number of processes.
         show: a progress bar.
     """
-    count = len(data.photographs("train"))
+    count = len(data.images("train"))
     rows = list(range(rank, count, world))
     found: dict[int, Tensor] = {}
     with Progress(transient=True, disable=not show) as progress:
         task = progress.add_task(f"searching for hard examples for stage {stage + 1}", total=len(rows))
-        for batch in data.every_photograph("train", rows):
+        for batch in data.every_image("train", rows):
             results = search(detector, batch, stage)[-1]
             for place, (photo, result) in enumerate(zip(batch["index"].tolist(), results, strict=True)):
                 found[photo] = _kept(square(result.boxes), result.scores, batch, place)
@@ -64,7 +64,7 @@ def mine(
     return MinedBoxes.of([found[photo] for photo in range(count)])
 
 
-def _kept(boxes: Tensor, scores: Tensor, batch: PhotoBatch, place: int) -> Tensor:
+def _kept(boxes: Tensor, scores: Tensor, batch: ImageBatch, place: int) -> Tensor:
     """Squares to learn from: all that overlap faces, and the surest of the others."""
     boxes, scores = boxes.cpu(), scores.cpu()
     overlap, _, _ = label(Squares(boxes, torch.full((len(boxes),), place)), batch)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from canthus.data.batch import Batch
-from canthus.data.detection.datamodule import PhotoBatch, PhotoDataModule
+from canthus.data.detection.datamodule import ImageBatch, ImageDataModule
 from canthus.geometry import boxes
 from canthus.geometry.boxes import overlaps
 from canthus.geometry.windows import encode_points, square
@@ -46,7 +46,7 @@ class WindowEstimates(Estimates):
 
 
 class MTCNNModule(LandmarkModel, MTCNNCascade):
-    """Trains MTCNN on the photo view (``data.view=photo``), network by network.
+    """Trains MTCNN on the image view (``data.view=image``), network by network.
 
     R-Net learns from what P-Net takes for faces, O-Net from what both do.
 
@@ -74,16 +74,16 @@ class MTCNNModule(LandmarkModel, MTCNNCascade):
 
     # -- what it says ------------------------------------------------------------------------------------------------
 
-    def estimates(self, batch: Batch | PhotoBatch) -> Estimates:
+    def estimates(self, batch: Batch | ImageBatch) -> Estimates:
         """Points of every active network in the square about the face box; in training, what it says of windows."""
         if "pixels" in batch:
             return self._window_estimates(batch)  # type: ignore[arg-type]
         if self.training:
-            raise ValueError("MTCNN trains on whole photographs; set data.view=photo")
+            raise ValueError("MTCNN trains on whole images; set data.view=image")
         return super().estimates(batch)
 
-    def _window_estimates(self, batch: PhotoBatch) -> WindowEstimates:
-        data: PhotoDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+    def _window_estimates(self, batch: ImageBatch) -> WindowEstimates:
+        data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         faces = batch["faces"]
         assert faces is not None
         net = self.network.stages[self._stage]
@@ -110,7 +110,7 @@ class MTCNNModule(LandmarkModel, MTCNNCascade):
             weight=good.to(shares),
         )
 
-    def losses(self, batch: Batch | PhotoBatch, estimates: Estimates) -> Mapping[str, Tensor]:
+    def losses(self, batch: Batch | ImageBatch, estimates: Estimates) -> Mapping[str, Tensor]:
         """Losses of the three tasks, weighted as in the paper."""
         assert isinstance(estimates, WindowEstimates)
         parts = masked_losses(estimates.outputs, estimates.windows, ohem=self.ohem)
@@ -156,7 +156,7 @@ class MTCNNModule(LandmarkModel, MTCNNCascade):
             world=self.trainer.world_size,
             show=self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None,
         )
-        log.info("%d boxes of earlier networks to learn from in %d photographs", len(mined.box), len(mined.begin) - 1)
+        log.info("%d boxes of earlier networks to learn from in %d images", len(mined.box), len(mined.begin) - 1)
         return mined
 
     def _detector(self, thresholds: Sequence[float]) -> Detector:

@@ -1,4 +1,4 @@
-"""Photographs at many sizes: octaves, the levels that P-Net reads, and square crops for the other networks.
+"""Images at many sizes: octaves, the levels that P-Net reads, and square crops for the other networks.
 
 Octaves halve the sides of an image again and again; levels and crops are read from the coarsest octave that is not
 coarser than they are, so that a single bilinear reading neither skips pixels nor touches many.
@@ -37,12 +37,12 @@ class Octaves:
     """An image and its halves.
 
     Args:
-        photograph: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB.
         device: where they are kept.
     """
 
-    def __init__(self, photograph: Tensor, device: torch.device) -> None:
-        picture = photograph.to(device).permute(2, 0, 1)[None]
+    def __init__(self, image: Tensor, device: torch.device) -> None:
+        picture = image.to(device).permute(2, 0, 1)[None]
         # OpenCV resizes whole numbers several times faster than anything resizes fractions
         self.pictures = [picture if device.type == "cpu" else picture.float()]
         while min(self.pictures[-1].shape[-2:]) >= 2 * LEAST_SIDE:
@@ -85,11 +85,11 @@ def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(cv2.resize(rows, size[::-1], interpolation=cv2.INTER_LINEAR)).permute(2, 0, 1)[None]
 
 
-def crop_windows(photographs: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> Tensor:
+def crop_windows(images: Sequence[Octaves], owner: Tensor, windows: Tensor, size: int) -> Tensor:
     """Resize windows to ``size`` x ``size``.
 
     Args:
-        photographs: those that the windows lie in.
+        images: those that the windows lie in.
         owner: (N,) number of the image of each.
         windows: (N, 4).
         size: side of the crops, pixels.
@@ -99,23 +99,23 @@ def crop_windows(photographs: Sequence[Octaves], owner: Tensor, windows: Tensor,
     """
     if not len(windows):
         return windows.new_zeros(0, 3, size, size)
-    counts = torch.tensor([len(octaves.pictures) for octaves in photographs], device=windows.device)
+    counts = torch.tensor([len(octaves.pictures) for octaves in images], device=windows.device)
     reduction = (windows[:, 2:] - windows[:, :2]).amax(1) / size
     octave = reduction.log2().floor().clamp_min(0).long()
     octave = torch.minimum(octave, counts[owner] - 1)
-    most = max(len(octaves.pictures) for octaves in photographs)
+    most = max(len(octaves.pictures) for octaves in images)
     key = owner * most + octave
     order = key.argsort(stable=True)
     begins, sides = windows[:, :2] + 0.5, windows[:, 2:] - windows[:, :2]  # from the image's edge, not pixel 0
     steps = (torch.arange(size, device=windows.device) + 0.5) / size
     places = begins[:, :, None] + sides[:, :, None] * steps  # (N, 2, size)
     crops = []
-    groups = torch.bincount(key, minlength=len(photographs) * most).tolist()
+    groups = torch.bincount(key, minlength=len(images) * most).tolist()
     for group, rows in enumerate(order.split(groups)):
         if not len(rows):
             continue
         number, level = divmod(group, most)
-        picture = photographs[number].floats(level)
+        picture = images[number].floats(level)
         extent = places.new_tensor([picture.shape[-1], picture.shape[-2]]) * 2**level
         x, y = (2 * places[rows] / extent[:, None] - 1).unbind(1)
         grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)

@@ -1,4 +1,4 @@
-"""Training windows out of photographs: negatives, positives and parts of faces (section 3 of the paper, "Training").
+"""Training windows out of images: negatives, positives and parts of faces (section 3 of the paper, "Training").
 
 Windows are drawn for the whole batch at once: many squares, their overlaps with every face, then as many of each kind
 as wanted. Draws come from the CPU's global generator, so the same seed gives the same windows on every device.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from canthus.data.detection.datamodule import PhotoBatch
+from canthus.data.detection.datamodule import ImageBatch
 from canthus.data.detection.pyramids import Pyramids
 from canthus.geometry import affine, boxes
 from canthus.geometry.boxes import overlaps
@@ -83,10 +83,10 @@ class MinedBoxes:
     begin: Tensor
 
     @classmethod
-    def of(cls, per_photograph: list[Tensor]) -> "MinedBoxes":
+    def of(cls, per_image: list[Tensor]) -> "MinedBoxes":
         """From a (n, 4) tensor per image."""
-        counts = torch.tensor([0, *(len(some) for some in per_photograph)])
-        return cls(torch.cat([*per_photograph, torch.zeros(0, 4)]), counts.cumsum(0))
+        counts = torch.tensor([0, *(len(some) for some in per_image)])
+        return cls(torch.cat([*per_image, torch.zeros(0, 4)]), counts.cumsum(0))
 
     def among(self, photo: Tensor) -> Squares:
         """The boxes of a batch's images, on the CPU."""
@@ -96,7 +96,7 @@ class MinedBoxes:
         return Squares(self.box[begin[owner] + place], owner)
 
 
-def label(squares: Squares, batch: PhotoBatch) -> tuple[Tensor, Tensor, Tensor]:
+def label(squares: Squares, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Compare squares with the faces of their own images.
 
     Returns:
@@ -113,7 +113,7 @@ def label(squares: Squares, batch: PhotoBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw(
-    batch: PhotoBatch, negatives: int, positives: int, parts: int, mined: MinedBoxes | None = None
+    batch: ImageBatch, negatives: int, positives: int, parts: int, mined: MinedBoxes | None = None
 ) -> tuple[Squares, Tensor]:
     """Draw squares of the three kinds; fewer where a batch of images has not enough.
 
@@ -205,7 +205,7 @@ def _squares(corner: Tensor, side: Tensor, owner: Tensor) -> Squares:
     return Squares(torch.cat([corner, corner + side[:, None]], 1), owner)
 
 
-def cut(batch: PhotoBatch, squares: Squares, kind: Tensor, size: int) -> Windows:
+def cut(batch: ImageBatch, squares: Squares, kind: Tensor, size: int) -> Windows:
     """Read the pixels of squares, half of them mirrored, and what there is to learn from each.
 
     Args:

@@ -112,7 +112,7 @@ def read_domains(run: Path, keys: Sequence[str], option: str) -> tuple[list[int]
     if absent:
         raise DataError(
             f"{option}={run}: {len(absent)} of {len(keys)} faces are in no cluster there, {absent[0]} for one: the "
-            "styles were found on other photographs; use the same data.train_parts and data.validation in both runs"
+            "styles were found on other images; use the same data.train_parts and data.validation in both runs"
         )
     first, second = ([place for place, key in enumerate(keys) if known[key] == domains[name]] for name in "AB")
     return first, second

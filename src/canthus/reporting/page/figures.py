@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from canthus.reporting.page.charts import Axis, Series, line_chart, nice_ticks, scatter_chart
-from canthus.reporting.page.difficulties import severities
+from canthus.reporting.page.corruptions import severities
 from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.protocols import Group, Row
 from canthus.reporting.page.results import cost_of
@@ -116,15 +116,15 @@ def _powers(low: float, high: float) -> list[tuple[float, str]]:
     return [(value, f"{value:g}") for value in values if low <= value <= high]
 
 
-def corruption_charts(group: Group, seed: object, difficulties: Sequence[str]) -> list[Chart]:
-    """A chart for each difficulty: error over severity, 0 is clean; all with one scale."""
+def corruption_charts(group: Group, seed: object, corruptions: Sequence[str]) -> list[Chart]:
+    """A chart for each corruption: error over severity, 0 is clean; all with one scale."""
     lines = {
         name: [
             Series(row.label, row.colour, [(float(severity), number.value) for severity, number in points])
             for row in group.drawn
             if (points := severities(row, seed, name))
         ]
-        for name in difficulties
+        for name in corruptions
     }
     high = max((up for row in lines.values() for line in row for _, up in line.points), default=1.0) * 1.05
     y = Axis(f"NME, % of {words(group.protocol.normaliser)}", 0, high, nice_ticks(0, high))

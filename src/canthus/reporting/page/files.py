@@ -27,7 +27,7 @@ def write_markdown(path: Path, title: str, sections: Sequence[Section], context:
         parts.append(f"## {section.group.name}. {markdown(section.title)}")
         parts.append("\n".join(f"- {term}: {markdown(text)}" for term, text in section.facts))
         tables = [section.main, *(table for _, table in section.parts), *section.differences]
-        tables += [table for table, *_ in section.difficulties] + section.beside
+        tables += [table for table, *_ in section.corruptions] + section.beside
         parts += map(as_markdown, tables)
     parts += ["## Claims of the papers", as_markdown(literature.claims_table(claims(), models))]
     elsewhere = literature.elsewhere_tables([model.lower() for model in models])
@@ -71,7 +71,7 @@ def _origin(row: Row, record: Record, costs: Costs) -> dict[str, Any]:
         "parameters": cost.parameters if cost else "",
         "flops": cost.operations if cost else "",
         "latency_ms": cost.network.median if cost and cost.network else "",
-        "latency_with_crop_ms": cost.photograph.median if cost and cost.photograph else "",
+        "latency_with_crop_ms": cost.with_crop.median if cost and cost.with_crop else "",
         "training_seconds": training.seconds if training else "",
         "epochs": training.epochs if training else "",
         "seed": training.seed if training else "",

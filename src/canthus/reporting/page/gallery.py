@@ -24,7 +24,7 @@ from canthus.utils.errors import DataError
 from canthus.visualization.drawing import stage_tiles
 from canthus.visualization.images import encoded
 
-__all__ = ["Photographs", "draw_face_stages"]
+__all__ = ["Images", "draw_face_stages"]
 
 log = getLogger(__name__)
 
@@ -39,7 +39,7 @@ CLOSE = 0.01
 image itself instead of the stored crop, and in other batches."""
 
 
-class Photographs:
+class Images:
     """Pixels and labels of evaluated faces, from the data that the evaluation's config names.
 
     Args:
@@ -106,7 +106,7 @@ def draw_face_stages(
     config: Mapping[str, Any],
     split: str,
     scheme: str,
-    photographs: Photographs,
+    images: Images,
     model: Predictor | None,
 ) -> DrawnFace:
     """Draw every stage of one face; without a model the last one alone, from predictions.csv.
@@ -116,18 +116,18 @@ def draw_face_stages(
         config: of the evaluation.
         split: val or test.
         scheme: of the points.
-        photographs: where pixels and labels come from.
+        images: where pixels and labels come from.
         model: of the run, if it is at hand.
     """
     errors = [float(value) if np.isfinite(value) else None for value in np.asarray(row.nme_per_stage)]
     name, notes = Path(row.image).name, []
     try:
-        pixels = photographs.pixels(row, config, split)
+        pixels = images.pixels(row, config, split)
     except (DataError, KeyError, OSError, ValueError) as error:
-        return DrawnFace(name, notes=[f"the photograph is not at hand ({error})"])
+        return DrawnFace(name, notes=[f"the image is not at hand ({error})"])
     if fault := box_fault(np.asarray(row.box, dtype=np.float64), pixels.shape):
         return DrawnFace(name, notes=[f"cannot be drawn: {fault}"])
-    face = photographs.label(row, config, split)
+    face = images.label(row, config, split)
     try:
         truth = None if face is None else reduced_face(face, scheme)
     except DataError:
@@ -149,7 +149,7 @@ def draw_face_stages(
         moved = _moved(stages[-1], row)
         if moved > CLOSE:
             notes.append(
-                f"drawn anew from the photograph; the points are up to {100 * moved:.0f} % of the box from those of "
+                f"drawn anew from the image; the points are up to {100 * moved:.0f} % of the box from those of "
                 "predictions.csv"
             )
     tiles = stage_tiles(

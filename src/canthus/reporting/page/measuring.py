@@ -11,7 +11,7 @@ from rich.progress import track
 
 from canthus.evaluation.cost import Cost, measure_cost
 from canthus.inference.predictor import Predictor
-from canthus.reporting.page.gallery import Photographs, draw_face_stages
+from canthus.reporting.page.gallery import Images, draw_face_stages
 from canthus.reporting.page.measured import Measured, Picture
 from canthus.reporting.page.protocols import Group, Row
 from canthus.runs.loading import open_run
@@ -52,7 +52,7 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig", bounds: Bounds) -
         device = torch.device(cfg.device)
     except RuntimeError as error:
         raise ConfigError(f"device={cfg.device}: {error}") from error
-    photographs, before = Photographs(bounds), torch.get_num_threads()
+    images, before = Images(bounds), torch.get_num_threads()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     try:
@@ -74,7 +74,7 @@ def measure_models(groups: Sequence[Group], cfg: "DictConfig", bounds: Bounds) -
                     measured.costs[path] = measure_cost(model.model, model, cfg.latency)
                 known.setdefault(alike, measured.costs[path])
             if (group, row) in drawn:
-                _draw(group, row, model, photographs, measured)
+                _draw(group, row, model, images, measured)
     finally:
         torch.set_num_threads(before)
     for pictures in measured.common.values():
@@ -118,7 +118,7 @@ def _predictor(record: "Record", device: torch.device, measured: Measured, *, tr
         return None
 
 
-def _draw(group: Group, row: Row, model: Predictor | None, photographs: Photographs, measured: Measured) -> None:
+def _draw(group: Group, row: Row, model: Predictor | None, images: Images, measured: Measured) -> None:
     record = row.records[0]
     if record.predictions is None:
         return
@@ -131,7 +131,7 @@ def _draw(group: Group, row: Row, model: Predictor | None, photographs: Photogra
         prediction = record.predictions[group.keys[number]]
         try:
             face = draw_face_stages(
-                prediction, record.config, group.protocol.split, group.protocol.scheme, photographs, model
+                prediction, record.config, group.protocol.split, group.protocol.scheme, images, model
             )
         except Exception as error:  # a stranger's boxes, points and settings may be anything
             log.debug("%s", record.folder, exc_info=True)

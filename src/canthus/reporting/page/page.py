@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from canthus.reporting.claims import claims
-from canthus.reporting.page import difficulties, figures, literature, provenance, results, significance
+from canthus.reporting.page import corruptions, figures, literature, provenance, results, significance
 from canthus.reporting.page.charts import Series
 from canthus.reporting.page.measured import Costs, Measured
 from canthus.reporting.page.protocols import Group
@@ -49,7 +49,7 @@ class Section:
         main: the table of models x subsets.
         charts: beside each other.
         parts: further tables, with a heading each.
-        difficulties: per seed of the corruptions a table, the legend and the charts.
+        corruptions: per seed of the corruptions a table, the legend and the charts.
         differences: tables of significance.
         beside: measured and published.
     """
@@ -59,7 +59,7 @@ class Section:
     main: Table
     charts: list[figures.Chart]
     parts: list[tuple[str, Table]]
-    difficulties: list[tuple[Table, list[Series], list[figures.Chart]]] = field(default_factory=list)
+    corruptions: list[tuple[Table, list[Series], list[figures.Chart]]] = field(default_factory=list)
     differences: list[Table] = field(default_factory=list)
     beside: list[Table] = field(default_factory=list)
 
@@ -105,13 +105,13 @@ def _section(group: Group, costs: Costs) -> Section:
         differences=[table for table in differences if table],
         beside=literature.beside_tables(group),
     )
-    for seed in difficulties.corruption_seeds(group):
-        names = difficulties.difficulties_of(group, seed)
-        table = difficulties.corruption_table(group, seed, names)
+    for seed in corruptions.corruption_seeds(group):
+        names = corruptions.corruptions_of(group, seed)
+        table = corruptions.corruption_table(group, seed, names)
         lines = figures.legend(
-            [row for row in group.drawn if any(difficulties.severities(row, seed, name) for name in names)]
+            [row for row in group.drawn if any(corruptions.severities(row, seed, name) for name in names)]
         )
-        section.difficulties.append((table, lines, figures.corruption_charts(group, seed, names)))
+        section.corruptions.append((table, lines, figures.corruption_charts(group, seed, names)))
     return section
 
 

@@ -23,6 +23,7 @@ from canthus.reporting.comparison import FaceKey, faces_by_key
 from canthus.runs import weights
 from canthus.runs.trust import Bounds, own_file, plain_yaml
 from canthus.schemes import load_scheme
+from canthus.utils import old_names
 from canthus.utils.errors import ConfigError
 
 __all__ = ["Record", "Training", "find_evaluations", "read_record", "recipe_of", "trained_epochs", "trained_seconds"]
@@ -171,7 +172,7 @@ def read_record(folder: Path, bounds: Bounds | None = None) -> Record:
     bounds = replace(bounds or Bounds(), folders=(folder, *(bounds.folders if bounds else ())))
     metrics = read_metrics_json(own_file(folder / "metrics.json"))
     _check_numbers(metrics, folder / "metrics.json")
-    config = _read_yaml(folder / "config.yaml", problems)
+    config = _read_config(folder, problems)
     provenance = _read_json(folder / "provenance.json", problems)
     record = Record(
         folder,
@@ -233,7 +234,7 @@ def _training(
     if run is None:
         return _stored(config, bounds, problems)
     if run != folder:
-        config, which = _read_yaml(run / "config.yaml", problems), str(config.get("checkpoint", "best"))
+        config, which = _read_config(run, problems), str(config.get("checkpoint", "best"))
         provenance = _read_json(run / "provenance.json", problems)
     else:
         which = "best" if (run / "checkpoints/best.ckpt").is_file() else "last"
@@ -264,6 +265,7 @@ def _stored(config: Mapping[str, Any], bounds: Bounds, problems: list[str]) -> T
         return None
     if header is None or not isinstance(trained, dict):
         return None
+    trained = old_names.renamed(trained, old_names.CONFIG, old_names.VALUES)
     made = header.get("provenance")
     made = made if isinstance(made, dict) else {}
     epochs = made.get("epochs")
@@ -409,9 +411,11 @@ def _number(value: Any) -> None:
         raise ValueError(f"{str(value)[:40]!r} stands where a number has to be")
 
 
-def _read_yaml(path: Path, problems: list[str]) -> Mapping[str, Any]:
+def _read_config(folder: Path, problems: list[str]) -> Mapping[str, Any]:
     """As plain values: an interpolation of a stranger's config stays the text that it is."""
-    return _read(path, partial(plain_yaml, place=str(path)), "data, boxes and settings", problems)
+    path = folder / "config.yaml"
+    content = _read(path, partial(plain_yaml, place=str(path)), "data, boxes and settings", problems)
+    return old_names.renamed(content, old_names.CONFIG, old_names.VALUES)
 
 
 def _read_json(path: Path, problems: list[str]) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ def main_table(group: Group, costs: Costs) -> Table:
         Column("M params", about="millions of parameters"),
         Column("GFLOP", about="a face, all stages: convolutions and matrix products, two a multiply-add"),
         Column("ms", about="from the cropped input to the points, batch 1, median"),
-        Column("ms, crop too", about="from the decoded photograph and a box to the points, median"),
+        Column("ms, crop too", about="from the decoded image and a box to the points, median"),
         Column("training", about="wall time of the run, evaluation included"),
         Column("epochs"),
     ]
@@ -87,7 +87,7 @@ def _cost_cells(row: Row, costs: Costs) -> list[Cell]:
         number_cell(cost.parameters / 1e6 if cost else None, 2),
         number_cell(cost.operations / 1e9 if cost else None, 3),
         number_cell(cost.network.median if cost and cost.network else None, 1),
-        number_cell(cost.photograph.median if cost and cost.photograph else None, 1),
+        number_cell(cost.with_crop.median if cost and cost.with_crop else None, 1),
         Cell(duration(hours.value), hours.value) if hours else text_cell(None),
         number_cell(epochs, 0),
     ]
@@ -196,7 +196,7 @@ def detection_table(group: Group) -> Table | None:
         if not isinstance(found, Mapping):
             continue
         try:
-            values = [float(found[key]) for key in ("photographs", "faces", "iou", "ap", "recall")]
+            values = [float(found[key]) for key in ("images", "faces", "iou", "ap", "recall")]
         except (KeyError, TypeError, ValueError):
             row.records[0].problems.append("metrics.json: its detection part is damaged")
             continue
@@ -204,6 +204,6 @@ def detection_table(group: Group) -> Table | None:
         rows.append([_name(row), *cells, number_cell(values[3]), number_cell(values[4])])
     if not rows:
         return None
-    columns = [Column("model", numeric=False), Column("photographs"), Column("faces"), Column("overlap needed")]
+    columns = [Column("model", numeric=False), Column("images"), Column("faces"), Column("overlap needed")]
     columns += [Column("average precision, %"), Column("recall, %")]
-    return Table("detection", "Boxes found in whole photographs", columns, rows)
+    return Table("detection", "Boxes found in whole images", columns, rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.face import Face, Photograph, Reader
+from canthus.data.face import Face, Reader, WholeImage
 
 __all__ = ["StudyFaces"]
 
@@ -48,7 +48,7 @@ class StudyFaces(Reader):
         """As the source."""
         return self.source.file(image)
 
-    def fingerprint(self, face: Face | Photograph) -> str:
+    def fingerprint(self, face: Face | WholeImage) -> str:
         """As the source."""
         return self.source.fingerprint(face)
 

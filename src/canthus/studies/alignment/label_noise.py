@@ -83,7 +83,7 @@ def unforeseen(labels: Tensor, scheme: Scheme, photos: Sequence[str]) -> dict[st
     labels = labels.double()
     groups = sorted(set(photos))
     if len(groups) < FOLDS:
-        raise ValueError(f"{len(groups)} photographs; {FOLDS} at least tell what points let expect of each other")
+        raise ValueError(f"{len(groups)} images; {FOLDS} at least tell what points let expect of each other")
     fold = torch.tensor([groups.index(photo) % FOLDS for photo in photos])
     left, right = (labels[:, list(points)].mean(1) for points in scheme.normalisers["inter_ocular"])
     mean = procrustes_mean(labels, torch.full(labels.shape[:2], 2), scheme.flip).double()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.data.corruptions import DIFFICULTIES
+from canthus.data.corruptions import CORRUPTIONS
 from canthus.reporting.tables import markdown_table
 from canthus.studies.alignment.measures import Measures, verification_link
 from canthus.studies.alignment.pairs import Pairs, resampled_accuracy
@@ -112,7 +112,7 @@ def _page(content: Mapping[str, Any]) -> str:
 
 def _corrupted(content: Mapping[str, Any]) -> list[str]:
     """The section on corruptions, if there were any."""
-    names = [name for name in DIFFICULTIES if any(f"shift_{name}" in row for row in content["methods"])]
+    names = [name for name in CORRUPTIONS if any(f"shift_{name}" in row for row in content["methods"])]
     if not names:
         return []
     rows: list[list[object]] = [

@@ -70,7 +70,7 @@ def _page(content: Mapping[str, Any]) -> str:
             ],
         ),
         "How far points lie from where all others of their face let a linear regression expect them (root mean square",
-        "of x and y, percent of the eye distance, on photographs that it has not seen). The noise of the labels is not",
+        "of x and y, percent of the eye distance, on images that it has not seen). The noise of the labels is not",
         "larger, and what the others cannot know is in it, too.\n",
         markdown_table(rest, ["region", "deviation %"]),
         *_speed(content["methods"]),

@@ -12,7 +12,7 @@ def source():
 
 
 def collages(source, count=12, **options):
-    return Collages(source, source.photographs(["train"])[:4], count, **options)
+    return Collages(source, source.whole_images(["train"])[:4], count, **options)
 
 
 def test_a_scene_is_the_same_picture_every_time(source):
@@ -62,9 +62,9 @@ def test_some_scenes_are_empty_and_all_are_pictures(source):
         assert picture.std() > 3
 
 
-def test_photographs_pass_through(source):
+def test_images_pass_through(source):
     maker = collages(source)
-    photo = source.photographs(["train"])[0]
+    photo = source.whole_images(["train"])[0]
     assert np.array_equal(maker.pixels(photo.image), source.pixels(photo.image))
     assert maker.fingerprint(photo) == source.fingerprint(photo.faces[0])
     assert len(maker.faces(["train", "collages"])) == 6 + sum(len(scene.faces) for scene in maker.scenes())

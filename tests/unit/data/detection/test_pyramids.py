@@ -8,16 +8,16 @@ from canthus.geometry.windows import crop_maps
 
 
 def ramp(height, width):
-    """A photograph whose red is its column, green its row."""
+    """An image whose red is its column, green its row."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x, y, np.full_like(x, 90)], -1).astype(np.uint8)
 
 
-def pyramids_of(*photographs):
+def pyramids_of(*images):
     runs, places, begin = [], [], 0
-    for photograph in photographs:
+    for image in images:
         table = np.zeros((LEVELS, 3), dtype=np.int64)
-        for number, level in enumerate(halves(photograph)):
+        for number, level in enumerate(halves(image)):
             table[number] = (begin, *level.shape[:2])
             begin += level.shape[0] * level.shape[1]
             runs.append(level.reshape(-1, 3))
@@ -62,7 +62,7 @@ def test_host_and_device_read_the_same(two):
     assert (host - device).abs().mean() * 255 < 0.6
 
 
-def test_outside_of_a_photograph_is_black(two):
+def test_outside_of_a_image_is_black(two):
     box = torch.tensor([[-30.0, -30.0, -6.0, -6.0], [50.0, 90.0, 74.0, 114.0]])
     for pyramids in (two, two.packed()):
         shown = pyramids.windows(torch.tensor([0, 1]), crop_maps(box, 24), 24)
@@ -79,9 +79,9 @@ def test_a_fine_pattern_is_averaged_not_skipped():
     assert shown.max() * 255 < 135
 
 
-def test_selected_and_packed_photographs_keep_their_pixels(two):
+def test_selected_and_packed_images_keep_their_pixels(two):
     for pyramids in (two.select(torch.tensor([1])), two.select(torch.tensor([1])).packed()):
-        assert np.array_equal(np.asarray(pyramids.photograph(0)), ramp(101, 57))
-        assert np.asarray(pyramids.photograph(0, 1)).shape == (50, 28, 3)
+        assert np.array_equal(np.asarray(pyramids.image(0)), ramp(101, 57))
+        assert np.asarray(pyramids.image(0, 1)).shape == (50, 28, 3)
         assert pyramids.sizes.tolist() == [[57, 101]]
     assert len(two.select(torch.tensor([1])).packed().pixels) < len(two.pixels) / 5

@@ -35,7 +35,7 @@ def add(database, face, path, *, features=range(1, 22), rect=(10, -5, 200, 200),
     database.executemany("INSERT INTO FeatureCoords VALUES (?, ?, ?, ?, 1)", rows)
 
 
-def photograph(root, name):
+def whole(root, name):
     file = root / "data/flickr" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
@@ -53,13 +53,13 @@ def created(root):
 
 @pytest.fixture
 def database(tmp_path):
-    """Three faces on two photographs of two folders."""
+    """Three faces on two images of two folders."""
     with created(tmp_path) as database:
         add(database, 39341, "0/image00002.jpg", file="a.jpg")
         add(database, 39342, "0/image00002.jpg", file="a.jpg", features=(1, 7, 15), pose=None)
         add(database, 40000, "3/image77.jpg")
-        photograph(tmp_path, "0/image00002.jpg")
-        photograph(tmp_path, "3/image77.jpg")
+        whole(tmp_path, "0/image00002.jpg")
+        whole(tmp_path, "3/image77.jpg")
         yield database
 
 
@@ -72,7 +72,7 @@ def test_a_face(database, tmp_path):
     assert face.image == tmp_path / "data/flickr/0/image00002.jpg"
     np.testing.assert_array_equal(face.landmarks, POINTS)
     assert face.visibility.tolist() == [2] * 21
-    assert face.box.tolist() == [10, -5, 210, 195]  # x y w h, and it may leave the photograph
+    assert face.box.tolist() == [10, -5, 210, 195]  # x y w h, and it may leave the image
     assert (face.scheme, face.part, face.photo) == ("21", "flickr/0", "flickr/0/image00002")
     np.testing.assert_allclose(face.pose, [0.3, 0.2, -0.1])  # yaw, pitch, roll with 300W-LP's sign
     assert face.extra["face_id"] == 39341
@@ -86,7 +86,7 @@ def test_points_without_a_row_are_not_labelled(database, tmp_path):
     np.testing.assert_array_equal(face.landmarks[6], POINTS[6])
 
 
-def test_faces_of_one_photograph_share_its_key(database, tmp_path):
+def test_faces_of_one_image_share_its_key(database, tmp_path):
     assert {face.photo for face in partial(tmp_path).faces(["flickr/0"])} == {"flickr/0/image00002"}
 
 
@@ -99,9 +99,9 @@ def test_names_of_the_points_are_the_schemes():
 
 
 @pytest.mark.parametrize("name", ["image77.png", "IMAGE77.JPG", "Image77.Png"])
-def test_capitals_and_extension_of_a_photograph_do_not_count(database, tmp_path, name):
+def test_capitals_and_extension_of_a_image_do_not_count(database, tmp_path, name):
     (tmp_path / "data/flickr/3/image77.jpg").unlink()
-    photograph(tmp_path, f"3/{name}")
+    whole(tmp_path, f"3/{name}")
     assert partial(tmp_path).faces(["flickr/3"])[0].image.name == name
 
 
@@ -132,11 +132,11 @@ def test_first_of_several_rows_counts(database, tmp_path):
     assert face.box.tolist() == [10, -5, 210, 195]
 
 
-def test_missing_photographs(database, tmp_path, caplog):
+def test_missing_images(database, tmp_path, caplog):
     add(database, 50000, "3/image78.jpg")
     (tmp_path / "data/flickr/0/image00002.jpg").unlink()
     assert len(partial(tmp_path).faces(["flickr/3"])) == 1
-    assert "1 of 2 listed photographs are missing, first flickr/3/image78.jpg; their faces are left out" in caplog.text
+    assert "1 of 2 listed images are missing, first flickr/3/image78.jpg; their faces are left out" in caplog.text
     with pytest.raises(
         DataError, match=r"face 39341: .*image00002\.jpg does not exist; 2 of 2 .* complete the folder$"
     ):
@@ -192,7 +192,7 @@ def test_missing_database(tmp_path):
         ),
         ("UPDATE FeatureCoordTypes SET descr = 'Nose' WHERE feature_id = 3", r"FeatureCoordTypes does not list the 21"),
         ("UPDATE FeatureCoordTypes SET feature_id = 22 - feature_id", r"FeatureCoordTypes .* in the published order"),
-        ("UPDATE FaceImages SET filepath = NULL", r"FaceImages: face 39341 has the photograph None, not a path"),
+        ("UPDATE FaceImages SET filepath = NULL", r"FaceImages: face 39341 has the image None, not a path"),
         ("DROP TABLE FacePose", r"FacePose cannot be read \(no such table: FacePose\)"),
         ("ALTER TABLE FaceRect RENAME COLUMN w TO width", r"FaceRect cannot be read \(no such column: w\)"),
         ("UPDATE FaceImages SET filepath = CAST(x'ff2f' AS TEXT)", r"is not a readable sqlite database|.* not decode"),
@@ -214,10 +214,8 @@ def test_files_that_are_no_database(database, tmp_path, content):
         partial(tmp_path).faces(["flickr/0"])
 
 
-def test_photographs_in_unknown_folders(database, tmp_path):
+def test_images_in_unknown_folders(database, tmp_path):
     """No part would give these faces, so that they would be lost without a word."""
     add(database, 50000, "4/image1.jpg")
-    with pytest.raises(
-        DataError, match=r"FaceImages: the photograph of face 50000 is flickr/4/image1\.jpg, in none of"
-    ):
+    with pytest.raises(DataError, match=r"FaceImages: the image of face 50000 is flickr/4/image1\.jpg, in none of"):
         partial(tmp_path).faces(["flickr/0"])

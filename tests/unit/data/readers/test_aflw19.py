@@ -10,7 +10,7 @@ FACES, TRAIN, FRONTAL = 12, 8, 2
 
 
 def official():
-    """``AFLWinfo_release.mat`` in little: 12 faces on 11 photographs, of which ``ra`` sends 8 to train."""
+    """``AFLWinfo_release.mat`` in little: 12 faces on 11 images, of which ``ra`` sends 8 to train."""
     random = np.random.default_rng(0)
     names = [f"{i % 4}/image{i:05d}.jpg" for i in range(FACES)]
     names[5] = names[1]
@@ -96,7 +96,7 @@ def test_frontal_by_box_asks_for_points_inside(root):
     assert [face.image.name for face in inside] == ["image00009.jpg"]
 
 
-def test_faces_of_one_photograph_share_its_key(root):
+def test_faces_of_one_image_share_its_key(root):
     photos = [face.photo for face in AFLW19(root).faces(["train"])]
     assert photos.count("flickr/1/image00001") == 2
 
@@ -106,7 +106,7 @@ def test_tight_boxes(root):
     assert face.box.tolist() == [*face.landmarks.min(0), *face.landmarks.max(0)]
 
 
-def test_photographs_as_aflw_lays_them_out(root):
+def test_images_as_aflw_lays_them_out(root):
     (root / "data").mkdir()
     (root / "flickr").rename(root / "data/flickr")
     (root / "data/flickr/2/image00002.jpg").rename(root / "data/flickr/2/image00002.PNG")
@@ -120,17 +120,17 @@ def test_backslashes_in_names(root):
     assert AFLW19(root).faces(["train"])[0].image == root / "flickr/2/image00002.jpg"
 
 
-def test_missing_photographs(root, caplog):
+def test_missing_images(root, caplog):
     (root / "flickr/2/image00002.jpg").unlink()
     with pytest.raises(DataError, match=r"release\.mat: row 3 of nameList: .*image00002\.jpg does not exist; 1 of 8"):
         AFLW19(root).faces(["train"])
     assert len(AFLW19(root, allow_partial=True).faces(["train"])) == TRAIN - 1
-    assert "1 of 8 listed photographs are missing" in caplog.text
+    assert "1 of 8 listed images are missing" in caplog.text
 
 
-def test_missing_list_and_photographs(root):
-    (root / "flickr").rename(root / "photographs")
-    with pytest.raises(DataError, match=r"flickr or data/flickr is missing; .*unpack AFLW's photographs"):
+def test_missing_list_and_images(root):
+    (root / "flickr").rename(root / "images")
+    with pytest.raises(DataError, match=r"flickr or data/flickr is missing; .*unpack AFLW's images"):
         AFLW19(root).faces(["test"])
     (root / "AFLWinfo_release.mat").unlink()
     with pytest.raises(DataError, match=r"AFLWinfo_release\.mat is missing; .*fetch the list"):
@@ -204,7 +204,7 @@ def test_files_that_are_no_matlab(root, content):
 
 @pytest.mark.slow
 def test_official_size_is_read_in_seconds(tmp_path):
-    """The whole list: 24,386 rows, 1314 frontal test faces; one photograph stands for all."""
+    """The whole list: 24,386 rows, 1314 frontal test faces; one image stands for all."""
     random = np.random.default_rng(1)
     n = 24_386
     ra = random.permutation(n) + 1

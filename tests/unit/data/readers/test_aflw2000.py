@@ -118,10 +118,10 @@ def test_official_count(root):
         AFLW2000(root).faces(["AFLW2000"])
 
 
-def test_missing_photographs(root, monkeypatch, caplog):
+def test_missing_images(root, monkeypatch, caplog):
     (root / "AFLW2000/image00004.jpg").unlink()
     assert len(faces(root)) == 1
-    assert "1 of 2 listed photographs are missing" in caplog.text
+    assert "1 of 2 listed images are missing" in caplog.text
     monkeypatch.setattr("canthus.data.readers.aflw2000._FACES", 2)
     with pytest.raises(DataError, match=r"image00004\.mat: .*image00004\.jpg does not exist; 1 of 2"):
         AFLW2000(root).faces(["AFLW2000"])

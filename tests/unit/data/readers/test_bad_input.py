@@ -181,7 +181,7 @@ def test_words_in_place_of_numbers(built, name, file, data):
 
 
 def _in_a_path(content, place):
-    """Another path may be that of another photograph, of which labels are allowed to speak."""
+    """Another path may be that of another image, of which labels are allowed to speak."""
     line = content[: content.find(b"\n", place)].rpartition(b"\n")[2]
     return line.startswith(b"# ")
 

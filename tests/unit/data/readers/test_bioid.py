@@ -104,7 +104,7 @@ def test_missing_folders(root):
 
 
 def test_official_count(root):
-    with pytest.raises(DataError, match=r"2 photographs where the official one has 1521; complete it"):
+    with pytest.raises(DataError, match=r"2 images where the official one has 1521; complete it"):
         BioID(root).faces(["bioid"])
 
 

@@ -106,15 +106,13 @@ def test_tight_boxes_need_no_list(root):
         partial(root).faces(["train"])
 
 
-def test_list_of_the_aligned_photographs_does_not_do(root):
+def test_list_of_the_aligned_images_does_not_do(root):
     (root / "list_landmarks_celeba.txt").rename(root / "list_landmarks_align_celeba.txt")
-    with pytest.raises(
-        DataError, match=r"list_landmarks_celeba\.txt is missing.*that of the aligned photographs does not"
-    ):
+    with pytest.raises(DataError, match=r"list_landmarks_celeba\.txt is missing.*that of the aligned images does not"):
         partial(root).faces(["train"])
     (root / "list_landmarks_align_celeba.txt").rename(root / "list_landmarks_celeba.txt")
     (root / "img_celeba").rename(root / "img_align_celeba")
-    with pytest.raises(DataError, match=r"img_celeba or Img/img_celeba is missing; .*unpack the unaligned photographs"):
+    with pytest.raises(DataError, match=r"img_celeba or Img/img_celeba is missing; .*unpack the unaligned images"):
         partial(root).faces(["train"])
 
 
@@ -128,7 +126,7 @@ def without(rows, *names):
         ({"points": " \n"}, r"list_landmarks_celeba\.txt:1: the file is empty"),
         (
             {"points": headed(POINT_HEADER, ROWS, "many")},
-            r"landmarks_celeba\.txt:1: 'many' is not the number of photographs",
+            r"landmarks_celeba\.txt:1: 'many' is not the number of images",
         ),
         ({"points": headed(POINT_HEADER, ROWS, 5)}, r"landmarks_celeba\.txt:6: 4 rows end here, line 1 announces 5"),
         ({"points": headed(POINT_HEADER, ROWS)[:-60]}, r"landmarks_celeba\.txt:5: 3 rows end here|:\d: \d columns"),
@@ -167,7 +165,7 @@ def without(rows, *names):
             r"partition\.txt:2: 000002\.jpg is in partition '3', not 0, 1 or 2",
         ),
         ({"codes": "4\nimage_id partition\n000001.jpg 0\n"}, r"partition\.txt:1: 0 columns follow the name where 1"),
-        ({"codes": "000001.jpg 1\n"}, r"partition\.txt: 0 photographs of train where .* 162770; check"),
+        ({"codes": "000001.jpg 1\n"}, r"partition\.txt: 0 images of train where .* 162770; check"),
     ],
 )
 def test_damaged_lists(root, lists, message):
@@ -176,11 +174,11 @@ def test_damaged_lists(root, lists, message):
         partial(root).faces(["train"])
 
 
-def test_missing_photographs(root, caplog):
+def test_missing_images(root, caplog):
     (root / "img_celeba/000002.jpg").unlink()
     assert len(partial(root).faces(["train"])) == 1
-    assert "1 of 2 listed photographs are missing" in caplog.text
-    with pytest.raises(DataError, match=r"2 photographs of train where the official one has 162770; complete it"):
+    assert "1 of 2 listed images are missing" in caplog.text
+    with pytest.raises(DataError, match=r"2 images of train where the official one has 162770; complete it"):
         CelebA(root).faces(["train"])
 
 
@@ -191,7 +189,7 @@ def test_unknown_names(root):
         CelebA(root, box="tight")
 
 
-def test_photographs_that_are_not_there_are_left_out_of_large_lists(tmp_path):
+def test_images_that_are_not_there_are_left_out_of_large_lists(tmp_path):
     """The validation part in full, in lists of a fifth of the official length."""
     names = [f"{i:06d}.jpg" for i in range(1, 40_001)]
     points = ROWS["000001.jpg"]

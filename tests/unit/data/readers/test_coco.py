@@ -30,9 +30,9 @@ def annotation(id=7, image_id=1, **changes):
     return {key: value for key, value in content.items() if value is not ...}
 
 
-def write(root, annotations, images=None, part="train", photographs=("a.jpg", "more/b c.png")):
+def write(root, annotations, images=None, part="train", files=("a.jpg", "more/b c.png")):
     root.mkdir(parents=True, exist_ok=True)
-    for name in photographs:
+    for name in files:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     images = [image(), image(2, "more/b c.png")] if images is None else images
@@ -123,12 +123,12 @@ def test_ids_may_be_words_and_order_is_that_of_the_annotations(root):
     assert [face.photo for face in reader(root).faces(["train"])] == ["more/b c.png", "a.jpg"]
 
 
-def test_missing_photographs(root, caplog):
+def test_missing_images(root, caplog):
     (root / "a.jpg").unlink()
     with pytest.raises(DataError, match=r"annotations\[0\] \(id 7\): .*a\.jpg does not exist; 2 of 3 .*allow_partial"):
         reader(root).faces(["train"])
     assert [face.photo for face in reader(root, allow_partial=True).faces(["train"])] == ["more/b c.png"]
-    assert "2 of 3 listed photographs are missing, first a.jpg" in caplog.text
+    assert "2 of 3 listed images are missing, first a.jpg" in caplog.text
 
 
 def test_missing_root_file_and_bad_options(root, tmp_path):

@@ -93,7 +93,7 @@ def test_pixels_are_rows_columns_rgb(root):
 
 
 @pytest.mark.parametrize("shape", [(48, 70), (48, 70, 1)])
-def test_grey_photographs_are_repeated(root, shape):
+def test_grey_images_are_repeated(root, shape):
     grey = picture(0, shape)
     write(root / "COFW_train_color.mat", phis(2), pictures=[grey, picture(1)])
     reader = partial(root)
@@ -138,7 +138,7 @@ def test_reader_travels_to_other_processes(root):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(reader)).pixels(face.image), picture(1))
 
 
-def test_fingerprints_tell_photographs_and_versions_apart(root):
+def test_fingerprints_tell_images_and_versions_apart(root):
     reader = partial(root)
     faces = reader.faces(["train", "test"])
     before = [reader.fingerprint(face) for face in faces]
@@ -150,7 +150,7 @@ def test_fingerprints_tell_photographs_and_versions_apart(root):
     assert reader.fingerprint(faces[5]).endswith(":missing")
 
 
-def test_photographs_go_into_the_store(root, tmp_path):
+def test_images_go_into_the_store(root, tmp_path):
     reader = partial(root, box="detector")
     spec = StoreSpec.for_input(InputSpec(32, 3, centred_box(32, 0.5)), extent=2, oversample=1)
     store = Store.prepare(reader, reader.faces(["train"]), spec, tmp_path / "cache")
@@ -158,7 +158,7 @@ def test_photographs_go_into_the_store(root, tmp_path):
     assert store.crops.std() > 10
 
 
-def test_a_broken_photograph_is_named_by_the_store(root, tmp_path):
+def test_a_broken_image_is_named_by_the_store(root, tmp_path):
     broken = np.zeros((4, 4), dtype=np.float64)
     write(root / "COFW_train_color.mat", phis(2), pictures=[broken, picture(1)])
     reader = partial(root)
@@ -219,7 +219,7 @@ TWO = np.array([None, None], dtype=object).reshape(1, 2)
         pytest.param(phis(4), {"phisTr": np.zeros(87)}, r"phisTr is 87 in", id="one-axis"),
         pytest.param(phis(4), {"bboxesTr": np.zeros((5, 4))}, r"bboxesTr is 4 x 5 .*, not N x 4", id="box-columns"),
         pytest.param(phis(4), {"bboxesTr": np.ones((4, 3))}, r"3 boxes for 4 faces; replace", id="fewer-boxes"),
-        pytest.param(phis(4), {"IsTr": TWO}, r"2 photographs for 4 faces; replace", id="fewer-images"),
+        pytest.param(phis(4), {"IsTr": TWO}, r"2 images for 4 faces; replace", id="fewer-images"),
         pytest.param(phis(4), {"IsTr": np.zeros((1, 4))}, r"IsTr is not a cell array; replace", id="not-cells"),
         pytest.param(phis(4), {"phisTr": np.full((87, 4), b"x")}, r"phisTr is not a matrix of numbers", id="text"),
         pytest.param(with_value(1, 30, np.nan), {}, r"phisTr\(2, 31\) is nan, not a number; replace", id="nan"),

@@ -24,8 +24,8 @@ def boxes(path, rows):
     scipy.io.savemat(path, {"bboxes": np.array(rows, dtype=np.int16)})
 
 
-def photographs(path, count):
-    """COFW's test file, its photographs only; number k is a picture of grey value k."""
+def images(path, count):
+    """COFW's test file, its images only; number k is a picture of grey value k."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", userblock_size=512) as file:
         group = file.create_group("#refs#")
@@ -42,7 +42,7 @@ def root(tmp_path):
         label(folder / "test_annotations", number, points=SHAPE + number)
     (folder / "test_annotations/readme.txt").write_text("not a label")
     boxes(folder / "cofw68_test_bboxes.mat", [[k, 2 * k, 30, 40] for k in range(1, 12)])
-    photographs(folder / "COFW_test_color.mat", 11)
+    images(folder / "COFW_test_color.mat", 11)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_files_may_be_said_to_count_from_0(root):
     assert faces[0].box.tolist() == [1, 2, 31, 42]
 
 
-def test_labels_come_by_number_and_find_their_photograph(root):
+def test_labels_come_by_number_and_find_their_image(root):
     reader = partial(root)
     faces = reader.faces(["test"])
     assert [face.photo for face in faces] == ["test/0001", "test/0002", "test/0010"]
@@ -86,7 +86,7 @@ def test_detector_boxes_go_by_number(root):
     assert [face.box.tolist() for face in faces] == [[0, 1, 30, 41], [1, 3, 31, 43], [9, 19, 39, 59]]
 
 
-def test_photographs_may_lie_elsewhere(root, tmp_path):
+def test_images_may_lie_elsewhere(root, tmp_path):
     other = tmp_path / "cofw"
     other.mkdir()
     (root / "COFW_test_color.mat").rename(other / "COFW_test_color.mat")
@@ -107,7 +107,7 @@ def test_folder_of_the_repository(root):
 def test_official_count(root):
     with pytest.raises(DataError, match=r"test_annotations: 3 labels .* has 507; .*data\.allow_partial=true"):
         COFW68(root).faces(["test"])
-    photographs(root / "COFW_test_color.mat", 507)
+    images(root / "COFW_test_color.mat", 507)
     source = label(root / "test_annotations", 1).read_bytes()
     for number in range(1, 508):
         (root / f"test_annotations/{number}_points.mat").write_bytes(source)
@@ -118,7 +118,7 @@ def test_official_count(root):
 
 
 @pytest.mark.parametrize("number", [0, 12])
-def test_labels_without_photograph(root, number):
+def test_labels_without_image(root, number):
     label(root / "test_annotations", number)
     with pytest.raises(
         DataError, match=rf"{number}_points\.mat: .*color\.mat has entries 1 to 11 and none for {number}"
@@ -175,7 +175,7 @@ def test_damaged_boxes(root):
         partial(root, box="detector").faces(["test"])
 
 
-def test_damaged_photographs_are_noticed_at_once(root):
+def test_damaged_images_are_noticed_at_once(root):
     path = root / "COFW_test_color.mat"
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(

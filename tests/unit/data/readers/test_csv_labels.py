@@ -88,7 +88,7 @@ def test_files_that_count_from_1(root):
     assert face.box.tolist() == [0, 0, 8, 8]
 
 
-def test_several_faces_of_a_photograph_share_its_key(root):
+def test_several_faces_of_a_image_share_its_key(root):
     write(root / "train.csv", ["image", *NAMES], ["a.jpg", *CELLS], ["./a.jpg", *CELLS], ["more\\d.jpg", *CELLS])
     faces = reader(root).faces(["train"])
     assert [face.photo for face in faces] == ["a.jpg", "a.jpg", "more/d.jpg"]
@@ -142,12 +142,12 @@ def test_other_columns_are_named_in_the_log(root, caplog):
     assert "one.csv: ignores the columns scale, center_w" in caplog.text
 
 
-def test_missing_photographs(root, caplog):
+def test_missing_images(root, caplog):
     (root / "more/d.jpg").unlink()
     with pytest.raises(DataError, match=r"train\.csv:3: .*d\.jpg does not exist; 1 of 2 listed.*data\.allow_partial"):
         reader(root).faces(["train"])
     assert [face.photo for face in reader(root, allow_partial=True).faces(["train"])] == ["a.jpg"]
-    assert "1 of 2 listed photographs are missing, first more/d.jpg" in caplog.text
+    assert "1 of 2 listed images are missing, first more/d.jpg" in caplog.text
 
 
 HEADER = ["image", *NAMES]
@@ -187,7 +187,7 @@ HEADER = ["image", *NAMES]
             HEADER, [["a.jpg", *CELLS[:-1]]], {}, r":2: 10 cells where the header has 11; restore", id="short"
         ),
         pytest.param(HEADER, [["a.jpg", *CELLS, 1]], {}, r":2: 12 cells where the header has 11", id="long"),
-        pytest.param(HEADER, [["", *CELLS]], {}, r":2: '' names no photograph; give", id="no-name"),
+        pytest.param(HEADER, [["", *CELLS]], {}, r":2: '' names no image; give", id="no-name"),
         pytest.param(
             HEADER, [["/etc/a.jpg", *CELLS]], {}, r":2: '/etc/a.jpg' is not below .*data\.root", id="absolute"
         ),

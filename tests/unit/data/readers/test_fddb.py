@@ -48,7 +48,7 @@ def test_a_face(root):
     assert face.extra["ellipse"].tolist() == [123.5833, 85.5495, 1.265839, 269.6934, 161.7812]
 
 
-def test_faces_of_one_photograph_share_its_key(root):
+def test_faces_of_one_image_share_its_key(root):
     assert [face.photo for face in FDDB(root).faces(["fold-01"])] == [NAMES[0], *[NAMES[1]] * 3]
 
 
@@ -75,7 +75,7 @@ def test_tolerated_forms(root, text):
     assert len(FDDB(root).faces(["fold-01"])) == 4
 
 
-def test_photographs_without_faces(root):
+def test_images_without_faces(root):
     write(root, text=TEXT + f"{NAMES[0]}\n0\n", names=[*NAMES, NAMES[0]])
     assert len(FDDB(root).faces(["fold-01"])) == 4
 
@@ -94,7 +94,7 @@ def replaced(old, new):
             replaced("\n1\n", "\n2\n"),
             r":4: '2002/08/26.*' stands where face 2 of 2 of 2002/08/11/big/img_591 is expected",
         ),
-        (replaced("\n3\n", "\n2\n"), r":8: '70\.993052 .*' stands where the path of a photograph is expected"),
+        (replaced("\n3\n", "\n2\n"), r":8: '70\.993052 .*' stands where the path of an image is expected"),
         (replaced("\n3\n", "\nmany\n"), r":5: 'many' where the number of faces of 2002/08/26/big/img_265 is expected"),
         (replaced("\n1\n", "\n"), r":2: '123\.58.*' where the number of faces"),
         (TEXT[: TEXT.index("3\n67")], r":5: 'the end of the file' where the number"),
@@ -116,9 +116,9 @@ def test_damaged_lists(root, text, message):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (NAMES[::-1], r"photograph 1 is 2002/08/11/big/img_591, in FDDB-fold-01\.txt it is 2002/08/26/big/img_265"),
-        ([*NAMES, "2002/x/big/img_1"], r"photograph 3 is missing, in FDDB-fold-01\.txt it is 2002/x/big/img_1"),
-        (NAMES[:1], r"photograph 2 is 2002/08/26/big/img_265, in FDDB-fold-01\.txt it is missing"),
+        (NAMES[::-1], r"image 1 is 2002/08/11/big/img_591, in FDDB-fold-01\.txt it is 2002/08/26/big/img_265"),
+        ([*NAMES, "2002/x/big/img_1"], r"image 3 is missing, in FDDB-fold-01\.txt it is 2002/x/big/img_1"),
+        (NAMES[:1], r"image 2 is 2002/08/26/big/img_265, in FDDB-fold-01\.txt it is missing"),
     ],
 )
 def test_fold_is_what_its_list_says(root, names, message):
@@ -132,9 +132,9 @@ def test_official_counts_are_of_all_folds(root, monkeypatch):
     folds = [f"fold-{number:02d}" for number in range(1, 11)]
     for fold in folds:
         write(root, fold.removeprefix("fold-"))
-    with pytest.raises(DataError, match=r"FDDB-folds: 20 photographs where the official one has 2845; complete it"):
+    with pytest.raises(DataError, match=r"FDDB-folds: 20 images where the official one has 2845; complete it"):
         FDDB(root).faces(folds)
-    monkeypatch.setattr("canthus.data.readers.fddb._PHOTOGRAPHS", 20)
+    monkeypatch.setattr("canthus.data.readers.fddb._IMAGES", 20)
     with pytest.raises(DataError, match=r"FDDB-folds: 40 faces where the official one has 5171; complete it"):
         FDDB(root).faces(folds)
     assert len(partial(root).faces(folds)) == 40
@@ -143,7 +143,7 @@ def test_official_counts_are_of_all_folds(root, monkeypatch):
 def test_missing_things(root, caplog):
     (root / f"originalPics/{NAMES[1]}.jpg").unlink()
     assert len(partial(root).faces(["fold-01"])) == 1
-    assert f"1 of 2 listed photographs are missing, first {NAMES[1]}.jpg" in caplog.text
+    assert f"1 of 2 listed images are missing, first {NAMES[1]}.jpg" in caplog.text
     with pytest.raises(DataError, match=r"ellipseList\.txt:4: .*img_265\.jpg does not exist; 1 of 2 .*allow_partial"):
         FDDB(root).faces(["fold-01"])
     with pytest.raises(DataError, match=r"FDDB-fold-02-ellipseList\.txt is missing; .*name other folds"):

@@ -117,10 +117,10 @@ def test_empty_and_missing_lists(root):
         partial(root).faces(["train"])
 
 
-def test_missing_photographs(root, caplog):
+def test_missing_images(root, caplog):
     (root / "net_7876/10001_0_0.jpg").unlink()
     assert len(partial(root).faces(["train"])) == 2
-    assert "1 of 3 listed photographs are missing, first net_7876/10001_0_0.jpg" in caplog.text
+    assert "1 of 3 listed images are missing, first net_7876/10001_0_0.jpg" in caplog.text
     for file in (root / "lfw_5590").iterdir():
         file.unlink()
     with pytest.raises(DataError, match=r"trainImageList\.txt:1: .*Aaron_Eckhart_0001\.jpg does not exist; 3 of 3"):

@@ -12,7 +12,7 @@ PROFILE = RANDOM.uniform(10, 90, (39, 2)).round(6)
 
 
 def add(folder, stem, points=FACE, suffix=".jpg"):
-    """One face as distributed, beside an empty file: readers do not open photographs."""
+    """One face as distributed, beside an empty file: readers do not open images."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}{suffix}").touch()
     write_pts(folder / f"{stem}.pts", points)

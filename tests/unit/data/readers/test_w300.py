@@ -10,7 +10,7 @@ SHAPE = np.random.default_rng(0).uniform(10, 90, (68, 2)).round(6)
 
 
 def add(folder, stem, suffix=".jpg", points=SHAPE):
-    """One face as distributed. Readers do not open photographs, so an empty file stands for one."""
+    """One face as distributed. Readers do not open images, so an empty file stands for one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}{suffix}").touch()
     write_pts(folder / f"{stem}.pts", points)
@@ -60,7 +60,7 @@ def test_photo_key_holds_the_folder(root):
     assert [face.photo for face in faces] == ["lfpw/testset/image_0001", "lfpw/trainset/image_0001"]
 
 
-def test_faces_of_one_photograph_share_its_key(root):
+def test_faces_of_one_image_share_its_key(root):
     photos = {face.image.stem: face.photo for face in partial(root).faces(["afw"])}
     assert photos == {"1051618982_1": "afw/1051618982", "111076519_1": "afw/111076519", "111076519_2": "afw/111076519"}
 
@@ -142,10 +142,10 @@ def test_official_counts(root):
     assert len(W300(root).faces(["ibug"])) == 135
 
 
-def test_photographs_are_counted_in_full_parts(tmp_path):
+def test_images_are_counted_in_full_parts(tmp_path):
     for i in range(337):
         add(tmp_path / "afw", f"{i}_1")
-    with pytest.raises(DataError, match=r"afw: 337 photographs where the official part has 185"):
+    with pytest.raises(DataError, match=r"afw: 337 images where the official part has 185"):
         W300(tmp_path).faces(["afw"])
 
 
@@ -234,14 +234,14 @@ def real_faces(real_data):
     return {part: partial(root).faces([part]) for part in ("afw", "helen/trainset")}
 
 
-def test_real_counts_and_photographs(real_data, real_faces):
-    # all of AFW is there: the full counts, of photographs too, must hold
+def test_real_counts_and_images(real_data, real_faces):
+    # all of AFW is there: the full counts, of images too, must hold
     assert len(W300(real_data / "300w").faces(["afw"])) == 337
     counts = {part: (len(faces), len({face.photo for face in faces})) for part, faces in real_faces.items()}
     assert counts == {"afw": (337, 185), "helen/trainset": (870, 783)}
 
 
-def test_real_landmarks_are_near_their_photographs(real_faces):
+def test_real_landmarks_are_near_their_images(real_faces):
     reader = partial(".")
     for face in real_faces["afw"][::20] + real_faces["helen/trainset"][::50]:
         height, width = reader.pixels(face.image).shape[:2]

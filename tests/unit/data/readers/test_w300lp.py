@@ -57,7 +57,7 @@ def test_box_of_the_file(root):
     assert partial(root, box="roi").faces(["AFW"])[0].box.tolist() == [89, 79, 369, 359]
 
 
-def test_all_that_comes_from_one_photograph_shares_its_key(root):
+def test_all_that_comes_from_one_image_shares_its_key(root):
     faces = partial(root).faces(["AFW", "AFW_Flip"])
     assert {face.photo for face in faces} == {"AFW/AFW_134212"}
 

@@ -17,12 +17,12 @@ def line(name="0--Parade/0_Parade_marchingband_1_116.jpg", points=SHAPE, rect=RE
     return " ".join([coordinates, *map(str, rect), *map(str, flags), name])
 
 
-def write(root, part, lines, photographs=None):
-    """A list, and an empty file for each photograph: readers do not open them."""
+def write(root, part, lines, images=None):
+    """A list, and an empty file for each image: readers do not open them."""
     path = root / LISTS / f"list_98pt_rect_attr_{part}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
-    for name in photographs if photographs is not None else {text.split(maxsplit=206)[-1] for text in lines}:
+    for name in images if images is not None else {text.split(maxsplit=206)[-1] for text in lines}:
         (root / "WFLW_images" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "WFLW_images" / name).touch()
     return path
@@ -58,7 +58,7 @@ def test_order_of_the_flags(tmp_path, number):
     assert partial(tmp_path).faces(["test"])[0].attributes == {ATTRIBUTES[number]}
 
 
-def test_faces_of_one_photograph_share_its_key_and_differ_in_line(root):
+def test_faces_of_one_image_share_its_key_and_differ_in_line(root):
     faces = partial(root).faces(["train"])
     assert [face.photo.split("/")[0] for face in faces] == ["0--Parade", "0--Parade", "37--Soccer"]
     assert faces[0].image == faces[1].image
@@ -75,7 +75,7 @@ def test_rectangle_of_the_list(root):
     assert [face.box.tolist() for face in faces] == [[120, 80, 210, 190], [120, 80, 210, 190], [0, 0, 9, 9]]
 
 
-def test_points_outside_the_photograph_are_kept(tmp_path):
+def test_points_outside_the_image_are_kept(tmp_path):
     write(tmp_path, "train", [line(points=SHAPE - 300)])
     np.testing.assert_allclose(partial(tmp_path).faces(["train"])[0].landmarks, SHAPE - 300, atol=1e-6)
 
@@ -84,7 +84,7 @@ def test_names_with_blanks_and_backslashes(tmp_path):
     name = "50--Celebration Or Party/50_Celebration Or_Party_1.jpg"
     write(tmp_path, "train", [line(name)])
     assert partial(tmp_path).faces(["train"])[0].photo == name
-    write(tmp_path, "train", [line(name.replace("/", "\\"))], photographs=[name])
+    write(tmp_path, "train", [line(name.replace("/", "\\"))], images=[name])
     assert partial(tmp_path).faces(["train"])[0].image == tmp_path / "WFLW_images" / name
 
 
@@ -116,7 +116,7 @@ def official(root, part, counts):
     faces = {"train": 7500, "test": 2500}[part]
     template = line(flags="@")
     lines = [template.replace("@", " ".join(str(int(i < count)) for count in counts)) for i in range(faces)]
-    write(root, part, lines, photographs=["0--Parade/0_Parade_marchingband_1_116.jpg"])
+    write(root, part, lines, images=["0--Parade/0_Parade_marchingband_1_116.jpg"])
 
 
 def test_official_counts(tmp_path):
@@ -144,16 +144,16 @@ def test_another_number_of_faces(root):
         partial(root).faces(["test"])
 
 
-def test_missing_photographs_are_counted(root, caplog, monkeypatch):
+def test_missing_images_are_counted(root, caplog, monkeypatch):
     monkeypatch.setitem(wflw._FACES, "train", 3)
     (root / "WFLW_images/37--Soccer/37_Soccer_soccer_ball_37_281.jpg").unlink()
     with pytest.raises(DataError, match=r"train\.txt:3: .*37_281\.jpg does not exist; 1 of 3 listed.*allow_partial"):
         WFLW(root).faces(["train"])
     assert len(partial(root).faces(["train"])) == 2
-    assert "1 of 3 listed photographs are missing, first 37--Soccer" in caplog.text
+    assert "1 of 3 listed images are missing, first 37--Soccer" in caplog.text
 
 
-def test_missing_root_part_list_and_photographs(root, tmp_path):
+def test_missing_root_part_list_and_images(root, tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such folder.*holds wflw/; set data\.root"):
         WFLW(tmp_path / "nowhere").faces(["train"])
     with pytest.raises(DataError, match=r"WFLW has no part 'val', nearest 'train'; .*train, test"):
@@ -194,7 +194,7 @@ def changed(**tokens):
         pytest.param(changed(c198="x"), r":1: corners of a rectangle expected.*'x'; restore", id="rect"),
         pytest.param(changed(c203="2"), r":1: '0 0 0 2 0 0' are not six flags of 0 and 1", id="flag-2"),
         pytest.param(changed(c203="1.0"), r":1: '0 0 0 1\.0 0 0' are not six flags", id="flag-float"),
-        # the photograph first, as other lists have it
+        # the image first, as other lists have it
         pytest.param(" ".join([TOKENS[-1], *TOKENS[:-1]]), r":1: coordinates .*0--Parade", id="reordered"),
         pytest.param(line(points=np.ones((98, 2))), r":1: the box \(1, 1, 1, 1\) is not x1 < x2", id="one-spot"),
         pytest.param(b"\xff\xfe" + GOOD.encode("utf-16-le"), r":1: is not text", id="utf-16"),

@@ -21,7 +21,7 @@ KEPT = {
 
 
 def nested(content):
-    """Cells [event][photograph], each a column, as MATLAB writes them."""
+    """Cells [event][image], each a column, as MATLAB writes them."""
     events = {}
     for name, value in content.items():
         event, _, file = name.partition("/")
@@ -43,8 +43,8 @@ def tools(folder, boxes=BOXES, kept=KEPT):
     events, files, cells = nested(content)
     twin = {"event_list": events, "file_list": files, "face_bbx_list": cells}
     scipy.io.savemat(folder / "wider_face_val.mat", twin)
-    for level, photographs in kept.items():
-        columns = {name: np.array(numbers, np.int32)[:, None] for name, numbers in photographs.items()}
+    for level, images in kept.items():
+        columns = {name: np.array(numbers, np.int32)[:, None] for name, numbers in images.items()}
         scipy.io.savemat(folder / f"wider_{level}_val.mat", {"gt_list": nested(columns)[2]})
 
 

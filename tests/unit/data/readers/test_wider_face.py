@@ -25,11 +25,11 @@ POINTS = "488.906 373.643 0.0 542.089 376.442 0.0 515.031 412.83 1.0 485.174 425
 LABELS = f"# {PARADE}\n449 330 122 149 {POINTS}\n5 6 7 8 {'-1.0 ' * 15}0.1\n# {MARCH}\n78 221 7 8\n"
 
 
-def write(root, text=TEXT, part="val", photographs=(PARADE, MARCH, EMPTY)):
+def write(root, text=TEXT, part="val", images=(PARADE, MARCH, EMPTY)):
     (root / "wider_face_split").mkdir(parents=True, exist_ok=True)
     (root / f"wider_face_split/wider_face_{part}_bbx_gt.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
     (root / f"WIDER_{part}/images").mkdir(parents=True, exist_ok=True)
-    for name in photographs:
+    for name in images:
         file = root / f"WIDER_{part}/images" / name
         file.parent.mkdir(exist_ok=True)
         file.touch()
@@ -73,28 +73,28 @@ def test_each_flag_by_its_column(root, column, name):
     assert faces(root)[0].attributes == {name}
 
 
-def test_line_of_zeros_of_a_photograph_without_faces_is_no_face(root):
+def test_line_of_zeros_of_a_image_without_faces_is_no_face(root):
     names = {face.photo for face in faces(root)}
     assert "val/0--Parade/0_Parade_b_3" not in names
     write(root, TEXT.replace("0 0 0 0 0 0 0 0 0 0 \n", ""))  # mirrors drop that line
     assert {face.photo for face in faces(root)} == names
 
 
-def test_photographs_without_faces_are_photographs(root):
+def test_images_without_faces_are_images(root):
     """What nobody is in teaches a detector most about what is no face."""
     reader = WiderFace(root, allow_partial=True)
-    photographs = reader.photographs(["val"])
-    empty = [photo for photo in photographs if not photo.faces]
+    images = reader.whole_images(["val"])
+    empty = [photo for photo in images if not photo.faces]
     assert [photo.image.name for photo in empty] == [EMPTY.rpartition("/")[2]]
     assert empty[0].photo == f"val/{EMPTY.rpartition('.')[0]}"
-    assert sum(len(photo.faces) for photo in photographs) == len(reader.faces(["val"]))
-    for photo in photographs:
+    assert sum(len(photo.faces) for photo in images) == len(reader.faces(["val"]))
+    for photo in images:
         assert photo.ignored.tolist() == ["invalid" in face.attributes for face in photo.faces]
-    assert any(photo.ignored.any() for photo in photographs)
+    assert any(photo.ignored.any() for photo in images)
 
 
 @pytest.mark.parametrize("zeros", ["0 0 0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0 \n"])
-def test_photograph_without_faces_at_the_end(root, zeros):
+def test_image_without_faces_at_the_end(root, zeros):
     write(root, f"{PARADE}\n1\n1 2 3 4 0 0 0 0 0 0\n{EMPTY}\n0\n{zeros}")
     assert len(faces(root)) == 1
 
@@ -176,7 +176,7 @@ def replaced(old, new):
     [
         (" \n", r":1: the file is empty"),
         (replaced("\n3\n", "\n4\n"), r":6: '0--Parade/0_Parade_b_3\.jpg' stands where face 4 of 4 of 0--Parade"),
-        (replaced("\n3\n", "\n2\n"), r":5: '5 6 7 8 .*' stands where the path of a photograph is expected"),
+        (replaced("\n3\n", "\n2\n"), r":5: '5 6 7 8 .*' stands where the path of an image is expected"),
         (replaced("\n3\n", "\nthree\n"), r":2: 'three' where the number of faces of 0--Parade.* is expected"),
         (replaced("\n3\n", "\n-3\n"), r":2: '-3' where the number of faces"),
         (replaced("\n3\n", "\n3.0\n"), r":2: '3\.0' where the number of faces"),
@@ -210,12 +210,12 @@ def test_line_endings(root):
 def test_missing_things(root, caplog):
     (root / "WIDER_val/images" / MARCH).unlink()
     assert len(faces(root)) == 3
-    assert "1 of 3 listed photographs are missing, first 2--Demonstration/2 march.jpg" in caplog.text
+    assert "1 of 3 listed images are missing, first 2--Demonstration/2 march.jpg" in caplog.text
     with pytest.raises(DataError, match=r"wider_face_train_bbx_gt\.txt is missing; .*unpack the annotations"):
         faces(root, "train")
     write(root, TEXT, "train")
     (root / "WIDER_train").rename(root / "train")
-    with pytest.raises(DataError, match=r"WIDER_train/images is missing; .*unpack the photographs"):
+    with pytest.raises(DataError, match=r"WIDER_train/images is missing; .*unpack the images"):
         faces(root, "train")
 
 
@@ -224,18 +224,18 @@ def test_unknown_part(root):
         faces(root, "test")
 
 
-def official(*, photographs=3226, boxes=39_708, invalid=585):
-    """A list with the official numbers of val: all but the first photograph have one face."""
+def official(*, images=3226, boxes=39_708, invalid=585):
+    """A list with the official numbers of val: all but the first image have one face."""
     rows = ["1 2 3 4 0 0 0 0 0 0\n"] * boxes
     rows[:invalid] = ["1 2 3 4 0 0 0 1 0 0\n"] * invalid
-    first = boxes - photographs + 1
+    first = boxes - images + 1
     blocks = [f"{PARADE}\n{first}\n{''.join(rows[:first])}"]
     return "".join(blocks + [f"{PARADE}\n1\n{row}" for row in rows[first:]])
 
 
 def test_official_counts(root):
     reader = WiderFace(root)
-    with pytest.raises(DataError, match=r"val_bbx_gt\.txt: 3 photographs where the official one has 3226; complete it"):
+    with pytest.raises(DataError, match=r"val_bbx_gt\.txt: 3 images where the official one has 3226; complete it"):
         reader.faces(["val"])
     write(root, official(boxes=39_707))
     with pytest.raises(DataError, match=r"39707 boxes where the official one has 39708"):

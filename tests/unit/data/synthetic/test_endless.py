@@ -130,5 +130,5 @@ def test_wrong_requests_are_named(make, dot_reader):
         make(include_test=True)
     reader = "canthus.data.synthetic.Synthetic"
     with pytest.raises(DataError, match=r"data\.endless=true makes faces"):
-        face_data(SPEC, reader, view="photo", endless=True, **OPTIONS)
+        face_data(SPEC, reader, view="image", endless=True, **OPTIONS)
     assert isinstance(face_data(SPEC, reader, endless=True, **OPTIONS), EndlessDataModule)

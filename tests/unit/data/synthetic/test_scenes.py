@@ -1,4 +1,4 @@
-"""Rendered photographs of several people: the same on every call, labelled exactly, nearer people over farther ones."""
+"""Rendered images of several people: the same on every call, labelled exactly, nearer people over farther ones."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,14 +29,14 @@ EVEN = Light(np.eye(9)[0][:, None] * np.ones(3), np.array([0.0, 0, -1]), np.ones
 @pytest.fixture(scope="module")
 def scenes():
     reader = SyntheticScenes(difficulty="hard", **SMALL)
-    return reader, reader.photographs(["train", "test"])
+    return reader, reader.whole_images(["train", "test"])
 
 
 @pytest.fixture(scope="module")
 def pair(scenes):
     """Two people of a picture, the nearer one over a half of the other's face, and a sharp camera."""
-    reader, photographs = scenes
-    index = next(i for i, photograph in enumerate(photographs) if len(photograph.faces) > 2)
+    reader, images = scenes
+    index = next(i for i, whole in enumerate(images) if len(whole.faces) > 2)
     near, far = (replace(scene, film=Film(), light=EVEN) for scene in reader.crowd("train", index).people[:2])
     near = replace(near, centre=np.array([40.0, 60.0]))
     border = float(np.flatnonzero(cover(near, 128)[60] > 0.5).max())
@@ -55,17 +55,17 @@ def shown(*people):
 
 
 def test_same_picture_whatever_order_reader_or_thread(scenes):
-    reader, photographs = scenes
-    images = [photograph.image for photograph in photographs[:3]]
-    once = [reader.pixels(image) for image in images]
+    reader, images = scenes
+    names = [whole.image for whole in images[:3]]
+    once = [reader.pixels(name) for name in names]
     other = SyntheticScenes(difficulty="hard", size=5, resolution=128)
     with ThreadPoolExecutor(2) as pool:
-        again = list(pool.map(other.pixels, reversed(images)))[::-1]
+        again = list(pool.map(other.pixels, reversed(names)))[::-1]
     for first, second in zip(once, again, strict=True):
         assert first.shape == (128, 128, 3)
         assert first.dtype == np.uint8
         np.testing.assert_array_equal(first, second)
-    for ours, theirs in zip(photographs, other.photographs(["train"]), strict=False):
+    for ours, theirs in zip(images, other.whole_images(["train"]), strict=False):
         assert ours.photo == theirs.photo
         np.testing.assert_array_equal(ours.boxes, theirs.boxes)
         for a, b in zip(ours.faces, theirs.faces, strict=True):
@@ -74,8 +74,8 @@ def test_same_picture_whatever_order_reader_or_thread(scenes):
 
 
 def test_parts_and_seeds_share_no_picture(scenes):
-    reader, photographs = scenes
-    assert len(photographs) == 12
+    reader, images = scenes
+    assert len(images) == 12
     faces = reader.faces(["train", "test"])
     other = SyntheticScenes(render_seed=1, difficulty="hard", **SMALL).faces(["train"])
     assert len({face.landmarks.tobytes() for face in [*faces, *other]}) == len(faces) + len(other)
@@ -86,11 +86,11 @@ def test_parts_and_seeds_share_no_picture(scenes):
 def test_labels_lie_in_the_picture_and_say_what_they_should(difficulty):
     limits, crowding = DIFFICULTIES[difficulty], CROWDS[difficulty]
     reader = SyntheticScenes(difficulty=difficulty, faces=5, empty=0.0, size=6, resolution=200)
-    photographs = reader.photographs(["train"])
-    assert {len(photograph.faces) for photograph in photographs} <= {1, 2, 3, 4, 5}
-    assert max(len(photograph.faces) for photograph in photographs) > 2
-    for photograph in photographs:
-        for face in photograph.faces:
+    images = reader.whole_images(["train"])
+    assert {len(whole.faces) for whole in images} <= {1, 2, 3, 4, 5}
+    assert max(len(whole.faces) for whole in images) > 2
+    for whole in images:
+        for face in whole.faces:
             assert face.landmarks.shape == (68, 2)
             np.testing.assert_allclose(face.box, [*face.landmarks.min(0), *face.landmarks.max(0)])
             assert (face.box >= 2.9).all()
@@ -98,28 +98,26 @@ def test_labels_lie_in_the_picture_and_say_what_they_should(difficulty):
             side = (face.box[2:] - face.box[:2]).mean() / 200
             assert 0.9 * crowding.smallest < side < 1.1 * crowding.largest
             assert (np.abs(np.rad2deg(face.pose)) <= np.array([limits.yaw, limits.pitch, limits.roll]) + 1e-6).all()
-            assert (face.image, face.photo, face.part) == (photograph.image, photograph.photo, "train")
+            assert (face.image, face.photo, face.part) == (whole.image, whole.photo, "train")
             # the pose and the camera of a face give its size
             assert face.extra["focal"] / face.extra["translation"][2] * 130 == pytest.approx(200 * side, rel=0.6)
-    assert [face for photograph in photographs for face in photograph.faces] == reader.faces(["train"])
+    assert [face for whole in images for face in whole.faces] == reader.faces(["train"])
 
 
-def test_photographs_without_a_face():
+def test_images_without_a_face():
     reader = SyntheticScenes(empty=1.0, **SMALL)
-    photographs = reader.photographs(["train"])
+    images = reader.whole_images(["train"])
     assert reader.faces(["train"]) == []
-    assert {(len(photograph.faces), photograph.boxes.shape, len(photograph.ignored)) for photograph in photographs} == {
-        (0, (0, 4), 0)
-    }
+    assert {(len(whole.faces), whole.boxes.shape, len(whole.ignored)) for whole in images} == {(0, (0, 4), 0)}
     crowds = [reader.crowd("train", index) for index in range(10)]
     bodies = [scene for crowd in crowds for scene in crowd.people]
     assert bodies
     for scene in bodies:  # the whole face is above the picture
         assert scene.project(landmarks(scene, "68"))[:, 1].max() < -2
     assert any(not crowd.people for crowd in crowds)
-    assert reader.pixels(photographs[0].image).std() > 1
-    some = SyntheticScenes(empty=0.3, size=10, faces=1, resolution=128).photographs(["train"])
-    assert [not photograph.faces for photograph in some].count(True) == 3
+    assert reader.pixels(images[0].image).std() > 1
+    some = SyntheticScenes(empty=0.3, size=10, faces=1, resolution=128).whole_images(["train"])
+    assert [not whole.faces for whole in some].count(True) == 3
 
 
 def test_a_dot_on_a_head_in_a_crowd_is_where_the_label_is(pair):
@@ -173,23 +171,23 @@ def test_nearer_people_hide_farther_ones_where_the_labels_say_so(pair):
 
 
 def test_labels_hold_what_others_hide(scenes):
-    reader, photographs = scenes
+    reader, images = scenes
     found = 0
-    for index, photograph in enumerate(photographs[:10]):
+    for index, whole in enumerate(images[:10]):
         people = reader.crowd("train", index).people
         assert [scene.distance for scene in people] == sorted(scene.distance for scene in people)
-        for number, face in enumerate(photograph.faces):
+        for number, face in enumerate(whole.faces):
             others = hidden(people[:number], face.landmarks)
             assert (face.visibility[others] == OCCLUDED).all()
             found += int(others.sum())
-            assert photograph.ignored[number] == ((face.visibility == VISIBLE).mean() < 0.2)
+            assert whole.ignored[number] == ((face.visibility == VISIBLE).mean() < 0.2)
     assert found > 10
-    assert sum(photograph.ignored.sum() for photograph in photographs) < 0.15 * len(reader.faces(["train", "test"]))
+    assert sum(whole.ignored.sum() for whole in images) < 0.15 * len(reader.faces(["train", "test"]))
 
 
 def test_people_are_lit_by_the_same_light_and_taken_by_the_same_camera(scenes):
-    reader, photographs = scenes
-    index = next(i for i, photograph in enumerate(photographs) if len(photograph.faces) > 2)
+    reader, images = scenes
+    index = next(i for i, whole in enumerate(images) if len(whole.faces) > 2)
     people = reader.crowd("train", index).people
     assert len({scene.light.sun.tobytes() for scene in people}) == 1
     assert len({scene.film for scene in people}) == 1
@@ -206,14 +204,14 @@ def test_schemes_have_the_same_boxes(scheme, scenes):
 
 
 def test_fingerprint_follows_what_the_pixels_depend_on(scenes):
-    reader, photographs = scenes
-    assert len({reader.fingerprint(photograph) for photograph in photographs}) == len(photographs)
-    photograph = photographs[0]
+    reader, images = scenes
+    assert len({reader.fingerprint(whole) for whole in images}) == len(images)
+    whole = images[0]
     options = [{"render_seed": 1}, {"difficulty": "easy"}, {"resolution": 256}, {"faces": 3}, {"empty": 0.5}, {}]
     others = [SyntheticScenes(**{"difficulty": "hard", **SMALL, **option}) for option in options]
-    assert len({other.fingerprint(photograph) for other in others}) == 6
-    assert others[-1].fingerprint(photograph) == reader.fingerprint(photograph)
-    face = next(photograph for photograph in photographs if photograph.faces).faces[0]
+    assert len({other.fingerprint(whole) for other in others}) == 6
+    assert others[-1].fingerprint(whole) == reader.fingerprint(whole)
+    face = next(whole for whole in images if whole.faces).faces[0]
     assert reader.fingerprint(face).endswith(face.image.as_posix())
 
 
@@ -234,7 +232,7 @@ def test_wrong_options_are_named(option, words):
 
 def test_wrong_requests_are_named(scenes):
     with pytest.raises(DataError, match="no part 'val'; the parts are train, test"):
-        scenes[0].photographs(["val"])
+        scenes[0].whole_images(["val"])
     for name in ("scenes/train/000010.png", "synthetic/train/000000.png"):
         with pytest.raises(DataError, match=name):
             scenes[0].pixels(Path(name))
@@ -243,15 +241,15 @@ def test_wrong_requests_are_named(scenes):
 def test_the_photo_view_trains_on_scenes_with_faces_and_without(tmp_path):
     reader = {"reader": "canthus.data.synthetic.SyntheticScenes", "size": 10, "resolution": 128, "empty": 0.4}
     module = face_data(
-        InputSpec(48, 3, centred_box(48, 0.2)), view="photo", name="scenes", train_parts=["train"], test_parts=["test"],
+        InputSpec(48, 3, centred_box(48, 0.2)), view="image", name="scenes", train_parts=["train"], test_parts=["test"],
         scheme="5", validation=0.3, batch_size=7, landmark_faces=3, cache=tmp_path, **reader,
     )  # fmt: skip
     module.prepare_data()
     module.setup("fit")
-    train, held_out = module.photographs("train"), module.photographs("val")
+    train, held_out = module.images("train"), module.images("val")
     assert len(train) + len(held_out) == 10
-    assert {bool(photograph.faces) for photograph in train} == {True, False}
-    assert {bool(photograph.faces) for photograph in held_out} == {True, False}
+    assert {bool(whole.faces) for whole in train} == {True, False}
+    assert {bool(whole.faces) for whole in held_out} == {True, False}
     batch = next(iter(module.train_dataloader()))
     assert len(batch["boxes"]) == sum(len(train[row].faces) for row in batch["index"])
     assert batch["complete"].all()

@@ -147,9 +147,9 @@ def test_leaving_parts_out_changes_only_them():
 
 
 def test_a_person_keeps_the_face_in_several_pictures():
-    faces = Synthetic(size=6, photos_per_person=3).faces(["train"])
+    faces = Synthetic(size=6, images_per_person=3).faces(["train"])
     assert [face.identity for face in faces] == ["train/0/0"] * 3 + ["train/0/1"] * 3
-    scenes = [Synthetic(size=6, photos_per_person=3).scene("train", i) for i in range(4)]
+    scenes = [Synthetic(size=6, images_per_person=3).scene("train", i) for i in range(4)]
     np.testing.assert_array_equal(scenes[0].person.rest, scenes[2].person.rest)
     assert not np.array_equal(scenes[0].angles, scenes[2].angles)
     assert not np.array_equal(scenes[0].person.rest, scenes[3].person.rest)

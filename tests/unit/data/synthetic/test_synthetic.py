@@ -198,11 +198,11 @@ def test_the_fit_is_symmetric():
     np.testing.assert_array_equal(fit().points[FLIP] * MIRROR, fit().points)
 
 
-def test_heads_have_the_mean_shape_of_labelled_photographs(real_data):
+def test_heads_have_the_mean_shape_of_labelled_images(real_data):
     """Of faces that no training on 300-W validates on; the generic face alone is 3 % of the eyes' distance away."""
-    photographs = W300(real_data / "300w", allow_partial=True).faces(["helen/trainset", "afw"])
-    held_out = hold_out(photographs, 0.1, 0)
-    real = [face.landmarks for face, held in zip(photographs, held_out, strict=True) if not held]
+    images = W300(real_data / "300w", allow_partial=True).faces(["helen/trainset", "afw"])
+    held_out = hold_out(images, 0.1, 0)
+    real = [face.landmarks for face, held in zip(images, held_out, strict=True) if not held]
     reader = Synthetic()
     scenes = [reader.scene("train", i) for i in range(150)]
     drawn = [scene.project(landmarks(scene, "68")) for scene in scenes]

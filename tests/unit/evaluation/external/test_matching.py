@@ -57,14 +57,14 @@ def place(faces, found, scheme="5", k=5):
     return place_predictions(faces, Predictions(found, k, None), load_scheme(scheme), Path("/d"))
 
 
-def test_faces_of_several_photographs(caplog):
+def test_faces_of_several_images(caplog):
     faces = [face(0), face(100), face(0, "b.jpg"), face(0, "c.jpg")]
     with caplog.at_level("INFO"):
         points = place(faces, {"a.jpg": [predicted(99), predicted(700)], "b": [predicted(1)], "z.jpg": [predicted(0)]})
     assert np.isnan(points[[0, 3]]).all()
     np.testing.assert_array_equal(points[1], predicted(99).points)
     np.testing.assert_array_equal(points[2], predicted(1).points)
-    assert "1 photographs with predictions are not in this split" in caplog.text
+    assert "1 images with predictions are not in this split" in caplog.text
     assert "1 predicted faces overlap no labelled face" in caplog.text
 
 
@@ -75,8 +75,8 @@ def test_a_larger_scheme_is_reduced():
     np.testing.assert_array_equal(points[2:], big[[30, 48, 54]])
 
 
-def test_predictions_of_other_photographs():
-    with pytest.raises(ConfigError, match=r"name none of the 1 photographs: .* such as z\.jpg, the data such as /d/a"):
+def test_predictions_of_other_images():
+    with pytest.raises(ConfigError, match=r"name none of the 1 images: .* such as z\.jpg, the data such as /d/a"):
         place([face(0)], {"z.jpg": [predicted(0)]})
 
 
@@ -88,6 +88,6 @@ def test_a_neighbour_that_touches_is_not_the_face(box):
     assert match_faces([face(0)], [predicted(8, box)]) == [0]  # 1/9
 
 
-def test_one_photograph_under_two_names():
+def test_one_image_under_two_names():
     with pytest.raises(DataError, match=r"call /d/a\.jpg both a\.jpg and /d/a; keep one name"):
         place([face(0), face(100)], {"a.jpg": [predicted(0)], "/d/a": [predicted(100)]})

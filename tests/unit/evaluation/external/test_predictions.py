@@ -48,7 +48,7 @@ def test_two_points_are_a_face_and_not_two(tmp_path):
 
 
 def test_own_landmarks_json(tmp_path):
-    content = {"model": "dan", "scheme": "68-index", "photographs": {"a.jpg": {"faces": [{"landmarks": POINTS}]}}}
+    content = {"model": "dan", "scheme": "68-index", "images": {"a.jpg": {"faces": [{"landmarks": POINTS}]}}}
     predictions = read_predicted(write(tmp_path / "landmarks.json", content))
     assert found(predictions, "a.jpg") == [(POINTS, None)]
     assert predictions.scheme == "68-index"
@@ -131,16 +131,16 @@ TRAIN, TEST, BLANK = (ROOT / p for p in ("lfpw/trainset/image_1.png", "lfpw/test
         ("elsewhere/trainset/image_1.png", None),
     ],
 )
-def test_names_of_photographs(name, image):
+def test_names_of_images(name, image):
     assert ImageNames([TRAIN, TEST, BLANK], ROOT).find(name) == image
 
 
-def test_a_name_of_two_photographs_is_refused():
+def test_a_name_of_two_images_is_refused():
     with pytest.raises(DataError, match=r"image_1 may be any of 2 images .*and more of the path"):
         ImageNames([TRAIN, TEST], ROOT).find("image_1")
 
 
-def test_the_same_name_in_another_part_is_another_photograph():
+def test_the_same_name_in_another_part_is_another_image():
     assert ImageNames([TEST], ROOT).find("lfpw/trainset/image_1.png") is None
 
 
@@ -156,10 +156,10 @@ def test_the_same_name_in_another_part_is_another_photograph():
         (str(ROOT / "0001.jpg"), ROOT / "0001.jpg"),
     ],
 )
-def test_a_foreign_folder_is_another_photograph(name, image):
+def test_a_foreign_folder_is_another_image(name, image):
     assert ImageNames([ROOT / "0001.jpg", TEST], ROOT).find(name) == image
 
 
-def test_one_path_below_the_root_for_two_photographs():
+def test_one_path_below_the_root_for_two_images():
     with pytest.raises(DataError, match="may be any of 2 images"):
         ImageNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/elsewhere/300w/0001")

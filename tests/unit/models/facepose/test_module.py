@@ -111,7 +111,7 @@ def test_both_kinds_of_labels_agree(make_data, monkeypatch) -> None:
 
 @pytest.mark.parametrize("away", [0.0, 30.0])
 def test_the_crop_is_one_and_a_half_longer_sides(away: float, make_data, monkeypatch) -> None:
-    """Boxes that leave the photograph, too."""
+    """Boxes that leave the image, too."""
     read = Synthetic.faces
     monkeypatch.setattr(
         Synthetic, "faces", lambda self, parts: [replace(f, box=f.box + away) for f in read(self, parts)]

@@ -181,7 +181,7 @@ def test_a_mirrored_batch_is_the_same_faces(data) -> None:
     twice = mirror_batch(mirrored, scheme)
     for name in ("image", "landmarks", "visibility", "box", "index"):
         torch.testing.assert_close(twice[name], batch[name], atol=1e-4, rtol=0, msg=name)
-    # in the photograph the points have not moved
+    # in the image the points have not moved
     flip = list(scheme.flip)
     original = affine.apply(batch["to_original"], batch["landmarks"])
     torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""The cascade on photographs of all kinds, and the published example to a twentieth of a pixel."""
+"""The cascade on images of all kinds, and the published example to a twentieth of a pixel."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ FIRST_POINTS = torch.tensor([[877.45, 486.20], [918.97, 484.59], [895.73, 516.81
 
 
 def noise(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """A photograph of blobs, on which random networks disagree."""
+    """An image of blobs, on which random networks disagree."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (height // 6 + 1, width // 6 + 1, 3), dtype=np.uint8)
     return torch.from_numpy(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
@@ -43,20 +43,20 @@ def same(ours: detect.Detections, others: detect.Detections) -> None:
 
 
 @pytest.mark.parametrize("parity", [False, True])
-def test_a_batch_of_unequal_photographs_is_as_each_alone(parity: bool) -> None:
+def test_a_batch_of_unequal_images_is_as_each_alone(parity: bool) -> None:
     detector = finding(parity=parity)
-    photographs = [noise(60, 80), noise(51, 47, seed=1), noise(10, 10), noise(60, 80, seed=2)]
-    together = detector.cascade(photographs)
+    images = [noise(60, 80), noise(51, 47, seed=1), noise(10, 10), noise(60, 80, seed=2)]
+    together = detector.cascade(images)
     assert [len(stage) for stage in together] == [4, 4, 4]
     assert sum(len(found.boxes) for found in together[2]) > 5
-    for number, photograph in enumerate(photographs):
-        for stage, alone in enumerate(detector.cascade([photograph])):
+    for number, image in enumerate(images):
+        for stage, alone in enumerate(detector.cascade([image])):
             same(together[stage][number], alone[0])
 
 
 @pytest.mark.parametrize("size", [(10, 10), (1, 5000), (5000, 1), (1, 1), (19, 300)])
 @pytest.mark.parametrize("parity", [False, True])
-def test_tiny_photographs_have_no_faces(size: tuple[int, int], parity: bool) -> None:
+def test_tiny_images_have_no_faces(size: tuple[int, int], parity: bool) -> None:
     found = finding(parity=parity)([torch.zeros(*size, 3, dtype=torch.uint8)])
     assert [len(found), *found[0].boxes.shape] == [1, 0, 4]
     assert found[0].scores.shape == (0,)
@@ -71,31 +71,31 @@ def test_nothing_is_found_where_nothing_is() -> None:
 
 
 def test_memory_limits_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector, photographs = finding(), [noise(90, 100), noise(70, 60, seed=1)]
-    usual = detector(photographs)
+    detector, images = finding(), [noise(90, 100), noise(70, 60, seed=1)]
+    usual = detector(images)
     monkeypatch.setattr(detect, "CPU", detect._Budget(strip=1500, sheet=10**6, crops=3 * 48**2))
-    for ours, others in zip(detector(photographs), usual, strict=True):
+    for ours, others in zip(detector(images), usual, strict=True):
         same(ours, others)
     monkeypatch.setattr(detect, "CPU", detect._Budget(strip=10**6, sheet=0, crops=10**6))
-    for ours, others in zip(detector(photographs), usual, strict=True):
+    for ours, others in zip(detector(images), usual, strict=True):
         same(ours, others)
 
 
 @pytest.mark.parametrize("parity", [False, True])
 @pytest.mark.parametrize("height", [82, 83, 84, 85])
 def test_strips_of_any_height(height: int, parity: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    detector, photograph = finding(parity=parity, min_size=12), noise(height, 40)
-    usual = detector.cascade([photograph], stages=1)[0][0]
+    detector, image = finding(parity=parity, min_size=12), noise(height, 40)
+    usual = detector.cascade([image], stages=1)[0][0]
     monkeypatch.setattr(detect, "CPU", detect._Budget(strip=1, sheet=0, crops=10**6))
-    same(detector.cascade([photograph], stages=1)[0][0], usual)
+    same(detector.cascade([image], stages=1)[0][0], usual)
 
 
 def test_stages_and_thresholds() -> None:
-    photograph = noise(120, 120)
+    image = noise(120, 120)
     detector = finding()
-    whole = detector.cascade([photograph])
-    assert len(detector.cascade([photograph], stages=1)) == 1
-    same(detector.cascade([photograph], stages=2)[1][0], whole[1][0])
+    whole = detector.cascade([image])
+    assert len(detector.cascade([image], stages=1)) == 1
+    same(detector.cascade([image], stages=2)[1][0], whole[1][0])
     assert whole[0][0].points is whole[1][0].points is None
     for stage, threshold in enumerate((0.5, 0.1, 0.1)):
         scores = whole[stage][0].scores
@@ -104,9 +104,9 @@ def test_stages_and_thresholds() -> None:
 
 
 def test_candidates_are_the_surest() -> None:
-    photograph = noise(150, 150)
-    whole = finding(candidates=None).cascade([photograph], stages=1)[0][0]
-    few = finding(candidates=20).cascade([photograph], stages=1)[0][0]
+    image = noise(150, 150)
+    whole = finding(candidates=None).cascade([image], stages=1)[0][0]
+    few = finding(candidates=20).cascade([image], stages=1)[0][0]
     assert len(whole.boxes) > 40
     assert len(few.boxes) == 20
     torch.testing.assert_close(few.scores[0], whole.scores[0])
@@ -151,11 +151,11 @@ def test_how_much_windows_of_a_level_may_overlap(overlap: float, left: int) -> N
 
 def test_points_are_averaged_with_those_of_the_mirror_image() -> None:
     """The mirror image then has the mirrored points."""
-    network = everything_is_a_face()  # so that a photograph of 12 px is one window
-    photograph = noise(12, 12)
+    network = everything_is_a_face()  # so that an image of 12 px is one window
+    image = noise(12, 12)
     for mirror in (True, False):
         detector = Detector(network, min_size=12, mirror=mirror)
-        found, reflected = detector([photograph, photograph.flip(1)])
+        found, reflected = detector([image, image.flip(1)])
         torch.testing.assert_close(found.boxes, torch.tensor([[-0.5, -0.5, 11.5, 11.5]]))
         points = reflected.points[:, [1, 0, 2, 4, 3]]
         points[..., 0] = 11 - points[..., 0]
@@ -163,29 +163,29 @@ def test_points_are_averaged_with_those_of_the_mirror_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("photograph", "words"),
+    ("image", "words"),
     [
-        (torch.zeros(20, 20, dtype=torch.uint8), r"photograph 0 is \(20, 20\)"),
-        (torch.zeros(3, 20, 20, dtype=torch.uint8), r"photograph 0 is \(3, 20, 20\)"),
-        (torch.zeros(20, 20, 1, dtype=torch.uint8), r"photograph 0 is \(20, 20, 1\) torch.uint8: .* repeat grey"),
-        (torch.zeros(20, 20, 4, dtype=torch.uint8), r"photograph 0 is \(20, 20, 4\) torch.uint8: .* drop alpha"),
+        (torch.zeros(20, 20, dtype=torch.uint8), r"image 0 is \(20, 20\)"),
+        (torch.zeros(3, 20, 20, dtype=torch.uint8), r"image 0 is \(3, 20, 20\)"),
+        (torch.zeros(20, 20, 1, dtype=torch.uint8), r"image 0 is \(20, 20, 1\) torch.uint8: .* repeat grey"),
+        (torch.zeros(20, 20, 4, dtype=torch.uint8), r"image 0 is \(20, 20, 4\) torch.uint8: .* drop alpha"),
         (torch.zeros(20, 20, 3, dtype=torch.uint16), r"torch.uint16: .* reduce 16 bit"),
         (torch.zeros(20, 20, 3), r"torch.float32: need a list of \(H, W, 3\) uint8"),
-        (np.zeros((20, 20, 3), dtype=np.uint8), r"photograph 0 is a ndarray: .* torch.from_numpy"),
-        (None, r"photograph 0 is a NoneType"),
+        (np.zeros((20, 20, 3), dtype=np.uint8), r"image 0 is a ndarray: .* torch.from_numpy"),
+        (None, r"image 0 is a NoneType"),
     ],
 )
-def test_what_is_no_photograph_is_refused(photograph, words: str) -> None:
+def test_what_is_no_image_is_refused(image, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        finding()([photograph])
+        finding()([image])
 
 
-def test_one_photograph_is_no_list_of_them() -> None:
-    with pytest.raises(ValueError, match=r"photograph 0 is \(24, 3\) torch.uint8: need a list of"):
+def test_one_image_is_no_list_of_them() -> None:
+    with pytest.raises(ValueError, match=r"image 0 is \(24, 3\) torch.uint8: need a list of"):
         finding()(noise(20, 24))
     stacked = torch.stack([noise(40, 50), noise(40, 50, seed=1)])  # of one size they may be one tensor
-    for one, photograph in zip(finding()(stacked), stacked, strict=True):
-        same(one, finding()([photograph])[0])
+    for one, image in zip(finding()(stacked), stacked, strict=True):
+        same(one, finding()([image])[0])
 
 
 @pytest.mark.parametrize(
@@ -197,12 +197,12 @@ def test_impossible_settings(options: dict) -> None:
         Detector(random_network(), **options)
 
 
-def photograph_of_many() -> torch.Tensor:
+def image_of_many() -> torch.Tensor:
     return torch.from_numpy(read_image(published_folder() / "multiface.jpg", exif="ignore"))
 
 
 def test_published_boxes_to_a_twentieth_of_a_pixel() -> None:
-    found = Detector(load_weights(published_folder()), parity=True)([photograph_of_many()])[0]
+    found = Detector(load_weights(published_folder()), parity=True)([image_of_many()])[0]
     assert len(found.boxes) == 6
     rows = box_iou(MULTIFACE[:, :4], found.boxes).argmax(1)
     torch.testing.assert_close(found.boxes[rows], MULTIFACE[:, :4], atol=0.05, rtol=0)
@@ -211,13 +211,13 @@ def test_published_boxes_to_a_twentieth_of_a_pixel() -> None:
 
 
 def test_clean_boxes_are_near_the_published_ones() -> None:
-    found = Detector(load_weights(published_folder()))([photograph_of_many()])[0]
+    found = Detector(load_weights(published_folder()))([image_of_many()])[0]
     assert len(found.boxes) == 6
     assert float(box_iou(MULTIFACE[:, :4], found.boxes).max(1).values.min()) > 0.85
 
 
 @pytest.mark.parametrize("parity", [False, True])
 def test_a_face_at_the_border_is_found(parity: bool) -> None:
-    photograph = photograph_of_many()[:, :935]  # through the cheek of the first face
-    found = Detector(load_weights(published_folder()), parity=parity)([photograph])[0]
+    image = image_of_many()[:, :935]  # through the cheek of the first face
+    found = Detector(load_weights(published_folder()), parity=parity)([image])[0]
     assert float(box_iou(MULTIFACE[:1, :4], found.boxes).max()) > 0.6

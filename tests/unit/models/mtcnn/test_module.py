@@ -15,7 +15,7 @@ from canthus.data import face_data
 from canthus.data.augment import Augmentation
 from canthus.data.batch import Batch
 from canthus.data.detection.collage import Collages
-from canthus.data.detection.datamodule import PhotoDataModule
+from canthus.data.detection.datamodule import ImageDataModule
 from canthus.data.synthetic import Synthetic
 from canthus.geometry.windows import decode_points
 from canthus.models.mtcnn.detect import Detector
@@ -40,7 +40,7 @@ def make_data(cache):
     def make(model, **options):
         settings = {"size": 16, "resolution": 96, "train_parts": ["train"], "test_parts": ["test"], "scheme": "5"}
         settings |= {"validation": 0.25, "batch_size": 4, "landmark_faces": 6, "cache": cache, "name": "synthetic"}
-        settings |= {"augmentation": Augmentation(rotation=3, scale=0.1, shift=0.08, contrast=0.2), "view": "photo"}
+        settings |= {"augmentation": Augmentation(rotation=3, scale=0.1, shift=0.08, contrast=0.2), "view": "image"}
         return face_data(model.input, "canthus.data.synthetic.Synthetic", **settings | options)
 
     return make
@@ -124,12 +124,12 @@ def test_windows_come_three_to_one_to_one_to_two(make_data):
     assert model.losses(batch, estimates)["landmarks"] == 0
 
 
-def test_only_one_network_trains_at_a_time_and_on_photographs(make_data):
+def test_only_one_network_trains_at_a_time_and_on_images(make_data):
     model = make_model()
     model.train()
     with pytest.raises(ValueError, match=r"one network after the other, not \[1, 2, 3\] together"):
         model.losses({}, model_estimates(model))
-    with pytest.raises(ValueError, match=r"data\.view=photo"):
+    with pytest.raises(ValueError, match=r"data\.view=image"):
         model.estimates(Batch(image=torch.zeros(1, 3, 96, 96), box=model.input.reference[None]))
     with pytest.raises(ValueError, match="5 points"):
         make_model(scheme="68")
@@ -160,7 +160,7 @@ def test_three_stages_train_and_a_resumed_run_mines_the_same(make_data, make_tra
     trainer.callbacks.append(Watch())
     trainer.fit(model, make_data(model))
     assert mined[0] is None
-    assert len(mined[1].begin) == len(mined[2].begin) == 13  # a photograph each, and the end
+    assert len(mined[1].begin) == len(mined[2].begin) == 13  # an image each, and the end
     evaluator, detection = trainer.callbacks[0], trainer.callbacks[1]
     assert evaluator.result.table.nme.shape == (4, 3)
     assert len(detection.result.stages) == 3
@@ -178,10 +178,10 @@ def test_three_stages_train_and_a_resumed_run_mines_the_same(make_data, make_tra
 
 
 @pytest.mark.slow
-def test_a_photograph_learnt_by_heart_gives_its_faces(make_trainer, cache):
+def test_a_image_learnt_by_heart_gives_its_faces(make_trainer, cache):
     """Fixture 10 of the reference: one picture, trained end to end with mining, and its faces are found."""
     source = Synthetic(size=8, resolution=128)
-    scenes = Collages(source, source.photographs(["train"]), 30, empty=0.0)
+    scenes = Collages(source, source.whole_images(["train"]), 30, empty=0.0)
 
     def whole(image):
         boxes = torch.from_numpy(image.boxes).float()
@@ -198,7 +198,7 @@ def test_a_photograph_learnt_by_heart_gives_its_faces(make_trainer, cache):
     torch.manual_seed(0)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR
     model = MTCNNModule(functools.partial(torch.optim.AdamW, lr=4e-3), cosine, candidates=100, dropout=0.0)
-    data = PhotoDataModule(
+    data = ImageDataModule(
         model.input, one, name="one", train_parts=["collages"], scheme="5", validation=0, batch_size=1,
         landmark_faces=24, cache=cache, augmentation=Augmentation(mirror=0, rotation=0, scale=0.1, shift=0.08),
     )  # fmt: skip
@@ -214,7 +214,7 @@ def test_a_photograph_learnt_by_heart_gives_its_faces(make_trainer, cache):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_overfits_two_hundred_windows(make_data, stage):
-    """Fixture 10 of the reference: 200 windows of a few photographs, learnt by heart."""
+    """Fixture 10 of the reference: 200 windows of a few images, learnt by heart."""
     model = make_model(dropout=0.0)
     data = make_data(model, landmark_faces=60, augmentation=None, size=8, validation=0)
     data.prepare_data()

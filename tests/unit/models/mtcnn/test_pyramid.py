@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 def slope(height: int, width: int) -> torch.Tensor:
-    """A photograph whose red rises with x and green with y, by one a pixel."""
+    """An image whose red rises with x and green with y, by one a pixel."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([x, y, torch.full_like(x, 100)], -1).to(torch.uint8)
 
@@ -31,7 +31,7 @@ def test_scales_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("size", [(10, 10), (1, 5000), (19, 200)])
-def test_a_photograph_smaller_than_a_face_has_no_levels(size: tuple[int, int]) -> None:
+def test_a_image_smaller_than_a_face_has_no_levels(size: tuple[int, int]) -> None:
     assert pyramid_scales(*size, 20, 0.709) == []
 
 
@@ -51,10 +51,10 @@ def test_levels_lie_where_their_scales_say(size: tuple[int, int], scale: float) 
 
 
 def test_crops_are_read_where_windows_lie() -> None:
-    photographs = [Octaves(slope(200, 250), CPU), Octaves(slope(120, 90), CPU)]
+    images = [Octaves(slope(200, 250), CPU), Octaves(slope(120, 90), CPU)]
     windows = torch.tensor([[20.0, 30, 44, 54], [10, 20, 70, 80], [30.3, 40.7, 229.3, 239.7], [-0.5, -0.5, 9.5, 9.5]])
     owner = torch.tensor([0, 1, 0, 1])
-    crops = crop_windows(photographs, owner, windows, 24)
+    crops = crop_windows(images, owner, windows, 24)
     steps = (torch.arange(24) + 0.5) / 24
     for window, crop in zip(windows[[0, 1, 3]], crops[[0, 1, 3]], strict=True):
         side = window[2] - window[0]
@@ -63,17 +63,17 @@ def test_crops_are_read_where_windows_lie() -> None:
 
 
 def test_crops_of_the_finest_octave_are_warps() -> None:
-    photograph = torch.randint(0, 256, (90, 80, 3), dtype=torch.uint8)
+    image = torch.randint(0, 256, (90, 80, 3), dtype=torch.uint8)
     windows = torch.tensor([[5.2, 6.1, 41.2, 42.1], [-10.0, 50, 20, 80], [60, 70, 90, 100]])
-    crops = crop_windows([Octaves(photograph, CPU)], torch.zeros(3, dtype=torch.long), windows, 24)
-    picture = photograph.permute(2, 0, 1)[None].float().expand(3, -1, -1, -1)
+    crops = crop_windows([Octaves(image, CPU)], torch.zeros(3, dtype=torch.long), windows, 24)
+    picture = image.permute(2, 0, 1)[None].float().expand(3, -1, -1, -1)
     torch.testing.assert_close(crops, warp(picture, crop_maps(windows, 24), 24, padding="zeros"), atol=1e-2, rtol=0)
 
 
-def test_outside_of_the_photograph_is_black() -> None:
-    photograph = torch.full((60, 60, 3), 200, dtype=torch.uint8)
+def test_outside_of_the_image_is_black() -> None:
+    image = torch.full((60, 60, 3), 200, dtype=torch.uint8)
     windows = torch.tensor([[-24.5, -0.5, -0.5, 23.5], [-12.5, 10, 11.5, 34]])
-    crops = crop_windows([Octaves(photograph, CPU)], torch.zeros(2, dtype=torch.long), windows, 24)
+    crops = crop_windows([Octaves(image, CPU)], torch.zeros(2, dtype=torch.long), windows, 24)
     expected = torch.zeros(2, 3, 24, 24)
     expected[1, ..., 12:] = 200
     torch.testing.assert_close(crops, expected, atol=0.01, rtol=0)

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from canthus.data.batch import InputSpec
-from canthus.data.detection.datamodule import PhotoBatch, PhotoDataModule
+from canthus.data.detection.datamodule import ImageBatch, ImageDataModule
 from canthus.data.readers import WiderFace
 from canthus.geometry.windows import decode, encode, mirror_offsets
 from canthus.models.mtcnn.network import normalised
@@ -28,18 +28,18 @@ from tests.unit.data.detection.test_pyramids import pyramids_of
 
 
 def batch_of(boxes, *, sizes=((300, 400),), ignored=(), complete=True):
-    """Photographs that are grey, with each face box filled by a level of its own."""
-    photographs = []
+    """Images that are grey, with each face box filled by a level of its own."""
+    images = []
     for (height, width), some in zip(sizes, boxes, strict=True):
         pixels = np.full((height, width, 3), 40, dtype=np.uint8)
         for number, (x1, y1, x2, y2) in enumerate(some):
             pixels[round(y1 + 0.5) : round(y2 + 0.5), round(x1 + 0.5) : round(x2 + 0.5)] = 120 + 50 * number
-        photographs.append(pixels)
+        images.append(pixels)
     faces = torch.tensor([box for some in boxes for box in some], dtype=torch.float32).reshape(-1, 4)
     flags = torch.zeros(len(faces), dtype=torch.bool)
     flags[list(ignored)] = True
-    return PhotoBatch(
-        pixels=pyramids_of(*photographs),
+    return ImageBatch(
+        pixels=pyramids_of(*images),
         index=torch.arange(len(sizes)),
         shrink=torch.ones(len(sizes)),
         complete=torch.full((len(sizes),), complete),
@@ -79,7 +79,7 @@ def test_half_of_the_negatives_lie_near_faces():
     assert 0.35 < near < 0.65
 
 
-def test_a_face_of_another_photograph_does_not_count():
+def test_a_face_of_another_image_does_not_count():
     batch = batch_of([[(100.0, 80.0, 180.0, 160.0)], []], sizes=((300, 400), (300, 400)))
     squares = Squares(batch["boxes"].repeat(2, 1), torch.tensor([0, 1]))
     overlap, _, allowed = label(squares, batch)
@@ -90,7 +90,7 @@ def test_a_face_of_another_photograph_does_not_count():
     assert squares.owner[kind == NEGATIVE].eq(1).any()
 
 
-def test_photographs_without_faces_give_negatives_alone():
+def test_images_without_faces_give_negatives_alone():
     squares, kind = draw(batch_of([[], []], sizes=((50, 20), (10, 10))), 30, 10, 10)
     assert len(squares) == 30
     assert kind.eq(NEGATIVE).all()
@@ -167,7 +167,7 @@ def test_joined_and_normalised():
 
 @pytest.fixture
 def odd_wider(tmp_path):
-    """WIDER FACE with photographs of every kind, half of them without a face, and a file that is none."""
+    """WIDER FACE with images of every kind, half of them without a face, and a file that is none."""
     folder = tmp_path / "WIDER_train/images/0--Odd"
     folder.mkdir(parents=True)
     picture = np.random.default_rng(0).integers(0, 256, (90, 100, 3), dtype=np.uint8)
@@ -189,22 +189,22 @@ def odd_wider(tmp_path):
     return tmp_path
 
 
-def test_photographs_of_every_kind_give_windows(odd_wider, tmp_path, caplog):
+def test_images_of_every_kind_give_windows(odd_wider, tmp_path, caplog):
     source = {"reader": "canthus.data.synthetic.Synthetic", "size": 8, "resolution": 96, "train_parts": ["train"]}
     options = {"name": "wider_face", "train_parts": ["train"], "scheme": "5", "validation": 0, "landmarks": source}
     options |= {"cache": tmp_path / "cache", "batch_size": 7, "landmark_faces": 7}
     reader = WiderFace(odd_wider, allow_partial=True)
     with pytest.raises(DataError, match=r"broken\.jpg: not a readable image"):
-        PhotoDataModule(InputSpec(96, 3, (24, 24, 71, 71)), reader, **options).prepare_data()
-    data = PhotoDataModule(InputSpec(96, 3, (24, 24, 71, 71)), reader, max_broken=0.2, **options)
+        ImageDataModule(InputSpec(96, 3, (24, 24, 71, 71)), reader, **options).prepare_data()
+    data = ImageDataModule(InputSpec(96, 3, (24, 24, 71, 71)), reader, max_broken=0.2, **options)
     with caplog.at_level(logging.WARNING):
         data.prepare_data()
     assert "broken.jpg: not a readable image" in caplog.text
     data.setup("fit")
     (batch,) = data.train_dataloader()
-    shown = [data.photographs("train")[i].image.name for i in batch["index"]]
+    shown = [data.images("train")[i].image.name for i in batch["index"]]
     assert sorted(shown) == ["alpha.png", "cmyk.jpg", "deep.png", "grey.png", "plain.png", "thin.png", "tiny.png"]
-    plain, same = (batch["pixels"].photograph(shown.index(name)) for name in ("plain.png", "alpha.png"))
+    plain, same = (batch["pixels"].image(shown.index(name)) for name in ("plain.png", "alpha.png"))
     assert np.array_equal(plain, same)
     squares, kind = draw(batch, 140, 20, 20)
     assert torch.bincount(kind).tolist() == [140, 20, 20]

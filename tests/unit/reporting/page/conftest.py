@@ -45,7 +45,7 @@ class RunMaker:
         config |= changes.pop("config", {})
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         provenance = {"status": "finished", "commit": "abcdef0123456789", "dirty": False, "seconds": 100.0 + seed}
-        provenance |= {"selected_on": "val/nme of held-out photographs", "earlier": [{"seconds": 20.0}]}
+        provenance |= {"selected_on": "val/nme of held-out images", "earlier": [{"seconds": 20.0}]}
         (folder / "provenance.json").write_text(json.dumps(provenance | changes.pop("provenance", {})))
         (folder / "metrics.csv").write_text("epoch,train/loss\n0,1.0\n1,0.5\n")
         content = {"model": "dan", "data": "w300", "split": "val", "scheme": "5", "normaliser": "inter_ocular"}
@@ -66,7 +66,7 @@ class RunMaker:
     def row(index: int, part: str, errors: np.ndarray, shift: float) -> Prediction:
         box = np.array([10.0, 20.0, 60.0, 70.0]) + shift
         points = np.array([[20, 35], [50, 35], [35, 45], [25, 60], [45, 60]], float)
-        image = f"/photographs/{part}/{index:03d}.jpg"
+        image = f"/images/{part}/{index:03d}.jpg"
         return Prediction(index, image, f"{part}/{index:03d}", part, frozenset(), box, errors, points)
 
 
@@ -83,7 +83,7 @@ def numbers(errors: np.ndarray) -> dict:
 
 
 def suite_of(clean: float, seed: int = 0) -> dict:
-    """corruptions.json of two difficulties."""
+    """corruptions.json of two corruptions."""
 
     def level(nme: float) -> dict:
         return {"subsets": {"full": {"faces": 40, "nme": nme, "auc": 50.0, "failure_rate": 10.0}}}

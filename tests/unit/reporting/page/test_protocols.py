@@ -3,7 +3,7 @@ import statistics
 import numpy as np
 import pytest
 
-from canthus.reporting.page.difficulties import corruption_seeds, corruption_table, difficulties_of, severities
+from canthus.reporting.page.corruptions import corruption_seeds, corruption_table, corruptions_of, severities
 from canthus.reporting.page.protocols import Number, grouped
 from canthus.reporting.page.records import read_record
 from canthus.reporting.page.results import main_table, subset_table
@@ -126,7 +126,7 @@ def test_suites_under_other_seeds_do_not_share_a_table(make_run, make_suite):
     make_suite(folders[1], 5.0, seed=1)
     (group,) = groups_of(*folders)
     assert sorted(corruption_seeds(group)) == [0, 1]
-    assert difficulties_of(group, 0) == ["blur", "occlusion"]
+    assert corruptions_of(group, 0) == ["blur", "occlusion"]
     dan = next(row for row in group.rows if row.model == "dan")
     assert [(place, number.value) for place, number in severities(dan, 0, "blur")][:3] == [(0, 4.0), (1, 4.5), (2, 5.0)]
     assert severities(dan, 1, "blur") == []

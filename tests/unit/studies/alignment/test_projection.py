@@ -16,8 +16,8 @@ from canthus.studies.alignment.projection import project_pose
 SCHEME = load_scheme(68)
 
 
-def photographs(count: int = 30):
-    """Faces of photographs whose pixels have nothing to do with the camera's: (N, 68, 2) and their angles."""
+def images(count: int = 30):
+    """Faces of images whose pixels have nothing to do with the camera's: (N, 68, 2) and their angles."""
     torch.manual_seed(0)
     angles = (torch.rand(count, 3, dtype=torch.float64) - 0.5) * torch.tensor([1.6, 0.7, 0.6])
     translation = torch.tensor([0, 0, 3000.0], dtype=torch.float64).expand(count, 3)
@@ -28,7 +28,7 @@ def photographs(count: int = 30):
 
 @pytest.mark.parametrize("name", ["68", "51", "19", "5"])
 def test_poses_of_rigid_faces_come_back(name: str) -> None:
-    points, angles = photographs()
+    points, angles = images()
     found = project_pose(reduced(points, SCHEME, name), load_scheme(name))
     assert found.lost == 0
     assert (found.angles - angles).abs().max() < 0.03  # the mean of projected points is not the projected mean
@@ -39,7 +39,7 @@ def test_poses_of_rigid_faces_come_back(name: str) -> None:
 
 def test_other_schemes_go_by_five_points() -> None:
     scheme = load_scheme(29)
-    points, angles = photographs(4)
+    points, angles = images(4)
     blends = scheme.reductions["5"]
     cofw = torch.zeros(4, 29, 2, dtype=torch.float64)
     for blend, point in zip(blends, alignment_points(points, SCHEME).unbind(1), strict=True):
@@ -48,7 +48,7 @@ def test_other_schemes_go_by_five_points() -> None:
 
 
 def test_a_face_without_a_pose_keeps_its_points() -> None:
-    points, _ = photographs(3)
+    points, _ = images(3)
     points[1] = torch.rand(68, 2) * 100
     found = project_pose(points, SCHEME)
     assert found.lost == 1
@@ -58,7 +58,7 @@ def test_a_face_without_a_pose_keeps_its_points() -> None:
 
 def test_a_pose_averages_the_noise_of_points() -> None:
     """68 points hold a pose steadier than five hold a similarity: why the labels of FacePoseNet may be noisy."""
-    points, _ = photographs(60)
+    points, _ = images(60)
     eyes = (points[:, 36] - points[:, 45]).norm(dim=1)[:, None, None]
     noisy = points + 0.03 * eyes * torch.randn_like(points)
     shifts = [
@@ -72,7 +72,7 @@ def test_a_pose_averages_the_noise_of_points() -> None:
 
 
 def test_a_method_aligns_in_two_ways() -> None:
-    points, _ = photographs(4)
+    points, _ = images(4)
     turned = affine.apply(
         affine.rotation_scale(torch.tensor([0.3]), torch.ones(1), torch.zeros(1, 2)).double(), points[:2]
     )

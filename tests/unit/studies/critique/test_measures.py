@@ -64,5 +64,5 @@ def test_what_the_other_points_let_expect_bounds_the_noise() -> None:
     found = unforeseen(faces(400, 2.0), SCHEME, [str(i // 2) for i in range(400)])
     assert set(found) == {"all", *SCHEME.regions}
     assert 2.0 < found["all"] < 3.2  # from above, and not far: learning from noisy points adds some
-    with pytest.raises(ValueError, match="2 photographs"):
+    with pytest.raises(ValueError, match="2 images"):
         unforeseen(faces(4, 1), SCHEME, ["a", "a", "b", "b"])

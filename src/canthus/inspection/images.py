@@ -16,14 +16,14 @@ from canthus.data.face import Reader
 from canthus.data.images import orientation_to_follow
 from canthus.utils.errors import DataError
 
-__all__ = ["HASH_SIDE", "Photograph", "read_photographs"]
+__all__ = ["HASH_SIDE", "InspectedImage", "read_images"]
 
 HASH_SIDE = 16
 """Rows of the thumbnail that copies are found by; it has a column more, so that it holds 16 x 16 differences."""
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph:
+class InspectedImage:
     """What is kept of a decoded image.
 
     Attributes:
@@ -48,9 +48,9 @@ class Photograph:
         return float(self.thumbnail.std())
 
 
-def read_photographs(
+def read_images(
     reader: Reader, images: Sequence[Path], *, workers: int | None = None
-) -> tuple[dict[Path, Photograph], dict[Path, str]]:
+) -> tuple[dict[Path, InspectedImage], dict[Path, str]]:
     """Decode images in parallel, with a progress bar.
 
     Args:
@@ -62,28 +62,28 @@ def read_photographs(
         The readable ones, and why the others are not, both in the order given.
     """
 
-    def look(image: Path) -> Photograph | str:
+    def look(image: Path) -> InspectedImage | str:
         try:
             pixels = reader.pixels(image)
         except DataError as error:
             return str(error)
-        photograph, header = _photograph(pixels), reader.header(image)
+        whole, header = _image(pixels), reader.header(image)
         if header is None or header.orientation == 1:
-            return photograph
+            return whole
         followed = orientation_to_follow(image, header, reader.exif, reader.stated_size(image))
-        return replace(photograph, orientation=header.orientation, upright=followed != 1)
+        return replace(whole, orientation=header.orientation, upright=followed != 1)
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool, Progress(transient=True) as progress:
-        looked = progress.track(pool.map(look, images), len(images), description="reading photographs")
+        looked = progress.track(pool.map(look, images), len(images), description="reading images")
         found = dict(zip(images, looked, strict=True))
     broken = {image: what for image, what in found.items() if isinstance(what, str)}
-    return {image: what for image, what in found.items() if isinstance(what, Photograph)}, broken
+    return {image: what for image, what in found.items() if isinstance(what, InspectedImage)}, broken
 
 
-def _photograph(pixels: NDArray[np.uint8]) -> Photograph:
+def _image(pixels: NDArray[np.uint8]) -> InspectedImage:
     height, width = pixels.shape[:2]
     digest = hashlib.blake2b(f"{height}x{width}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
-    return Photograph(width, height, digest.digest(), np.asarray(small, dtype=np.uint8))
+    return InspectedImage(width, height, digest.digest(), np.asarray(small, dtype=np.uint8))
