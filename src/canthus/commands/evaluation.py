@@ -16,7 +16,6 @@ from canthus.evaluation.evaluation import Evaluation
 from canthus.models.base import LandmarkModel
 from canthus.reporting.comparison import write_comparison
 from canthus.reporting.corruptions import forget_corruptions
-from canthus.reporting.detection import print_detection, write_detection
 from canthus.reporting.results import print_results, write_results
 from canthus.reporting.styles import forget_styles
 from canthus.reporting.suites import write_corruption_suite, write_style_suite
@@ -69,22 +68,17 @@ class RunEvaluation:
             return
         forget_corruptions(self.output)
         forget_styles(self.output)
-        counts = self.seen.counts if self.seen else {}
         metrics = write_results(
             self.output,
             result,
             self.data,
             self.run.model.name,
             overlays=self.cfg.overlays,
-            trained_on=counts.get("faces"),
+            detection=self.detection.result,
+            trained_on=self.seen.counts if self.seen else None,
         )
         comparison = write_comparison(self.output, Path(self.cfg.compare)) if self.cfg.compare else None
         print_results(metrics, self.output, comparison)
-        if self.detection.result is not None:
-            images: Any = self.data  # of whole images where something was detected
-            print_detection(
-                write_detection(self.output, self.detection.result, images, trained_on=counts.get("images"))
-            )
 
     def under_conditions(self, clean: Evaluation, corruptions: list[str], styles: list[str]) -> None:
         """Measure the same faces again under corruptions and in styles; write what was found.

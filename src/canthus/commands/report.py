@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from canthus.reporting.page.page import Context, Section
     from canthus.reporting.page.records import Record
+    from canthus.runs.trust import Bounds
 
 
 def report(cfg: DictConfig) -> None:
@@ -26,37 +28,20 @@ def report(cfg: DictConfig) -> None:
     Raises:
         ConfigError: a setting that cannot work, or nothing to report on.
     """
-    from rich.progress import track
-
     from canthus.reporting.page.files import write_csv, write_markdown
     from canthus.reporting.page.measuring import measure_models
     from canthus.reporting.page.page import Context, page_sections, write_page
     from canthus.reporting.page.protocols import grouped
-    from canthus.reporting.page.records import find_evaluations, read_record
     from canthus.runs import record
     from canthus.runs.trust import Bounds
-    from canthus.utils import outputs
-    from canthus.utils.escaping import console
 
     checks.check(cfg, schemas.ReportConfig)
     output = Path(cfg.output)
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise errors.ConfigError(f"output={cfg.output}: name the page, such as report.html; .md and .csv go beside it")
-    outputs.check_beside(output, [output.with_suffix(".md"), output.with_suffix(".csv")])
-    if cfg.latency < 0 or (cfg.threads is not None and cfg.threads < 1):
-        raise errors.ConfigError(f"latency={cfg.latency}, threads={cfg.threads}: passes from 0, threads from 1")
+    _check(cfg, output)
     record.hush()
     runs, images = _names(cfg.runs), [Path(folder) for folder in _names(cfg.images)]
-    folders, missing = find_evaluations(runs)
     named = Bounds([Path(match) for run in runs for match in (run, *glob.glob(run))], cfg.trust)
-    records: list[Record] = []
-    for folder in track(folders, description="evaluations", transient=True):
-        try:
-            records.append(read_record(folder, named))
-        except Exception as error:  # a stranger's folder holds anything; the page goes on without it
-            missing.append(f"{folder} is left out: {str(error) or type(error).__name__}")
-    if not records:
-        raise errors.ConfigError("runs: no evaluation can be used:\n  " + "\n  ".join(missing))
+    records, missing = _read(runs, named)
     groups = grouped(records)
     measured = measure_models(groups, cfg, Bounds([*named.folders, *images], cfg.trust))
     sections = page_sections(groups, measured.costs)
@@ -70,6 +55,45 @@ def report(cfg: DictConfig) -> None:
     write_page(output, cfg.title, sections, context)
     write_markdown(output.with_suffix(".md"), cfg.title, sections, context)
     write_csv(output.with_suffix(".csv"), groups, measured.costs)
+    _say(output, sections, context)
+
+
+def _check(cfg: DictConfig, output: Path) -> None:
+    from canthus.utils import outputs
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise errors.ConfigError(f"output={cfg.output}: name the page, such as report.html; .md and .csv go beside it")
+    outputs.check_beside(output, [output.with_suffix(".md"), output.with_suffix(".csv")])
+    if cfg.latency < 0 or (cfg.threads is not None and cfg.threads < 1):
+        raise errors.ConfigError(f"latency={cfg.latency}, threads={cfg.threads}: passes from 0, threads from 1")
+
+
+def _read(runs: Sequence[str], named: Bounds) -> tuple[list[Record], list[str]]:
+    """All evaluations that can be used, and in words what cannot.
+
+    Raises:
+        ConfigError: none can be used.
+    """
+    from rich.progress import track
+
+    from canthus.reporting.page.records import find_evaluations, read_record
+
+    folders, missing = find_evaluations(runs)
+    records: list[Record] = []
+    for folder in track(folders, description="evaluations", transient=True):
+        try:
+            records.append(read_record(folder, named))
+        except Exception as error:  # a stranger's folder holds anything; the page goes on without it
+            missing.append(f"{folder} is left out: {str(error) or type(error).__name__}")
+    if not records:
+        raise errors.ConfigError("runs: no evaluation can be used:\n  " + "\n  ".join(missing))
+    return records, missing
+
+
+def _say(output: Path, sections: Sequence[Section], context: Context) -> None:
+    """What the page holds, on the console."""
+    from canthus.utils.escaping import console
+
     screen = console(soft_wrap=True)
     for section in sections:
         group = section.group

@@ -26,10 +26,8 @@ from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import TrainingFaces, of_training
 from canthus.callbacks.finite import Finite
 from canthus.commands import pipeline, session
-from canthus.data.detection.datamodule import ImageDataModule
 from canthus.data.making import build_data
 from canthus.models.base import LandmarkModel
-from canthus.reporting.detection import print_detection, write_detection
 from canthus.reporting.results import print_results, write_results
 from canthus.reporting.summary import refresh_summary
 from canthus.runs import faults, loading
@@ -199,20 +197,14 @@ class Session:
         """Write and show what the evaluators found."""
         trained_on = self.faces.trained_on(self.data, split)
         evaluator, detection = self._callback(Evaluator), self._callback(DetectionEvaluator)
-        if not self.trainer.is_global_zero:
+        if not self.trainer.is_global_zero or evaluator is None or not evaluator.result:
             return
-        if evaluator is not None and evaluator.result:
-            metrics = write_results(
-                folder, evaluator.result, self.data, self.model.name, trained_on=trained_on["faces"]
-            )
-            if split == "val":
-                trackers.show_results(self.loggers, self.panels, folder, metrics, self.trainer.global_step - 1)
-            print_results(metrics, folder)
-        if detection is not None and detection.result:
-            images = trained_on.get("images")
-            print_detection(
-                write_detection(folder, detection.result, cast(ImageDataModule, self.data), trained_on=images)
-            )
+        found = detection.result if detection else None
+        options: dict[str, Any] = {"detection": found, "trained_on": trained_on}
+        metrics = write_results(folder, evaluator.result, self.data, self.model.name, **options)
+        if split == "val":
+            trackers.show_results(self.loggers, self.panels, folder, metrics, self.trainer.global_step - 1)
+        print_results(metrics, folder)
 
     def _callback(self, kind: type) -> Any:
         """The callback of a kind, None without one."""

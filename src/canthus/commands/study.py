@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from canthus.data.corruptions import Corruption
     from canthus.studies.alignment.aligners import Aligner
-    from canthus.studies.subject import Subject
+    from canthus.studies.subject import Run, Subject
 
 STUDIES = ("alignment", "critique")
 
@@ -60,7 +60,6 @@ def _align(cfg: DictConfig) -> None:
     import numpy as np
     from rich.progress import track
 
-    from canthus.studies.alignment.aligners import aligners
     from canthus.studies.alignment.embedding import make_embedder
     from canthus.studies.alignment.frames import alignment_points
     from canthus.studies.alignment.measures import measure
@@ -74,33 +73,13 @@ def _align(cfg: DictConfig) -> None:
     subject = Subject.of(cfg)
     persons = [face.identity for face in subject.faces]
     pairs = draw_pairs(persons, subject.clips, cfg.pairs, cfg.seed)
-    corruptions = _corruptions(cfg)
     some = np.linspace(0, len(persons) - 1, min(cfg.corrupted_faces, len(persons))).round().astype(int).tolist()
-    everything = [*_references(cfg, subject)]
-    for run in track(runs, description="runs", transient=True):
-        points = run.points(subject.faces)
-        corrupted = {one.name: run.points(subject.faces, some, one) for one in corruptions}
-        # the points of a pose are those of its pose already
-        ways = ["points"] if run.gives_poses else list(cfg.align_by)
-        everything += aligners(run.name, "run", points, run.model.scheme, ways, corrupted, some)
+    everything = [*_references(cfg, subject), *_of_runs(cfg, runs, subject, some)]
     pictures = subject.pictures()
     truth = alignment_points(subject.labels, subject.scheme)
     shown = np.linspace(0, len(subject.faces) - 1, 8).round().astype(int).tolist()
-    measures = [
-        measure(
-            aligner,
-            truth,
-            subject.labels,
-            subject.distances,
-            subject.clips,
-            pictures,
-            pairs,
-            embedder,
-            cfg.size,
-            shown,
-        )
-        for aligner in track(everything, description="alignments", transient=True)
-    ]
+    known = (truth, subject.labels, subject.distances, subject.clips, pictures, pairs, embedder, cfg.size, shown)
+    measures = [measure(aligner, *known) for aligner in track(everything, description="alignments", transient=True)]
     context = {
         "data": str(cfg.data.name),
         "faces": len(subject.faces),
@@ -115,6 +94,21 @@ def _align(cfg: DictConfig) -> None:
     }
     output = Path(cfg.output)
     print_study(write_study(output, measures, pairs, context, seed=cfg.seed), output)
+
+
+def _of_runs(cfg: DictConfig, runs: list[Run], subject: Subject, some: list[int]) -> Iterator[Aligner]:
+    """Alignments by what runs predict, and what corruptions of some faces do to them."""
+    from rich.progress import track
+
+    from canthus.studies.alignment.aligners import aligners
+
+    corruptions = _corruptions(cfg)
+    for run in track(runs, description="runs", transient=True):
+        points = run.points(subject.faces)
+        corrupted = {one.name: run.points(subject.faces, some, one) for one in corruptions}
+        # the points of a pose are those of its pose already
+        ways = ["points"] if run.gives_poses else list(cfg.align_by)
+        yield from aligners(run.name, "run", points, run.model.scheme, ways, corrupted, some)
 
 
 def _criticise(cfg: DictConfig) -> None:

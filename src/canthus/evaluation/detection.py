@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from canthus.evaluation.files import DetectionMetrics
 from canthus.metrics import DetectedFaces, FDDBCurve, fddb_roc, wider_average_precision
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class DetectionResult:
             measured[name] = {"faces": int(sum(c.sum() for c in counted)), "ap": precision, "recall": recall}
         return measured
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> DetectionMetrics:
         """``detection`` of metrics.json."""
         curve = self.roc()
         boxes = [sum(len(photo.boxes) for photo in photos) / len(photos) for photos in self.stages]

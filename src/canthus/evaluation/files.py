@@ -16,6 +16,7 @@ from canthus.utils.files import read_json, replacing
 from canthus.utils.old_names import METRICS, renamed
 
 __all__ = [
+    "DetectionMetrics",
     "Metrics",
     "MissingFaces",
     "NormaliserMetrics",
@@ -124,13 +125,35 @@ class MissingFaces(TypedDict):
     faces: list[str]
 
 
+class DetectionMetrics(TypedDict):
+    """Boxes that a method finds itself, against the faces of whole images; percent, except counts and ``iou``.
+
+    ``ap`` (average precision as WIDER FACE computes it) and ``recall`` are of the last stage; a box is true from an
+    overlap of ``iou`` on. ``boxes_per_stage`` is of an image, on average. ``subsets`` is about the faces with an
+    attribute, ``rate_at_false_positives`` is FDDB's discrete curve at some counts of false positives, and
+    ``trained_on`` counts the images that the model was trained on.
+    """
+
+    images: int
+    faces: int
+    iou: float
+    ap: float
+    recall: float
+    ap_per_stage: list[float]
+    recall_per_stage: list[float]
+    boxes_per_stage: list[float]
+    subsets: dict[str, dict[str, float]]
+    rate_at_false_positives: dict[str, float]
+    trained_on: NotRequired[int]
+
+
 class Metrics(TypedDict):
     """``metrics.json``. NME, AUC and failure rate are percent, ``threshold`` too.
 
     ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``corruption`` and ``severity`` are there where
     the faces were not shown as they are, see `canthus.data.corruptions`; ``regions`` maps a landmark region to its NME
     per stage over the first subset; ``stages`` names the stages. ``trained_on`` counts the faces on images that the
-    model was trained on; it is absent where nobody knows.
+    model was trained on; it is absent where nobody knows. ``detection`` is there for methods that find faces.
     """
 
     model: str
@@ -146,6 +169,7 @@ class Metrics(TypedDict):
     trained_on: NotRequired[int]
     regions: NotRequired[dict[str, list[float]]]
     stages: NotRequired[list[str]]
+    detection: NotRequired[DetectionMetrics]
 
 
 def write_predictions(path: Path, rows: Iterable[Prediction]) -> Path:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
@@ -20,7 +18,7 @@ from canthus.utils.errors import DataError
 from canthus.utils.escaping import csv_value, figure_text, markdown
 from canthus.utils.files import replacing
 from canthus.visualization.curves import COLOURS
-from canthus.visualization.images import save_figure
+from canthus.visualization.figures import figure, save_figure, with_grid
 
 __all__ = ["Measured", "write_card"]
 
@@ -131,28 +129,25 @@ def _ks(first: Floats, second: Floats) -> str:
 
 
 def _draw(path: Path, named: Mapping[str, Measured]) -> None:
-    figure = Figure(figsize=(13, 6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 4).ravel()
-    for place, (key, unit) in zip(axes, MEASURES.items(), strict=False):
-        values = {name: one.measures[key] for name, one in named.items() if len(one.measures[key])}
-        if not values:
-            place.set_axis_off()
-            continue
-        ends = np.array([np.quantile(some, SHOWN) for some in values.values()])
-        low, high = ends[:, 0].min(), ends[:, 1].max()
-        edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
-        for (name, some), colour in zip(values.items(), COLOURS * len(values), strict=False):
-            share = np.histogram(np.clip(some, edges[0], edges[-1]), edges)[0] / len(some)
-            place.stairs(100 * share, edges, color=colour, label=figure_text(name), linewidth=1.6, fill=False)
-        place.set(xlabel=f"{key.replace('_', ' ')} ({unit})", ylabel="% of the faces", ylim=(0, None))
-        place.grid(color="0.9", linewidth=0.8)
-        place.set_axisbelow(True)
-        place.spines[["top", "right"]].set_visible(False)
-    _draw_attributes(axes[-1], named)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(named), frameon=False)
-    save_figure(path, figure)
+    with figure(13, 6, dpi=110) as drawn:
+        axes = drawn.subplots(2, 4).ravel()
+        for place, (key, unit) in zip(axes, MEASURES.items(), strict=False):
+            values = {name: one.measures[key] for name, one in named.items() if len(one.measures[key])}
+            if not values:
+                place.set_axis_off()
+                continue
+            ends = np.array([np.quantile(some, SHOWN) for some in values.values()])
+            low, high = ends[:, 0].min(), ends[:, 1].max()
+            edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
+            for (name, some), colour in zip(values.items(), COLOURS * len(values), strict=False):
+                share = np.histogram(np.clip(some, edges[0], edges[-1]), edges)[0] / len(some)
+                place.stairs(100 * share, edges, color=colour, label=figure_text(name), linewidth=1.6, fill=False)
+            place.set(xlabel=f"{key.replace('_', ' ')} ({unit})", ylabel="% of the faces", ylim=(0, None))
+            with_grid(place)
+        _draw_attributes(axes[-1], named)
+        handles, labels = axes[0].get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside upper center", ncols=len(named), frameon=False)
+        save_figure(path, drawn)
 
 
 def _draw_attributes(place: Axes, named: Mapping[str, Measured]) -> None:

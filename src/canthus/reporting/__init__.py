@@ -11,7 +11,7 @@ from canthus.evaluation.files import (
     write_predictions,
 )
 from canthus.reporting.comparison import check_comparable, write_comparison
-from canthus.reporting.detection import print_detection, write_detection
+from canthus.reporting.detection import draw_detection, print_detection
 from canthus.reporting.results import print_results, write_results
 from canthus.reporting.summary import write_summary
 from canthus.reporting.tables import markdown_table, rich_table
@@ -25,6 +25,7 @@ __all__ = [
     "ced_figure",
     "ced_steps",
     "check_comparable",
+    "draw_detection",
     "markdown_table",
     "print_detection",
     "print_results",
@@ -32,7 +33,6 @@ __all__ = [
     "read_predictions",
     "rich_table",
     "write_comparison",
-    "write_detection",
     "write_metrics_json",
     "write_predictions",
     "write_results",

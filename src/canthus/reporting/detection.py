@@ -1,7 +1,5 @@
-"""What an evaluation of a detector leaves in a folder: numbers in metrics.json, the ROC curve, pictures."""
+"""What an evaluation of a detector shows beside its numbers in metrics.json: the ROC curve, boxes, a table."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +9,18 @@ from numpy.typing import NDArray
 from torch import from_numpy
 
 from canthus.evaluation.detection import DetectionResult
+from canthus.evaluation.files import DetectionMetrics
 from canthus.geometry.boxes import overlaps
 from canthus.metrics import DetectedFaces, FDDBCurve
 from canthus.utils.escaping import console
-from canthus.utils.files import replacing
 from canthus.visualization.drawing import contact_sheet
-from canthus.visualization.images import save_figure, save_picture
+from canthus.visualization.figures import figure, save_figure, with_grid
+from canthus.visualization.images import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.detection.datamodule import ImageDataModule
 
-__all__ = ["detection_sheet", "print_detection", "write_detection"]
+__all__ = ["detection_sheet", "draw_detection", "print_detection"]
 
 FOUND, FALSE, MISSED, IGNORED = (60, 200, 60), (230, 120, 0), (220, 30, 30), (150, 150, 150)
 """Colours of a box: true, false, a face without a box, a face that does not count."""
@@ -29,41 +28,23 @@ SIDE = 320
 """Longer side of an image on the sheet, pixels."""
 
 
-def write_detection(
-    folder: Path,
-    result: DetectionResult,
-    data: "ImageDataModule",
-    *,
-    images: int = 24,
-    score: float = 0.7,
-    trained_on: int | None = None,
-) -> dict[str, Any]:
-    """Add ``detection`` to metrics.json, and draw ``roc.png`` and ``detections.png``.
+def draw_detection(
+    folder: Path, result: DetectionResult, data: "ImageDataModule", *, images: int = 24, score: float = 0.7
+) -> None:
+    """Draw ``roc.png`` and ``detections.png``.
 
     Args:
-        folder: of the run or evaluation; metrics.json may be there already, with what was measured on faces.
+        folder: of the run or evaluation.
         result: of the evaluator.
         data: whose images were searched.
         images: on the sheet, evenly spread.
         score: of the boxes that are drawn, at least.
-        trained_on: how many of the images the model was trained on; None where nobody knows.
-
-    Returns:
-        The numbers.
     """
-    path, report = folder / "metrics.json", dict(result.report())
-    if trained_on is not None:
-        report["trained_on"] = trained_on
-    folder.mkdir(parents=True, exist_ok=True)
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"data": data.name}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content | {"detection": report}, indent=2, allow_nan=False) + "\n")
     _roc_figure(result.roc(), len(result.photo), folder / "roc.png")
     save_picture(folder / "detections.png", detection_sheet(result, data, images, score))
-    return report
 
 
-def print_detection(report: Mapping[str, Any]) -> None:
+def print_detection(report: DetectionMetrics) -> None:
     """Show recall, precision and the number of boxes after every stage, and the last stage by attribute."""
     from rich.table import Table
 
@@ -71,7 +52,7 @@ def print_detection(report: Mapping[str, Any]) -> None:
     table = Table(title=title)
     for column in ("stage", "recall %", "AP %", "boxes per image"):
         table.add_column(column, justify="right")
-    columns = zip(*(report[f"{name}_per_stage"] for name in ("recall", "ap", "boxes")), strict=True)
+    columns = zip(report["recall_per_stage"], report["ap_per_stage"], report["boxes_per_stage"], strict=True)
     for number, (recall, precision, boxes) in enumerate(columns, 1):
         table.add_row(str(number), f"{recall:.2f}", f"{precision:.2f}", f"{boxes:.1f}")
     console().print(table)
@@ -133,22 +114,17 @@ def _rectangle(tile: Any, box: NDArray[np.float64], colour: tuple[int, int, int]
 
 
 def _roc_figure(curve: FDDBCurve, images: int, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.0, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for name, rates, line in (("discrete", curve.discrete, "-"), ("continuous", curve.continuous, "--")):
-        axes.step(curve.false_positives, rates, where="post", label=name, linestyle=line, linewidth=1.8)
-    axes.set(
-        ylim=(0, 100.5),
-        xlabel=f"false positives in {images} images",
-        ylabel="true positive rate, %",
-        title="FDDB's curves of the last stage",
-    )
-    axes.set_xlim(left=0)
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right")
-    save_figure(path, figure)
+    with figure(7.0, 4.8) as drawn:
+        axes = drawn.add_subplot()
+        for name, rates, line in (("discrete", curve.discrete, "-"), ("continuous", curve.continuous, "--")):
+            axes.step(curve.false_positives, rates, where="post", label=name, linestyle=line, linewidth=1.8)
+        axes.set(
+            ylim=(0, 100.5),
+            xlabel=f"false positives in {images} images",
+            ylabel="true positive rate, %",
+            title="FDDB's curves of the last stage",
+        )
+        axes.set_xlim(left=0)
+        with_grid(axes)
+        axes.legend(loc="lower right")
+        save_figure(path, drawn)

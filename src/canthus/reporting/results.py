@@ -1,11 +1,13 @@
 """The files that an evaluation leaves in a folder."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from canthus.evaluation.detection import DetectionResult
 from canthus.evaluation.evaluation import Evaluation
 from canthus.evaluation.files import (
     Metrics,
@@ -17,6 +19,7 @@ from canthus.evaluation.files import (
 )
 from canthus.evaluation.tiles import face_strips
 from canthus.reporting.comparison import comparison_table
+from canthus.reporting.detection import draw_detection, print_detection
 from canthus.reporting.summary import write_summary
 from canthus.reporting.tables import data_name, rich_table, trained_on_text
 from canthus.utils.escaping import console
@@ -26,6 +29,7 @@ from canthus.visualization.images import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
+    from canthus.data.detection.datamodule import ImageDataModule
 
 __all__ = ["print_results", "write_results"]
 
@@ -38,9 +42,10 @@ def write_results(
     *,
     overlays: int = 24,
     missing: MissingFaces | None = None,
-    trained_on: int | None = None,
+    detection: DetectionResult | None = None,
+    trained_on: Mapping[str, int] | None = None,
 ) -> Metrics:
-    """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md.
+    """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md; of a detector roc.png, detections.png.
 
     Args:
         folder: of the run or evaluation.
@@ -50,7 +55,9 @@ def write_results(
         overlays: pictures of single faces, from the best to the worst, evenly by rank.
         missing: faces without an estimate, and what was done about them; by default those on which the model diverged,
             counted as failures.
-        trained_on: how many of the faces the model was trained on; None where nobody knows.
+        detection: of the evaluator of a method that finds faces; ``data`` are then of whole images.
+        trained_on: how many of the ``faces``, and of the ``images`` of a detector, the model was trained on; what is
+            absent nobody knows.
 
     Returns:
         What metrics.json says.
@@ -61,7 +68,10 @@ def write_results(
         for name, values in table.select(table.found).region_nme(data.scheme).items()
         if not values.isnan().all()
     }
-    corruption = data.corruption
+    corruption, known = data.corruption, trained_on or {}
+    boxes = detection.report() if detection else None
+    if boxes and "images" in known:
+        boxes["trained_on"] = known["images"]
     write_metrics_json(
         folder / "metrics.json",
         model=model,
@@ -75,7 +85,8 @@ def write_results(
         subsets=result.report(),
         regions=regions,
         missing=missing or _lost(result, data),
-        trained_on=trained_on,
+        trained_on=known.get("faces"),
+        detection=boxes,
     )
     metrics = read_metrics_json(folder / "metrics.json")
     write_predictions(folder / "predictions.csv", _rows(result, data))
@@ -90,6 +101,8 @@ def write_results(
         title=f"{model} on {data_name(metrics)}, {len(table)} faces",
     )
     _draw(folder / "overlays", result, data, overlays)
+    if detection:
+        draw_detection(folder, detection, cast("ImageDataModule", data))
     (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier evaluation
     write_summary(folder, overlays="overlays/faces")
     return metrics
@@ -144,4 +157,6 @@ def print_results(metrics: Metrics, folder: Path, comparison: dict[str, Any] | N
         screen.print(warning, soft_wrap=True)
     if comparison:
         screen.print(comparison_table(comparison))
+    if boxes := metrics.get("detection"):
+        print_detection(boxes)
     screen.print(f"pictures, curves and every face: {folder / 'summary.md'}", soft_wrap=True)

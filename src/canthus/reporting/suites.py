@@ -19,7 +19,8 @@ from canthus.reporting.styles import print_styles, styles_summary, write_styles
 from canthus.utils.escaping import figure_text
 from canthus.visualization.curves import COLOURS, DASHES, words
 from canthus.visualization.drawing import contact_sheet
-from canthus.visualization.images import save_figure, save_picture
+from canthus.visualization.figures import figure, save_figure, with_grid
+from canthus.visualization.images import save_picture
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
@@ -39,40 +40,34 @@ def severity_figure(content: Mapping[str, Any], path: Path) -> Path:
     Returns:
         ``path``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 4.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    labels = {
-        "nme": f"NME in % of {words(content['normaliser'])}",
-        "failure_rate": f"faces above {content['threshold']:g} %, in %",
-    }
-    for axes, (measure, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
-        columns, rows = severity_table(content, measure)
-        last = columns.index("mean")
-        ticks = columns[1:last]
-        for i, row in enumerate(rows):
-            axes.plot(
-                ticks,
-                row[1:last],
-                label=str(row[0]).replace("_", " "),
-                color=COLOURS[i % len(COLOURS)],
-                linestyle=DASHES[i % len(DASHES)],
-                marker="o",
-                markersize=4,
-                linewidth=1.8,
-            )
-        axes.axhline(rows[0][1], color="0.55", linewidth=1, linestyle=(0, (2, 2)))
-        axes.set(xlabel="severity", ylabel=label)
-        axes.set_ylim(bottom=0)
-        axes.grid(color="0.9", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="0.8")
-    faces = content["clean"]["subsets"]["full"]["faces"]
-    figure.suptitle(figure_text(f"{content['model']} on {content['data']} {content['split']}, {faces} faces"))
-    save_figure(path, figure)
+    with figure(9.0, 4.2) as drawn:
+        labels = {
+            "nme": f"NME in % of {words(content['normaliser'])}",
+            "failure_rate": f"faces above {content['threshold']:g} %, in %",
+        }
+        for axes, (measure, label) in zip(drawn.subplots(1, 2), labels.items(), strict=True):
+            columns, rows = severity_table(content, measure)
+            last = columns.index("mean")
+            ticks = columns[1:last]
+            for i, row in enumerate(rows):
+                axes.plot(
+                    ticks,
+                    row[1:last],
+                    label=str(row[0]).replace("_", " "),
+                    color=COLOURS[i % len(COLOURS)],
+                    linestyle=DASHES[i % len(DASHES)],
+                    marker="o",
+                    markersize=4,
+                    linewidth=1.8,
+                )
+            axes.axhline(rows[0][1], color="0.55", linewidth=1, linestyle=(0, (2, 2)))
+            axes.set(xlabel="severity", ylabel=label)
+            axes.set_ylim(bottom=0)
+            with_grid(axes)
+        drawn.axes[0].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="0.8")
+        faces = content["clean"]["subsets"]["full"]["faces"]
+        drawn.suptitle(figure_text(f"{content['model']} on {content['data']} {content['split']}, {faces} faces"))
+        save_figure(path, drawn)
     return path
 
 

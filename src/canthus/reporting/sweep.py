@@ -1,15 +1,15 @@
 """What a sweep leaves: ``sweep.csv``, overrides against results, and ``sweep.png``, a plot of the same."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from canthus.evaluation.files import read_metrics_json
 from canthus.runs.jobs import Job
 from canthus.utils.escaping import console, figure_text, writing_csv
-from canthus.visualization.images import save_figure
+from canthus.visualization.figures import figure, save_figure, with_grid
 
 __all__ = ["write_sweep"]
 
@@ -69,12 +69,12 @@ def _row(folder: Path, job: Job, varied: Sequence[str]) -> Row:
     row: Row = {"job": job.number, "status": job.status} | {key: settings.get(key, "") for key in varied}
     row[job.objective or "score"] = "" if job.score is None else f"{job.score:.6g}"
     try:
-        full = json.loads((folder / str(job.number) / "metrics.json").read_text())["subsets"]["full"]
+        full = read_metrics_json(folder / str(job.number) / "metrics.json")["subsets"]["full"]
     except (OSError, ValueError, KeyError):
-        full = {}
-    stages = full.get("nme_per_stage", [])
-    row |= {f"nme_stage{number}": f"{value:.6g}" for number, value in enumerate(stages, 1)}
-    row |= {key: f"{full[key]:.6g}" for key in ("auc", "failure_rate") if key in full}
+        return row | {"seconds": job.seconds, "error": job.error or ""}
+    stages = enumerate(full["nme_per_stage"], 1)
+    row |= {f"nme_stage{number}": "" if value is None else f"{value:.6g}" for number, value in stages}
+    row |= {"auc": f"{full['auc']:.6g}", "failure_rate": f"{full['failure_rate']:.6g}"}
     return row | {"seconds": job.seconds, "error": job.error or ""}
 
 
@@ -94,46 +94,43 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> Any:
 
 def _draw(path: Path, jobs: Sequence[Job], varied: Sequence[str]) -> None:
     """One panel a key: every finished job a dot, the best one ringed, failed ones as crosses at the upper edge."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     done = [job for job in jobs if job.score is not None]
     if not done or not varied:
         return
-    figure = Figure(figsize=(max(3.6 * len(varied), 4.8), 3.8), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(varied), sharey=True, squeeze=False)[0]
-    objective = done[0].objective or "score"
-    best = _best(done, objective)
-    for panel, key in zip(panels, varied, strict=True):
-        places, ticks, logarithmic = _places([_settings(job).get(key, "") for job in jobs])
-        at = dict(zip((job.number for job in jobs), places, strict=True))
-        panel.scatter([at[job.number] for job in done], [job.score for job in done], color=OK, alpha=0.8)
-        panel.scatter([at[best.number]], [best.score], s=140, facecolors="none", edgecolors=BAD, linewidths=1.5)
-        failed = [at[job.number] for job in jobs if job.score is None]
-        panel.scatter(
-            failed, [1] * len(failed), marker="x", color=BAD, transform=panel.get_xaxis_transform(), clip_on=False
-        )
-        if logarithmic:
-            panel.set_xscale("log")
-        panel.update_datalim([(place, best.score) for place in places])  # crosses have no height, but they have a place
-        panel.margins(x=0.15)
-        panel.autoscale_view()
-        if ticks:
-            panel.set_xticks(
-                range(len(ticks)), [figure_text(tick) for tick in ticks], rotation=20 if max(map(len, ticks)) > 6 else 0
+    with figure(max(3.6 * len(varied), 4.8), 3.8, dpi=130) as drawn:
+        panels = drawn.subplots(1, len(varied), sharey=True, squeeze=False)[0]
+        objective = done[0].objective or "score"
+        best = _best(done, objective)
+        for panel, key in zip(panels, varied, strict=True):
+            places, ticks, logarithmic = _places([_settings(job).get(key, "") for job in jobs])
+            at = dict(zip((job.number for job in jobs), places, strict=True))
+            panel.scatter([at[job.number] for job in done], [job.score for job in done], color=OK, alpha=0.8)
+            panel.scatter([at[best.number]], [best.score], s=140, facecolors="none", edgecolors=BAD, linewidths=1.5)
+            failed = [at[job.number] for job in jobs if job.score is None]
+            panel.scatter(
+                failed, [1] * len(failed), marker="x", color=BAD, transform=panel.get_xaxis_transform(), clip_on=False
             )
-        elif not logarithmic:
-            panel.locator_params(axis="x", nbins=4)
-        panel.set_xlabel(figure_text(key))
-        panel.grid(color="0.9", linewidth=0.8)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel(figure_text(objective))
-    failures = len(jobs) - len(done)
-    crosses = f", {failures} without a result (x)" if failures else ""
-    figure.suptitle(f"{len(jobs)} jobs{crosses}; best: job {best.number}, {best.score:.4g}", fontsize="medium")
-    save_figure(path, figure)
+            if logarithmic:
+                panel.set_xscale("log")
+            # crosses have no height, but they have a place
+            panel.update_datalim([(place, best.score) for place in places])
+            panel.margins(x=0.15)
+            panel.autoscale_view()
+            if ticks:
+                panel.set_xticks(
+                    range(len(ticks)),
+                    [figure_text(tick) for tick in ticks],
+                    rotation=20 if max(map(len, ticks)) > 6 else 0,
+                )
+            elif not logarithmic:
+                panel.locator_params(axis="x", nbins=4)
+            panel.set_xlabel(figure_text(key))
+            with_grid(panel)
+        panels[0].set_ylabel(figure_text(objective))
+        failures = len(jobs) - len(done)
+        crosses = f", {failures} without a result (x)" if failures else ""
+        drawn.suptitle(f"{len(jobs)} jobs{crosses}; best: job {best.number}, {best.score:.4g}", fontsize="medium")
+        save_figure(path, drawn)
 
 
 def _best(jobs: Sequence[Job], objective: str) -> Job:

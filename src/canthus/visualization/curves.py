@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from canthus.utils.escaping import figure_text
-from canthus.visualization.images import save_figure
+from canthus.visualization.figures import figure, save_figure, with_grid
 
 __all__ = ["ced_figure", "ced_steps", "words"]
 
@@ -60,47 +60,42 @@ def ced_figure(
     Raises:
         ValueError: no curves, or one without errors.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     if not curves:
         raise ValueError("a CED figure needs at least one curve")
     limit = BEYOND * threshold
-    figure = Figure(figsize=(7.0, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.axvline(threshold, color="0.55", linewidth=1, linestyle=(0, (2, 2)))
-    for i, (name, nme) in enumerate(curves.items()):
-        auc, failures = _auc_and_failures(nme, threshold)
-        label = f"{figure_text(name)}   AUC {auc:.2f}   FR {failures:.2f} %"
-        # colours alone fail in grey print, so the dashes change too, at another period than the colours
-        axes.step(
-            *ced_steps(nme, limit),
-            where="post",
-            label=label,
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=DASHES[i % len(DASHES)],
-            linewidth=1.8,
+    with figure(7.0, 4.8) as drawn:
+        axes = drawn.add_subplot()
+        axes.axvline(threshold, color="0.55", linewidth=1, linestyle=(0, (2, 2)))
+        for i, (name, nme) in enumerate(curves.items()):
+            auc, failures = _auc_and_failures(nme, threshold)
+            label = f"{figure_text(name)}   AUC {auc:.2f}   FR {failures:.2f} %"
+            # colours alone fail in grey print, so the dashes change too, at another period than the colours
+            axes.step(
+                *ced_steps(nme, limit),
+                where="post",
+                label=label,
+                color=COLOURS[i % len(COLOURS)],
+                linestyle=DASHES[i % len(DASHES)],
+                linewidth=1.8,
+            )
+        axes.set(xlim=(0, limit), ylim=(0, 1.005), ylabel="faces", title=figure_text(title))
+        axes.set_xlabel(f"NME in % of {figure_text(words(normaliser))}")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_yticks(np.linspace(0, 1, 11))
+        with_grid(axes)
+        axes.annotate(
+            f"threshold {threshold:g} %",
+            (threshold, 0.0),
+            xytext=(4, 5),
+            textcoords="offset points",
+            color="0.35",
+            fontsize="small",
         )
-    axes.set(xlim=(0, limit), ylim=(0, 1.005), ylabel="faces", title=figure_text(title))
-    axes.set_xlabel(f"NME in % of {figure_text(words(normaliser))}")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_yticks(np.linspace(0, 1, 11))
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.annotate(
-        f"threshold {threshold:g} %",
-        (threshold, 0.0),
-        xytext=(4, 5),
-        textcoords="offset points",
-        color="0.35",
-        fontsize="small",
-    )
-    # the curves rise to the right, so the lower right is free once the legend stands above the threshold's label
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.06), frameon=True, framealpha=0.9, edgecolor="0.8")
-    save_figure(path, figure)
+        # the curves rise to the right, so the lower right is free once the legend stands above the threshold's label
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.06), frameon=True, framealpha=0.9, edgecolor="0.8")
+        save_figure(path, drawn)
     return path
 
 

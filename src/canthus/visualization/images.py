@@ -3,9 +3,7 @@
 OpenCV's own writer ends the process on file names that are not UTF-8, and leaves half a file on a full disk.
 """
 
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,10 +11,7 @@ from numpy.typing import NDArray
 
 from canthus.utils.files import replacing
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["PictureError", "encoded", "save_figure", "save_picture"]
+__all__ = ["PictureError", "encoded", "save_picture"]
 
 
 class PictureError(ValueError):
@@ -56,15 +51,3 @@ def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     content = encoded(picture, path.suffix)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-def save_figure(path: Path, figure: "Figure") -> None:
-    """Write a figure of matplotlib as PNG on white.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    content = BytesIO()
-    figure.savefig(content, format="png", facecolor="white")
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getvalue())

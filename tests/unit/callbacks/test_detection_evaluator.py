@@ -1,6 +1,5 @@
 """The detection evaluator: exact numbers from known boxes, over processes, and the files that it leaves."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 
 from canthus.callbacks.detection_evaluator import DetectionEvaluator
 from canthus.metrics.proposals import GatheredDetections
-from canthus.reporting.detection import print_detection, write_detection
+from canthus.reporting.detection import draw_detection, print_detection
 
 FACES = [[(10.0, 10.0, 50.0, 50.0)], [], [(20.0, 20.0, 60.0, 70.0), (80.0, 20.0, 99.0, 39.0)]]
 ATTRIBUTES = [[{"easy", "hard"}], [], [{"hard", "invalid"}, {"hard"}]]
@@ -134,14 +133,10 @@ def test_processes_together_give_what_one_gives():
 
 def test_files_of_a_detection(tmp_path, capsys):
     result, _ = evaluated()
-    (tmp_path / "metrics.json").write_text(json.dumps({"model": "m", "subsets": {}}))
-    report = write_detection(tmp_path, result, Data(), score=0.3)
-    content = json.loads((tmp_path / "metrics.json").read_text())
-    assert content["model"] == "m"
-    assert content["detection"] == report
+    draw_detection(tmp_path, result, Data(), score=0.3)
     assert (tmp_path / "roc.png").stat().st_size > 1000
     assert (tmp_path / "detections.png").stat().st_size > 300
-    print_detection(report)
+    print_detection(result.report())
     shown = capsys.readouterr().out
     assert "50.00" in shown
     assert "hard" in shown
@@ -154,4 +149,5 @@ def test_nothing_found_is_no_error(tmp_path):
     evaluator.on_test_batch_end(trainer, module, none, {"index": torch.arange(3)})
     evaluator.on_test_epoch_end(trainer, module)
     assert module.logged == {"test/ap": 0, "test/ap_stage1": 0, "test/recall": 0, "test/recall_stage1": 0}
-    assert write_detection(tmp_path, evaluator.result, Data())["ap"] == 0
+    assert evaluator.result.report()["ap"] == 0
+    draw_detection(tmp_path, evaluator.result, Data())

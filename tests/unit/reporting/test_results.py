@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from canthus.data.face import Face
+from canthus.evaluation.detection import DetectionResult
 from canthus.evaluation.evaluation import Evaluation
-from canthus.metrics import FaceTable
+from canthus.evaluation.files import read_metrics_json
+from canthus.metrics import DetectedFaces, FaceTable
 from canthus.reporting.results import write_results
 from canthus.schemes import load_scheme
 
@@ -20,8 +22,7 @@ MOVED = np.array([[[10.0, 0.0], [2.0, 0.0]], [[0.0, 20.0], [0.0, 6.0]], [[30.0, 
 """Of three faces, after each of two stages; eyes are 40 px apart: 25 and 5, 50 and 15, 75 and 30 percent."""
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
+def measured() -> tuple[Evaluation, SimpleNamespace]:
     labels = np.stack([FIVE + 10 * number for number in range(3)])
     points = labels[:, None] + MOVED[:, :, None]
     points[0, 1, 2] += [0.0, 5.0]  # the tip of the nose alone is off by (2, 5) after the second stage
@@ -42,7 +43,12 @@ def written(tmp_path: Path) -> Path:
     start = torch.tensor([100.0, 60.0, 80.0], dtype=torch.float64)
     result = Evaluation.of("test", table, members, scheme, threshold=20.0, normalisers=["box_diagonal"], initial=start)
     data = SimpleNamespace(name="w300", scheme=scheme, corruption=None, faces=lambda split: faces)
-    write_results(tmp_path, result, data, "dan", overlays=0)
+    return result, data
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    write_results(tmp_path, *measured(), "dan", overlays=0)
     return tmp_path
 
 
@@ -92,3 +98,27 @@ def test_summary_md(written: Path) -> None:
     assert full.endswith(f" | {100 * (1.25 - NOSE / 20) / 3:.2f} | 33.33 |")
     assert "| pose | 1 | 80.00 | 75.00 | 30.00 | - | 0.00 | 100.00 |" in lines
     assert f"| blur | 22.50 | {900 / np.hypot(40, 40):.2f} | 22.50 |" in lines
+
+
+def test_what_a_detector_found_stands_in_the_one_metrics_json(tmp_path: Path) -> None:
+    """Both images hold one face: the first is found with certainty, on the second a box elsewhere is surer."""
+    result, data = measured()
+    label, other = np.array([[10.0, 10.0, 50.0, 60.0]]), np.array([[70.0, 70.0, 90.0, 90.0]])
+    first = DetectedFaces(label, np.array([0.9]), label)
+    second = DetectedFaces(np.concatenate([other, label]), np.array([0.95, 0.8]), label)
+    found = DetectionResult("test", [0, 1], [[first, second]], [75.0], [100.0], 0.5)
+    images = [SimpleNamespace(image=Path(f"{n}.png")) for n in range(2)]
+    data.images = lambda split: images
+    data.image_reader = SimpleNamespace(pixels=lambda image: np.zeros((100, 100, 3), np.uint8))
+    for times in (1, 2):  # and once more over what is there
+        metrics = write_results(
+            tmp_path, result, data, "mtcnn", overlays=0, detection=found, trained_on={"faces": times, "images": 2}
+        )
+        assert metrics == read_metrics_json(tmp_path / "metrics.json")
+        assert (metrics["model"], metrics["trained_on"], metrics["subsets"]["full"]["faces"]) == ("mtcnn", times, 3)
+        boxes = metrics["detection"]
+        assert (boxes["images"], boxes["faces"], boxes["trained_on"]) == (2, 2, 2)
+        assert (boxes["ap"], boxes["recall"], boxes["boxes_per_stage"]) == (75.0, 100.0, [1.5])
+    assert {"roc.png", "detections.png"} <= {path.name for path in tmp_path.iterdir()}
+    write_results(tmp_path, result, data, "dan", overlays=0)
+    assert "detection" not in read_metrics_json(tmp_path / "metrics.json")

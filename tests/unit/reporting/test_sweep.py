@@ -1,11 +1,11 @@
 """The table and picture of a sweep, from the jobs' records."""
 
 import csv
-import json
 from pathlib import Path
 
 import pytest
 
+from canthus.evaluation.files import write_metrics_json
 from canthus.reporting.sweep import write_sweep
 from canthus.runs.jobs import Job, jobs_of
 
@@ -25,7 +25,8 @@ def sweep(tmp_path: Path) -> Path:
         (tmp_path / str(job.number)).mkdir()
         job.write(tmp_path / str(job.number))
     full = {"faces": 9, "nme": 4.0, "nme_per_stage": [5.0, 4.0], "auc": 61.5, "failure_rate": 0.0}
-    (tmp_path / "1" / "metrics.json").write_text(json.dumps({"subsets": {"full": full}}))
+    about = {"model": "dan", "data": "w300", "normaliser": "box", "threshold": 8.0}
+    write_metrics_json(tmp_path / "1" / "metrics.json", **about, subsets={"full": full})
     (tmp_path / ".submitit").mkdir()  # other folders are no jobs
     return tmp_path
 

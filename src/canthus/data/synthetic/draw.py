@@ -15,8 +15,8 @@ from canthus.data.synthetic.labels import landmarks
 from canthus.data.synthetic.light import Light, draw_light
 from canthus.data.synthetic.mesh import head_mesh
 from canthus.data.synthetic.one_thread import one_thread
-from canthus.data.synthetic.parts import ears, teeth, torso
-from canthus.data.synthetic.person import draw_person, linear
+from canthus.data.synthetic.parts import Part, ears, teeth, torso
+from canthus.data.synthetic.person import Person, draw_person, linear
 from canthus.data.synthetic.scene import EYES_APART, Scene
 from canthus.data.synthetic.surface import Array, controls, fit
 from canthus.data.synthetic.worn import draw_worn
@@ -88,56 +88,24 @@ def draw_scene(
         person = replace(person, rest=controls().points)
     expression = Expression() if "expression" in without else _expression(stream("expression"), d.expression)
     points = expressed(person.rest, expression)
-    head = head_mesh().shaped(points)
-
-    random = stream("pose")
-    angles = _angles(random, d) * (0.0 if "pose" in without else 1.0)
-    distance = float(np.exp(random.uniform(np.log(380), np.log(2600))))
-    share, place = random.uniform(0.36, 0.54), np.clip(random.normal(size=2) * 0.3, -1, 1)
-    gaze_free, gaze_turn = random.random() < 0.5, random.normal(size=2) * (0.25, 0.12)
-    upright = random.uniform(0.2, 0.7, 3)
-    rotation = np.asarray(camera_rotation(torch.from_numpy(angles)).numpy())
-
-    parts = [part.turned(rotation) for part in ears(points[0], points[16], person.skin)]
-    white = linear(np.array([225, 215, 195]) * random.uniform(0.8, 1.05))
-    edge = points[33, 1] + 21.5 + random.uniform(-1.2, 1.2)
-    lower_edge = controls().points[33, 1] + 23.0 + points[66, 1] - person.rest[66, 1]
-    back = np.array([0, 0, 4.8 * expression.pucker])  # lips that pucker leave the teeth behind
-    if not expression.closed:
-        parts += [
-            part.turned(rotation)
-            for part in teeth(
-                points[62] + back, points[66] + back, edge, max(lower_edge, edge + 0.5), expression.jaw, white
-            )
-        ]
+    pose = _pose(stream("pose"), d, still="pose" in without)
     own = stream("hair")
+    parts = [part.turned(pose.rotation) for part in _on_the_head(person, expression, points, pose)]
     head_wear = _hat(stream("hats"), d) if "hats" not in without else None
-    covered = head_wear in ("beanie", "hood", "scarf")
-    parts += [
-        part.turned(rotation)
-        for part in hair(person, points, own)
-        if not (covered and person.style in ("afro", "tied", "medium", "short", "receding"))
-    ]
-    if head_wear:
-        parts += [part.turned(rotation) for part in hat(head_wear, points, linear(muted(own)), own)]
-    body = np.asarray(camera_rotation(torch.from_numpy(angles * upright)).numpy())
-    cloth = stream("clothes")
-    pivot = np.array([0.0, 60, 50])
-    shift = rotation @ pivot - body @ pivot
-    shoulders = torso(cloth, linear(muted(cloth))).turned(body)
-    parts.append(replace(shoulders, points=shoulders.points + shift))
+    parts += [part.turned(pose.rotation) for part in _hair(person, points, head_wear, own)]
+    parts.append(_shoulders(stream("clothes"), pose))
 
-    corners = head @ rotation.T
-    eyes, gaze = _eyes(points, rotation, distance, gaze_free, gaze_turn)
+    corners = head_mesh().shaped(points) @ pose.rotation.T
+    eyes, gaze = _eyes(points, pose.rotation, pose.distance, pose.gaze_free, pose.gaze_turn)
     scene = Scene(
         person=person,
         expression=expression,
-        angles=angles,
+        angles=pose.angles,
         corners=corners,
         parts=(),
         gaze=gaze,
         eyes=eyes,
-        distance=distance,
+        distance=pose.distance,
         scale=1.0,
         centre=np.zeros(2),
         light=_flat() if "light" in without else draw_light(stream("light"), d.light),
@@ -145,16 +113,86 @@ def draw_scene(
         glasses=None,
         curly=float(person.style == "afro" or own.random() < 0.2),
     )
-    scale, centre = _frame(scene.project(landmarks(scene, "68")), share, place, resolution)
+    scale, centre = _frame(scene.project(landmarks(scene, "68")), pose.share, pose.place, resolution)
     scene = replace(scene, scale=scale, centre=centre)
     glasses = None
     if "glasses" not in without:
         glasses, worn = draw_worn(stream("worn"), points, d.worn)
-        parts += [part.turned(rotation) for part in worn]
+        parts += [part.turned(pose.rotation) for part in worn]
     if "occluders" not in without:
         parts += draw_held(stream("held"), corners[[head_mesh().named[str(i)] for i in range(68)]], d.occluded)
     film = Film() if "camera" in without else draw_film(stream("film"), d.film, EYES_APART * scale)
     return replace(scene, parts=tuple(parts), film=film, glasses=glasses)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pose:
+    """How a head is held before the camera.
+
+    Attributes:
+        angles: (3,) yaw, pitch, roll, radians.
+        rotation: (3, 3) of the same.
+        distance: from the camera, millimetres.
+        share: of the image's side that the face box takes.
+        place: (2,) of the face in the room that is left, -1 to 1.
+        gaze_free: whether the eyes look ahead, not at the camera.
+        gaze_turn: (2,) by which they stray.
+        upright: (3,) share of the angles that the shoulders follow.
+        teeth: random numbers of the teeth, the last that this stream gives.
+    """
+
+    angles: Array
+    rotation: Array
+    distance: float
+    share: float
+    place: Array
+    gaze_free: bool
+    gaze_turn: Array
+    upright: Array
+    teeth: tuple[float, float]
+
+
+def _pose(random: np.random.Generator, d: Difficulty, *, still: bool) -> _Pose:
+    angles = _angles(random, d) * (0.0 if still else 1.0)
+    distance = float(np.exp(random.uniform(np.log(380), np.log(2600))))
+    share, place = random.uniform(0.36, 0.54), np.clip(random.normal(size=2) * 0.3, -1, 1)
+    gaze_free, gaze_turn = random.random() < 0.5, random.normal(size=2) * (0.25, 0.12)
+    upright = random.uniform(0.2, 0.7, 3)
+    rotation = np.asarray(camera_rotation(torch.from_numpy(angles)).numpy())
+    teeth = random.uniform(0.8, 1.05), random.uniform(-1.2, 1.2)
+    return _Pose(angles, rotation, distance, share, place, gaze_free, gaze_turn, upright, teeth)
+
+
+def _on_the_head(person: Person, expression: Expression, points: Array, pose: _Pose) -> list[Part]:
+    """Ears, and the teeth of an open mouth, before they turn with the head."""
+    parts = ears(points[0], points[16], person.skin)
+    if expression.closed:
+        return parts
+    brightness, lower = pose.teeth
+    white = linear(np.array([225, 215, 195]) * brightness)
+    edge = points[33, 1] + 21.5 + lower
+    lower_edge = controls().points[33, 1] + 23.0 + points[66, 1] - person.rest[66, 1]
+    back = np.array([0, 0, 4.8 * expression.pucker])  # lips that pucker leave the teeth behind
+    ends = points[62] + back, points[66] + back
+    return parts + teeth(*ends, edge, max(lower_edge, edge + 0.5), expression.jaw, white)
+
+
+def _hair(person: Person, points: Array, head_wear: str | None, random: np.random.Generator) -> list[Part]:
+    """Hair, as far as what is worn on the head leaves it to be seen, and that."""
+    covered = head_wear in ("beanie", "hood", "scarf")
+    strands = hair(person, points, random)
+    if covered and person.style in ("afro", "tied", "medium", "short", "receding"):
+        strands = []
+    return [*strands, *(hat(head_wear, points, linear(muted(random)), random) if head_wear else ())]
+
+
+def _shoulders(random: np.random.Generator, pose: _Pose) -> Part:
+    """They turn less than the head, about the neck."""
+    body = np.asarray(camera_rotation(torch.from_numpy(pose.angles * pose.upright)).numpy())
+    pivot = np.array([0.0, 60, 50])
+    shift = pose.rotation @ pivot - body @ pivot
+    shoulders = torso(random, linear(muted(random))).turned(body)
+    return replace(shoulders, points=shoulders.points + shift)
 
 
 def _flat() -> Light:

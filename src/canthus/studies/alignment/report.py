@@ -16,7 +16,8 @@ from canthus.utils.escaping import console, figure_text, markdown, markdown_code
 from canthus.utils.files import replacing
 from canthus.visualization.curves import COLOURS
 from canthus.visualization.drawing import captioned, contact_sheet
-from canthus.visualization.images import save_figure, save_picture
+from canthus.visualization.figures import figure, save_figure, with_grid
+from canthus.visualization.images import save_picture
 
 __all__ = ["print_study", "write_study"]
 
@@ -162,45 +163,39 @@ def _finding(link: Mapping[str, Any], which: str) -> str:
 
 def _scatter(content: Mapping[str, Any], path: Path) -> None:
     """Accuracy over NME; methods are numbered, as their names would lie on each other."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.6, 5.4), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    ordered = sorted(content["methods"], key=lambda row: row["nme_box"])
-    for number, row in enumerate(ordered, 1):
-        reference, pose = row["kind"] == "reference", row["name"].endswith(", pose")
-        colour = COLOURS[0] if reference else COLOURS[1]
-        low, high = row["accuracy_interval"]
-        bars = [[max(row["accuracy"] - low, 0)], [max(high - row["accuracy"], 0)]]
-        where = row["nme_box"], row["accuracy"]
-        filling = "white" if pose else colour
-        axes.errorbar(
-            *where,
-            yerr=bars,
-            fmt="s" if reference else "o",
-            color=colour,
-            markerfacecolor=filling,
-            elinewidth=0.6,
-            capsize=2,
-            markersize=6,
-            label=figure_text(f"{number}  {row['name']}"),
+    with figure(9.6, 5.4, dpi=130) as drawn:
+        axes = drawn.add_subplot()
+        ordered = sorted(content["methods"], key=lambda row: row["nme_box"])
+        for number, row in enumerate(ordered, 1):
+            reference, pose = row["kind"] == "reference", row["name"].endswith(", pose")
+            colour = COLOURS[0] if reference else COLOURS[1]
+            low, high = row["accuracy_interval"]
+            bars = [[max(row["accuracy"] - low, 0)], [max(high - row["accuracy"], 0)]]
+            where = row["nme_box"], row["accuracy"]
+            filling = "white" if pose else colour
+            axes.errorbar(
+                *where,
+                yerr=bars,
+                fmt="s" if reference else "o",
+                color=colour,
+                markerfacecolor=filling,
+                elinewidth=0.6,
+                capsize=2,
+                markersize=6,
+                label=figure_text(f"{number}  {row['name']}"),
+            )
+            side = ((7, 4), (-13, 4), (7, -11), (-13, -11))[number % 4]
+            axes.annotate(str(number), where, xytext=side, textcoords="offset points", fontsize="small", color=colour)
+        axes.set(
+            xlabel="NME of the five points in % of box",
+            ylabel=figure_text(f"verification accuracy in % ({content['embedder']})"),
+            title=figure_text(
+                f"{content['data']}: {content['faces']} faces, {content['pairs']} pairs; hollow: by projected pose"
+            ),
         )
-        side = ((7, 4), (-13, 4), (7, -11), (-13, -11))[number % 4]
-        axes.annotate(str(number), where, xytext=side, textcoords="offset points", fontsize="small", color=colour)
-    axes.set(
-        xlabel="NME of the five points in % of box",
-        ylabel=figure_text(f"verification accuracy in % ({content['embedder']})"),
-        title=figure_text(
-            f"{content['data']}: {content['faces']} faces, {content['pairs']} pairs; hollow: by projected pose"
-        ),
-    )
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small", frameon=False)
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    save_figure(path, figure)
+        drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small", frameon=False)
+        with_grid(axes)
+        save_figure(path, drawn)
 
 
 def print_study(content: Mapping[str, Any], folder: Path) -> None:

@@ -11,7 +11,7 @@ from canthus.reporting.tables import markdown_table
 from canthus.utils.escaping import console, markdown
 from canthus.utils.files import replacing
 from canthus.visualization.curves import COLOURS
-from canthus.visualization.images import save_figure
+from canthus.visualization.figures import figure, save_figure, with_grid
 
 __all__ = ["print_critique", "write_critique"]
 
@@ -111,33 +111,31 @@ def _speed(methods: list[dict[str, Any]]) -> list[str]:
 
 
 def _picture(content: Mapping[str, Any], labels: Tensor, yaw: Tensor, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.4, 4.2), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    curve = content["normalisers_over_yaw"]
-    eyes = (labels[:, 36] - labels[:, 45]).norm(dim=1)
-    box = (labels.amax(1) - labels.amin(1)).prod(1).sqrt()
-    degrees, ratio = [row["yaw"] for row in curve], [row["inter_ocular"] / row["box"] for row in curve]
-    left.scatter(yaw.abs().rad2deg(), eyes / box, s=4, color="0.7", label="labelled faces")
-    left.plot(degrees, ratio, color=COLOURS[0], label="generic face")
-    left.set(xlabel="absolute yaw, degrees", ylabel="eye distance / box", title="Normalisers over yaw", ylim=(0, None))
-    noise = [0, *(row["noise"] for row in content["noise_floor"])]
-    for name, title, colour in (("points", "five points", COLOURS[1]), ("pose", "projected pose", COLOURS[0])):
-        right.plot(noise, [0, *(row[name] for row in content["noise_floor"])], marker="o", color=colour, label=title)
-    right.set(
-        xlabel="noise of the labels, % of the eye distance",
-        ylabel="movement of the aligned frame, %",
-        title="What noise does to an alignment",
-    )
-    for axes in (left, right):
-        axes.grid(color="0.9", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
-    save_figure(path, figure)
+    with figure(10.4, 4.2, dpi=130) as drawn:
+        left, right = drawn.subplots(1, 2)
+        curve = content["normalisers_over_yaw"]
+        eyes = (labels[:, 36] - labels[:, 45]).norm(dim=1)
+        box = (labels.amax(1) - labels.amin(1)).prod(1).sqrt()
+        degrees, ratio = [row["yaw"] for row in curve], [row["inter_ocular"] / row["box"] for row in curve]
+        left.scatter(yaw.abs().rad2deg(), eyes / box, s=4, color="0.7", label="labelled faces")
+        left.plot(degrees, ratio, color=COLOURS[0], label="generic face")
+        left.set(
+            xlabel="absolute yaw, degrees", ylabel="eye distance / box", title="Normalisers over yaw", ylim=(0, None)
+        )
+        noise = [0, *(row["noise"] for row in content["noise_floor"])]
+        for name, title, colour in (("points", "five points", COLOURS[1]), ("pose", "projected pose", COLOURS[0])):
+            right.plot(
+                noise, [0, *(row[name] for row in content["noise_floor"])], marker="o", color=colour, label=title
+            )
+        right.set(
+            xlabel="noise of the labels, % of the eye distance",
+            ylabel="movement of the aligned frame, %",
+            title="What noise does to an alignment",
+        )
+        for axes in (left, right):
+            with_grid(axes)
+            axes.legend(frameon=False, fontsize="small")
+        save_figure(path, drawn)
 
 
 def print_critique(content: Mapping[str, Any], folder: Path) -> None:
