@@ -200,8 +200,8 @@ def _split(key: str, value: Any) -> list[str]:
 
 def main() -> None:
     """Entry point of ``canthus-benchmark`` and ``python -m canthus.commands.benchmark``."""
-    sys.argv[1:] = ["dry_run=true" if word == "--dry-run" else word for word in sys.argv[1:]]
-    launch.launch(benchmark, "benchmark")
+    words = ["dry_run=true" if word == "--dry-run" else word for word in sys.argv[1:]]
+    launch.launch(benchmark, "benchmark", words)
 
 
 if __name__ == "__main__":

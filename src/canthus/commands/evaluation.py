@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from canthus.callbacks.detection_evaluator import DetectionEvaluator
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import of_evaluation
+from canthus.commands.ranks import start_by_command
 from canthus.data.corruptions import in_training
 from canthus.data.making import build_data
 from canthus.evaluation.conditions import run_corruptions, run_styles
@@ -49,6 +50,7 @@ class RunEvaluation:
         quiet = {"logger": False, "enable_checkpointing": False, "default_root_dir": str(self.output)}
         watching = [self.evaluator, self.detection, *([self.seen] if self.seen else [])]
         self.trainer: lightning.Trainer = built(settings["trainer"] | quiet, "trainer", callbacks=watching)
+        start_by_command(self.trainer, "evaluate")
 
     def measure(self) -> Evaluation:
         """Run the model over the faces once.

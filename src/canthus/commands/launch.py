@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from logging import getLogger
 from pathlib import Path
@@ -61,24 +61,32 @@ def trusted() -> bool:
 
 
 @contextmanager
-def prepared() -> Iterator[None]:
-    """Around what a command does before `launch`: its words are made readable, its errors are explained."""
+def prepared() -> Iterator[list[str]]:
+    """Around what a command does before `launch`: its errors are explained.
+
+    Yields:
+        The words after the command, in Hydra's grammar.
+    """
     interruptions.lasting_streams()
     getLogger("hydra.utils").setLevel("CRITICAL")  # it logs what it also raises
     with faults.boundary():
         tune()  # before anything imports torch
-        sys.argv[1:] = overriding.readable(sys.argv[1:])
-        yield
+        yield overriding.readable(sys.argv[1:])
 
 
 def launch(
-    task: Callable[[DictConfig], Any], config_name: str, *, check: Callable[[DictConfig], None] | None = None
+    task: Callable[[DictConfig], Any],
+    config_name: str,
+    words: Sequence[str] | None = None,
+    *,
+    check: Callable[[DictConfig], None] | None = None,
 ) -> None:
     """Run a command: compose, explain what is wrong in one line, or hand over to Hydra.
 
     Args:
         task: takes the composed config.
         config_name: of the primary config.
+        words: after the command; None for those that were typed.
         check: raises ConfigError where nothing may be written, not even Hydra's records. Not of a sweep, whose jobs
             look for themselves.
     """
@@ -88,21 +96,36 @@ def launch(
     if asks_for_help():
         print(help_text(_program(), config_name, sys.argv[1:]))
         return
-    with prepared(), ExitStack() as stack:
+    with prepared() as typed, ExitStack() as stack:
         register_schemas()
-        before = sys.argv[1:]
-        sys.argv[1:], cfg = preflight(before, config_name)
+        given = typed if words is None else overriding.readable([*words])
+        composed, cfg = preflight(given, config_name)
         if cfg is not None:
             if check is not None and cfg.hydra.mode != RunMode.MULTIRUN:
                 check(cfg)
             folder = stack.enter_context(folders.claimed_by_command(cfg))
             if cfg.hydra.mode == RunMode.MULTIRUN and folder is not None:
-                sys.argv[1:] += sweeps.overrides(cfg, folder)
+                composed += sweeps.overrides(cfg, folder)
                 if "sweep" in cfg:
-                    stack.enter_context(sweeps.recorded(folder, before))
+                    stack.enter_context(sweeps.recorded(folder, given))
         setting = stack.enter_context(_hydra_raises())
         run = _explained(task, config_name, setting)
+        stack.enter_context(_command_line(composed))
         hydra.main(version_base="1.3", config_path=conf_path(), config_name=config_name)(run)()
+
+
+@contextmanager
+def _command_line(words: Sequence[str]) -> Iterator[None]:
+    """The one place that changes ``sys.argv``: ``hydra.main`` takes its words from nowhere else.
+
+    It also is what the record of a run calls its command, and what workers of parallel launchers are told.
+    """
+    before = sys.argv
+    sys.argv = [before[0], *words]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _program() -> str:

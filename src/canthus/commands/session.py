@@ -1,14 +1,11 @@
 """A training from its config to its figures: build, fit, conclude."""
 
-import importlib.util
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import torch
@@ -16,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LambdaCallback
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from canthus import zoo
 from canthus.callbacks import trackers
@@ -25,7 +22,7 @@ from canthus.callbacks.detection_evaluator import DetectionEvaluator
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import TrainingFaces, of_training
 from canthus.callbacks.finite import Finite
-from canthus.commands import pipeline, session
+from canthus.commands import pipeline, ranks
 from canthus.data.making import build_data
 from canthus.models.base import LandmarkModel
 from canthus.reporting.results import print_results, write_results
@@ -91,7 +88,7 @@ class Session:
         with (
             faults.explained(lambda: faults.how_to_resume(self.folder), faults.LESS_MEMORY),
             recorded(self.folder, self.cfg, refresh_summary) as self.record,
-            session.one_job_of_a_sweep(self.cfg.resume),
+            ranks.nothing_left_behind(),
             trackers.one_run(),
         ):
             yield
@@ -118,6 +115,7 @@ class Session:
         watching = [*self.callbacks.values(), Finite(), self.panels, self.faces]
         self.trainer: lightning.Trainer = instantiate(cfg.trainer, callbacks=watching, logger=self.loggers)
         self.trainer.strategy.checkpoint_io = CheckpointFiles()
+        ranks.start_by_command(self.trainer, "train", cfg.resume)
 
     def _start_from(self, run: str) -> None:
         source = zoo.run_path(run)
@@ -209,44 +207,3 @@ class Session:
     def _callback(self, kind: type) -> Any:
         """The callback of a kind, None without one."""
         return next((callback for callback in self.callbacks.values() if isinstance(callback, kind)), None)
-
-
-RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
-
-
-@contextmanager
-def one_job_of_a_sweep(resume: str | None = None) -> Iterator[None]:
-    """Keep processes that Lightning starts for DDP to this job.
-
-    Lightning starts the other processes by repeating the command line. Under ``-m`` each would run the whole sweep
-    again, with other hyper-parameters in the same DDP step (Lightning issue 2727). So while a job of a sweep runs, the
-    command line is that of the job alone; afterwards no rank is left behind for the next job.
-
-    Args:
-        resume: run folder that the job goes on with.
-    """
-    hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
-        yield
-        return
-    main = sys.modules["__main__"]
-    command, spec, before = sys.argv, main.__spec__, {name: os.environ.get(name) for name in RANK_VARIABLES}
-    job = [word for word in hydra.overrides.task if not word.lstrip("+").startswith("sweep.")]
-    searched = [word for word in hydra.overrides.hydra if word.lstrip("+").startswith("hydra.searchpath")]
-    sys.argv = [command[0], *([f"resume={resume}"] if resume else [*job, *searched, "hydra.mode=RUN"])]
-    main.__spec__ = importlib.util.find_spec(
-        "canthus.commands.train"
-    )  # a parallel launcher's worker is another program
-    with read_write(cast(DictConfig, hydra)):
-        hydra.run.dir = hydra.runtime.output_dir  # Lightning passes it on to the processes
-    try:
-        yield
-    finally:
-        sys.argv, main.__spec__ = command, spec
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

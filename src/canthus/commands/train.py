@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,16 +61,16 @@ def _check(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``canthus-train`` and ``python -m canthus.commands.train``."""
-    with launch.prepared():
+    with launch.prepared() as words:
         run, sweep = launch.argument("resume"), launch.argument("sweep.resume")
         if sweep not in (None, "null"):
-            sys.argv[1:] = sweeps.resumed_arguments(Path(sweep), sys.argv[1:])
+            words = sweeps.resumed_arguments(Path(sweep), words)
         if run not in (None, "null"):
             from canthus.commands.resuming import register_run, resumed_arguments
 
             register_run(zoo.run_path(run), trust=launch.trusted())
-            sys.argv[1:] = resumed_arguments(run, sys.argv[1:])
-    launch.launch(train, "train" if run in (None, "null") else "resumed")
+            words = resumed_arguments(run, words)
+    launch.launch(train, "train" if run in (None, "null") else "resumed", words)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_results(tmp_path: Path):
     place.write_text(json.dumps(METRICS | {"detection": {"photographs": 3, "faces": 5}}))
     assert read_metrics_json(place)["detection"] == {"images": 3, "faces": 5}
     place = tmp_path / "landmarks.json"
-    faces = {"a.png": {"faces": [{"points": [[1, 2], [3, 4]]}]}}
+    faces = {"a.png": {"faces": [{"landmarks": [[1, 2], [3, 4]]}]}}
     place.write_text(json.dumps({"scheme": "5", "photographs": faces}))
     found = read_predicted(place)
     assert (list(found.faces), found.scheme, found.num_points) == (["a.png"], "5", 2)
