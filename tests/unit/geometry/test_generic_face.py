@@ -6,10 +6,11 @@ import torch
 
 from canthus.geometry import boxes
 from canthus.geometry.camera import Camera
-from canthus.geometry.generic_face import ANCHORS, generic_face, write_generic_face
+from canthus.geometry.generic_face import generic_face
 from canthus.geometry.pnp import solve_pnp
-from canthus.geometry.structure import Structure
 from canthus.schemes import load_scheme
+from scripts.make_generic_face import ANCHORS, write_generic_face
+from scripts.structure import Structure
 
 
 def test_it_is_exactly_symmetric() -> None:

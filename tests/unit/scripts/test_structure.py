@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from canthus.geometry.camera import Camera, placed
-from canthus.geometry.generic_face import ANCHORS, generic_face
+from canthus.geometry.generic_face import generic_face
 from canthus.geometry.pose import camera_rotation
-from canthus.geometry.structure import recover_structure, separate_modes
 from canthus.schemes import load_scheme
+from scripts.make_generic_face import ANCHORS
+from scripts.structure import recover_structure, separate_modes
 
 FLIP = load_scheme(68).flip
 
