@@ -18,8 +18,8 @@ def model(trained: Path) -> Locator:
     return canthus.load(trained, detector=None, device="cpu")
 
 
-def test_every_kind_of_picture(model: Locator, photographs: Path) -> None:
-    path = photographs / "b.png"
+def test_every_kind_of_picture(model: Locator, images: Path) -> None:
+    path = images / "b.png"
     pixels, box = read_image(path, exif="apply"), [10, 20, 110, 120]
     expected = model(path, box)[0]
     assert expected.landmarks.shape == (68, 2)
@@ -33,10 +33,10 @@ def test_every_kind_of_picture(model: Locator, photographs: Path) -> None:
     assert np.abs(grey.landmarks - expected.landmarks).mean() < 3  # DAN sees grey
 
 
-def test_files_and_pillow_images_are_turned_alike(model: Locator, photographs: Path, tmp_path: Path) -> None:
+def test_files_and_pillow_images_are_turned_alike(model: Locator, images: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    with Image.open(photographs / "b.png") as upright:
+    with Image.open(images / "b.png") as upright:
         box = [10, 20, 110, 120]
         expected = model(upright, box)[0].landmarks
         upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
@@ -44,8 +44,8 @@ def test_files_and_pillow_images_are_turned_alike(model: Locator, photographs: P
     np.testing.assert_array_equal(model(Image.open(tmp_path / "turned.png"), box)[0].landmarks, expected)
 
 
-def test_boxes(model: Locator, photographs: Path) -> None:
-    path = photographs / "b.png"
+def test_boxes(model: Locator, images: Path) -> None:
+    path = images / "b.png"
     assert len(model(path, [[0, 0, 90, 90], [10, 10, 120, 120]])) == 2
     assert model(path, []) == []
     np.testing.assert_array_equal(model(path)[0].box, [0, 0, 127, 127])  # no detector: the whole picture

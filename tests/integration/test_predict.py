@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from canthus.data import images
+from canthus.data import images as image_files
 from canthus.inference import api
 from canthus.inference.predictor import LocatedFace, Predictor
 from canthus.inference.sources import find_photographs, read_boxes, whole_box
@@ -25,9 +25,9 @@ def predictions(folder: Path) -> dict:
     return json.loads((folder / "landmarks.json").read_text())
 
 
-def test_a_folder_with_subfolders(trained: Path, run_command, photographs: Path, tmp_path: Path) -> None:
+def test_a_folder_with_subfolders(trained: Path, run_command, images: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={output}") == 0
+    assert run_command("predict", f"run={trained}", f"source={images}", f"output={output}") == 0
     content = predictions(output)
     assert content["scheme"] == "68"
     assert len(content["images"]) == 3
@@ -39,11 +39,11 @@ def test_a_folder_with_subfolders(trained: Path, run_command, photographs: Path,
     }  # fmt: skip
 
 
-def test_a_glob_and_a_photograph(trained: Path, run_command, photographs: Path, tmp_path: Path) -> None:
-    assert run_command("predict", f"run={trained}", f"source='{photographs}/*.jpg'", f"output={tmp_path / 'a'}") == 0
-    assert list(predictions(tmp_path / "a")["images"]) == [str(photographs / "a.jpg")]
-    assert run_command("predict", f"run={trained}", f"source={photographs / 'b.png'}", f"output={tmp_path / 'b'}") == 0
-    assert list(predictions(tmp_path / "b")["images"]) == [str(photographs / "b.png")]
+def test_a_glob_and_a_photograph(trained: Path, run_command, images: Path, tmp_path: Path) -> None:
+    assert run_command("predict", f"run={trained}", f"source='{images}/*.jpg'", f"output={tmp_path / 'a'}") == 0
+    assert list(predictions(tmp_path / "a")["images"]) == [str(images / "a.jpg")]
+    assert run_command("predict", f"run={trained}", f"source={images / 'b.png'}", f"output={tmp_path / 'b'}") == 0
+    assert list(predictions(tmp_path / "b")["images"]) == [str(images / "b.png")]
 
 
 def test_same_points_as_the_evaluation(trained: Path, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
@@ -67,13 +67,13 @@ def test_same_points_as_the_evaluation(trained: Path, run_command, small_300w: P
         assert np.abs(found - expected).max() < 0.1
 
 
-def test_a_broken_photograph_is_named_and_the_rest_goes_on(trained, run_command, photographs, tmp_path) -> None:
-    (photographs / "broken.jpg").write_bytes(b"not a picture")
+def test_a_broken_photograph_is_named_and_the_rest_goes_on(trained, run_command, images, tmp_path) -> None:
+    (images / "broken.jpg").write_bytes(b"not a picture")
     output = tmp_path / "out"
-    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={output}") == 0
+    assert run_command("predict", f"run={trained}", f"source={images}", f"output={output}") == 0
     content = predictions(output)
     assert len(content["images"]) == 3
-    assert "broken.jpg: not a readable image" in content["skipped"][str(photographs / "broken.jpg")]
+    assert "broken.jpg: not a readable image" in content["skipped"][str(images / "broken.jpg")]
 
 
 def test_whatever_lies_in_a_folder_is_read_or_skipped_with_its_reason(trained, run_command, tmp_path) -> None:
@@ -154,28 +154,26 @@ def test_whole_photograph_less_a_margin() -> None:
     np.testing.assert_allclose(whole_box(pixels, 0.25), [[50, 25, 150, 75]])
 
 
-def test_names_that_are_not_utf8_and_names_too_long(trained, run_command, photographs, tmp_path, capsys) -> None:
+def test_names_that_are_not_utf8_and_names_too_long(trained, run_command, images, tmp_path, capsys) -> None:
     """OpenCV's own writer ends the process on the first; the second has no room for another ending."""
     odd, long = os.fsdecode(b"latin\xe9 \xff.jpg"), "x" * 250 + ".jpg"
     for name in (odd, long):
-        (photographs / name).write_bytes((photographs / "a.jpg").read_bytes())
+        (images / name).write_bytes((images / "a.jpg").read_bytes())
     output = tmp_path / os.fsdecode(b"out \xe9")
     output.mkdir()  # Hydra's own records are not for such names
     link = tmp_path / "link"
     link.symlink_to(output, target_is_directory=True)
-    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={link}") == 0
+    assert run_command("predict", f"run={trained}", f"source={images}", f"output={link}") == 0
     content = predictions(output)
     assert len(content["images"]) == 5
-    first, second = (content["images"][str(photographs / name)] for name in (odd, "a.jpg"))
+    first, second = (content["images"][str(images / name)] for name in (odd, "a.jpg"))
     assert first == second
     assert (output / "overlays" / f"{odd}.jpg").stat().st_size > 1000
-    assert list(content["without_picture"]) == [str(photographs / long)]
+    assert list(content["without_picture"]) == [str(images / long)]
     assert "5 faces on 5 photographs, 0 skipped, 1 without a picture" in "".join(capsys.readouterr())
 
 
-def test_boxes_outside_their_photograph_are_skipped_with_the_reason(
-    trained, run_command, photographs, tmp_path, capsys
-):
+def test_boxes_outside_their_photograph_are_skipped_with_the_reason(trained, run_command, images, tmp_path, capsys):
     inside, outside = "20,20,100,100", "5000,5000,5100,5100"
     rows = [
         ("a.jpg", inside),
@@ -187,9 +185,9 @@ def test_boxes_outside_their_photograph_are_skipped_with_the_reason(
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("image,x1,y1,x2,y2\n" + "".join(f"{name},{box}\n" for name, box in rows))
     words = ["predict", f"run={trained}", f"boxes={boxes}", f"output={tmp_path / 'out'}"]
-    assert run_command(*words, f"source='{photographs}/*'") == 0
+    assert run_command(*words, f"source='{images}/*'") == 0
     content = predictions(tmp_path / "out")
-    a, b = str(photographs / "a.jpg"), str(photographs / "b.png")
+    a, b = str(images / "a.jpg"), str(images / "b.png")
     (face,) = content["images"][a]["faces"]
     assert face["box"] == [20, 20, 100, 100]
     assert np.abs(np.array(face["landmarks"])).max() < 400
@@ -200,20 +198,20 @@ def test_boxes_outside_their_photograph_are_skipped_with_the_reason(
     assert list(content["images"]) == [a]
     assert "lies outside the 128x128 image" in content["skipped"][b]
     assert "1 faces on 1 photographs, 1 skipped, 4 faces without points" in "".join(capsys.readouterr())
-    assert run_command(*words, f"source={photographs / 'b.png'}") == 2
+    assert run_command(*words, f"source={images / 'b.png'}") == 2
     told = "".join(capsys.readouterr())
     assert "none of the 1 photographs could be used" in told
     assert "Traceback" not in told
 
 
-def test_boxes_outside_from_python(trained: Path, photographs: Path) -> None:
+def test_boxes_outside_from_python(trained: Path, images: Path) -> None:
     locate = api.load(trained, detector=None)
     with pytest.raises(DataError, match="lies outside the 128x128 image"):
-        locate(photographs / "a.jpg", boxes=[[10, 10, 90, 90], [5000, 5000, 5100, 5100]])
+        locate(images / "a.jpg", boxes=[[10, 10, 90, 90], [5000, 5000, 5100, 5100]])
 
 
 def test_points_that_are_not_finite_are_named_and_counted(
-    trained, run_command, photographs, tmp_path, capsys, monkeypatch
+    trained, run_command, images, tmp_path, capsys, monkeypatch
 ) -> None:
     own, calls = Predictor.__call__, 0
 
@@ -224,7 +222,7 @@ def test_points_that_are_not_finite_are_named_and_counted(
         return [replace(face, stages=face.stages * stages) for face in own(self, pixels, boxes)]
 
     monkeypatch.setattr(Predictor, "__call__", diverged)
-    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == 0
+    assert run_command("predict", f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}") == 0
 
     def refused(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -257,7 +255,7 @@ NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9
 @pytest.mark.parametrize(
     ("place", "name", "error", "located", "skipped", "pictures", "words"),
     [
-        (images, "read_image", MemoryError("Unable to allocate 1.00 TiB"), 2, 1, 2, "too little memory for it"),
+        (image_files, "read_image", MemoryError("Unable to allocate 1.00 TiB"), 2, 1, 2, "too little memory for it"),
         (Predictor, "__call__", RuntimeError(NO_MEMORY), 2, 1, 2, "too little memory for it (DefaultCPUAllocator"),
         (Predictor, "__call__", cv2.error("(-215:Assertion failed) dst.cols"), 2, 1, 2, "OpenCV cannot work on it"),
         (picture_files, "save_picture", MemoryError(), 3, 0, 2, "1 without a picture"),
@@ -274,13 +272,13 @@ def test_one_photograph_that_fails_loses_no_other(
     words,
     trained,
     run_command,
-    photographs,
+    images,
     tmp_path,
     monkeypatch,
     capsys,
 ) -> None:
     monkeypatch.setattr(place, name, failing(getattr(place, name), error, at=2))
-    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == 0
+    assert run_command("predict", f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}") == 0
     content = predictions(tmp_path / "out")
     assert (len(content["images"]), len(content["skipped"])) == (located, skipped)
     assert len(list((tmp_path / "out").rglob("*.jpg"))) == pictures
@@ -292,12 +290,12 @@ def test_one_photograph_that_fails_loses_no_other(
 
 @pytest.mark.parametrize(("error", "status"), [(FULL, 1), (KeyboardInterrupt(), 130), (ValueError("a fault"), 1)])
 def test_points_before_the_end_are_kept(
-    error, status, trained, run_command, photographs, tmp_path, monkeypatch, capsys
+    error, status, trained, run_command, images, tmp_path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr(picture_files, "save_picture", failing(picture_files.save_picture, error, at=2))
-    assert run_command("predict", f"run={trained}", f"source={photographs}", f"output={tmp_path / 'out'}") == status
+    assert run_command("predict", f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}") == status
     content = predictions(tmp_path / "out")
-    assert list(content["images"]) == [str(photographs / "a.jpg"), str(photographs / "b.png")]
+    assert list(content["images"]) == [str(images / "a.jpg"), str(images / "b.png")]
     assert not content["complete"]
     if error is FULL:
         told = "".join(capsys.readouterr())
@@ -313,12 +311,12 @@ def test_a_large_photograph_is_drawn_smaller(trained: Path, run_command, tmp_pat
     assert cv2.imread(str(tmp_path / "out" / "overlays" / "wide.png.jpg")).shape == (41, 4096, 3)
 
 
-def test_equal_names_in_other_folders_and_of_other_kinds(trained: Path, run_command, photographs, tmp_path) -> None:
+def test_equal_names_in_other_folders_and_of_other_kinds(trained: Path, run_command, images, tmp_path) -> None:
     """Also when a glob comes to a folder by several ways, and never outside the output."""
-    (photographs / "a.png").write_bytes((photographs / "b.png").read_bytes())
-    (photographs / "a.jpg.jpg").write_bytes((photographs / "a.jpg").read_bytes())
+    (images / "a.png").write_bytes((images / "b.png").read_bytes())
+    (images / "a.jpg.jpg").write_bytes((images / "a.jpg").read_bytes())
     output = tmp_path / "deep" / "out"
-    source = f"source='{photographs}/*/../**/*.*'"
+    source = f"source='{images}/*/../**/*.*'"
     assert run_command("predict", f"run={trained}", source, f"output={output}") == 0
     assert {str(path.relative_to(output / "overlays")) for path in (tmp_path / "deep").rglob("*.jpg")} == {
         "a.jpg.jpg", "a.jpg.jpg.jpg", "a.png.jpg", "b.png.jpg", "more/a.jpg.jpg"
