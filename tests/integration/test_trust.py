@@ -145,7 +145,7 @@ def refused(command: str, run: Path, images: Path, tmp_path: Path, run_command, 
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train init_from"])
-@pytest.mark.parametrize("attack", ["created", "secret"])
+@pytest.mark.parametrize("attack", ["created", pytest.param("secret", marks=pytest.mark.slow)])
 def test_every_command_refuses_a_strangers_run(
     command: str, attack: str, trained: Path, images: Path, mark: Path, tmp_path: Path, run_command, capfd
 ) -> None:
@@ -377,7 +377,10 @@ def with_weights(run: Path, change: Callable[[dict], object]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), *(pytest.param(value, marks=pytest.mark.slow) for value in (float("inf"), -float("inf")))],
+)
 def test_weights_that_are_not_finite_are_refused_everywhere(
     value: float, trained: Path, images: Path, tmp_path: Path, run_command, capfd
 ) -> None:
