@@ -109,7 +109,8 @@ def test_kill_and_resume(epoch: int, whole: Path, run_command, cache: Path, tmp_
     assert [earlier["status"] for earlier in record(folder)["earlier"]] == ["running"]
 
 
-@pytest.mark.parametrize("moment", ["half", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["half", "after"])
 def test_kill_while_a_checkpoint_is_written(moment: str, whole: Path, run_command, cache: Path, tmp_path: Path) -> None:
     """Half-way, and when it has taken its place but the epoch is not logged yet."""
     folder = tmp_path / "run"
@@ -243,6 +244,7 @@ def test_words_that_have_no_place_beside_resume(whole: Path, run_command, tmp_pa
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_is_finished(run_command, cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stopping = "lightning.pytorch.callbacks.EarlyStopping,monitor:val/nme_inter_ocular,mode:min,patience:1"
