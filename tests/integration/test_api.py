@@ -68,7 +68,7 @@ def test_mistakes(model: Locator, tmp_path: Path) -> None:
 
 
 def test_the_zoo_finds_real_faces(real_data: Path) -> None:
-    """Three lines: points of a bare photograph lie on the labels."""
+    """Three lines: points of a bare image lie on the labels."""
     from canthus.data.readers import W300
 
     model = canthus.load("zoo/dan", device="cpu")

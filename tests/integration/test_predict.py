@@ -1,4 +1,4 @@
-"""Prediction on photographs, folders and globs, with boxes from a file or without."""
+"""Prediction on images, folders and globs, with boxes from a file or without."""
 
 import csv
 import errno
@@ -16,7 +16,7 @@ from PIL import Image
 from canthus.data import images as image_files
 from canthus.inference import api
 from canthus.inference.predictor import LocatedFace, Predictor
-from canthus.inference.sources import find_photographs, read_boxes, whole_box
+from canthus.inference.sources import find_images, read_boxes, whole_box
 from canthus.utils.errors import ConfigError, DataError
 from canthus.visualization import images as picture_files
 
@@ -39,7 +39,7 @@ def test_a_folder_with_subfolders(trained: Path, run_command, images: Path, tmp_
     }  # fmt: skip
 
 
-def test_a_glob_and_a_photograph(trained: Path, run_command, images: Path, tmp_path: Path) -> None:
+def test_a_glob_and_a_image(trained: Path, run_command, images: Path, tmp_path: Path) -> None:
     assert run_command("predict", f"run={trained}", f"source='{images}/*.jpg'", f"output={tmp_path / 'a'}") == 0
     assert list(predictions(tmp_path / "a")["images"]) == [str(images / "a.jpg")]
     assert run_command("predict", f"run={trained}", f"source={images / 'b.png'}", f"output={tmp_path / 'b'}") == 0
@@ -47,7 +47,7 @@ def test_a_glob_and_a_photograph(trained: Path, run_command, images: Path, tmp_p
 
 
 def test_same_points_as_the_evaluation(trained: Path, run_command, small_300w: Path, cache, tmp_path: Path) -> None:
-    """A photograph with the labels' box gives what evaluation gave for that face."""
+    """An image with the labels' box gives what evaluation gave for that face."""
     evaluation, output = tmp_path / "evaluation", tmp_path / "out"
     arguments = ["data=w300", f"data.root={small_300w}", "data.allow_partial=true", "data.test_parts=[ibug]"]
     assert run_command("evaluate", f"run={trained}", *arguments, f"paths.cache={cache}", f"output={evaluation}") == 0
@@ -67,7 +67,7 @@ def test_same_points_as_the_evaluation(trained: Path, run_command, small_300w: P
         assert np.abs(found - expected).max() < 0.1
 
 
-def test_a_broken_photograph_is_named_and_the_rest_goes_on(trained, run_command, images, tmp_path) -> None:
+def test_a_broken_image_is_named_and_the_rest_goes_on(trained, run_command, images, tmp_path) -> None:
     (images / "broken.jpg").write_bytes(b"not a picture")
     output = tmp_path / "out"
     assert run_command("predict", f"run={trained}", f"source={images}", f"output={output}") == 0
@@ -122,8 +122,8 @@ def test_nothing_usable_is_an_error(trained: Path, run_command, tmp_path: Path) 
 @pytest.mark.parametrize("source", ["nothing.jpg", "*.xyz"])
 def test_no_such_source(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="no photograph there"):
-        find_photographs(source)
+    with pytest.raises(ConfigError, match="no image there"):
+        find_images(source)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_bad_box_files(name: str, text: str, words: str, tmp_path: Path) -> None
         read_boxes(tmp_path / name)
 
 
-def test_several_boxes_on_a_photograph(tmp_path: Path) -> None:
+def test_several_boxes_on_a_image(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("image,x1,y1,x2,y2\na.jpg,1,2,3,4\na.jpg,5,6,7,8\n")
     np.testing.assert_array_equal(read_boxes(tmp_path / "boxes.csv")["a.jpg"], [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
-def test_whole_photograph_less_a_margin() -> None:
+def test_whole_image_less_a_margin() -> None:
     pixels = np.zeros((101, 201, 3), np.uint8)
     np.testing.assert_allclose(whole_box(pixels, 0.25), [[50, 25, 150, 75]])
 
@@ -170,10 +170,10 @@ def test_names_that_are_not_utf8_and_names_too_long(trained, run_command, images
     assert first == second
     assert (output / "overlays" / f"{odd}.jpg").stat().st_size > 1000
     assert list(content["without_picture"]) == [str(images / long)]
-    assert "5 faces on 5 photographs, 0 skipped, 1 without a picture" in "".join(capsys.readouterr())
+    assert "5 faces on 5 images, 0 skipped, 1 without a picture" in "".join(capsys.readouterr())
 
 
-def test_boxes_outside_their_photograph_are_skipped_with_the_reason(trained, run_command, images, tmp_path, capsys):
+def test_boxes_outside_their_image_are_skipped_with_the_reason(trained, run_command, images, tmp_path, capsys):
     inside, outside = "20,20,100,100", "5000,5000,5100,5100"
     rows = [
         ("a.jpg", inside),
@@ -197,10 +197,10 @@ def test_boxes_outside_their_photograph_are_skipped_with_the_reason(trained, run
     ]
     assert list(content["images"]) == [a]
     assert "lies outside the 128x128 image" in content["skipped"][b]
-    assert "1 faces on 1 photographs, 1 skipped, 4 faces without points" in "".join(capsys.readouterr())
+    assert "1 faces on 1 images, 1 skipped, 4 faces without points" in "".join(capsys.readouterr())
     assert run_command(*words, f"source={images / 'b.png'}") == 2
     told = "".join(capsys.readouterr())
-    assert "none of the 1 photographs could be used" in told
+    assert "none of the 1 images could be used" in told
     assert "Traceback" not in told
 
 
@@ -231,7 +231,7 @@ def test_points_that_are_not_finite_are_named_and_counted(
     assert len(content["images"]) == 1
     assert len(content["skipped"]) == 2
     assert all("are not finite numbers; check the model" in reason for reason in content["skipped"].values())
-    assert "1 faces on 1 photographs, 2 skipped, 2 faces without points" in "".join(capsys.readouterr())
+    assert "1 faces on 1 images, 2 skipped, 2 faces without points" in "".join(capsys.readouterr())
 
 
 def failing(function: Callable, error: Exception, at: int) -> Callable:
@@ -262,7 +262,7 @@ NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9
         (picture_files, "save_picture", picture_files.PictureError("too large for a JPEG"), 3, 0, 2, "too large for a"),
     ],
 )
-def test_one_photograph_that_fails_loses_no_other(
+def test_one_image_that_fails_loses_no_other(
     place,
     name,
     error,
@@ -303,11 +303,11 @@ def test_points_before_the_end_are_kept(
         assert "Traceback" not in told
 
 
-def test_a_large_photograph_is_drawn_smaller(trained: Path, run_command, tmp_path: Path) -> None:
+def test_a_large_image_is_drawn_smaller(trained: Path, run_command, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), np.full((90, 9000, 3), 90, np.uint8))
     assert run_command("predict", f"run={trained}", f"source={tmp_path}/wide.png", f"output={tmp_path / 'out'}") == 0
     (face,) = predictions(tmp_path / "out")["images"][str(tmp_path / "wide.png")]["faces"]
-    assert face["box"] == [0, 0, 8999, 89]  # points are those of the photograph itself
+    assert face["box"] == [0, 0, 8999, 89]  # points are those of the image itself
     assert cv2.imread(str(tmp_path / "out" / "overlays" / "wide.png.jpg")).shape == (41, 4096, 3)
 
 

@@ -1,4 +1,4 @@
-"""canthus-predict: landmarks on photographs and videos, as files of points and annotated pictures."""
+"""canthus-predict: landmarks on images and videos, as files of points and annotated pictures."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from canthus.inference.predictor import LocatedFace, Predictor
 
 LARGEST_PICTURE = 4096
-"""Pixels: longer side of a picture that is drawn; larger photographs are drawn smaller."""
+"""Pixels: longer side of a picture that is drawn; larger images are drawn smaller."""
 
 
 def predict(cfg: DictConfig) -> None:
-    """Locate landmarks on photographs, or in a video.
+    """Locate landmarks on images, or in a video.
 
     Args:
         cfg: composed from predict.yaml.
@@ -39,16 +39,16 @@ def predict(cfg: DictConfig) -> None:
     checks.check(cfg, schemas.PredictConfig)
     if cfg.box != "whole":
         raise errors.ConfigError(
-            f"box={cfg.box}: without boxes=FILE and detector=mtcnn, only box=whole (the photograph is the face box)"
+            f"box={cfg.box}: without boxes=FILE and detector=mtcnn, only box=whole (the image is the face box)"
         )
     if cfg.boxes and cfg.detector:
         raise errors.ConfigError(
             f"boxes={cfg.boxes} and a detector: leave out one of them, it is not clear whose boxes"
         )
     if not 0 <= cfg.box_margin < 0.5:
-        raise errors.ConfigError(f"box_margin={cfg.box_margin}: a share of the photograph in [0, 0.5)")
+        raise errors.ConfigError(f"box_margin={cfg.box_margin}: a share of the image in [0, 0.5)")
     check_places(cfg)
-    (_video if is_video(cfg.source) else _photographs)(cfg)
+    (_video if is_video(cfg.source) else _images)(cfg)
 
 
 def check_places(cfg: DictConfig) -> None:
@@ -57,7 +57,7 @@ def check_places(cfg: DictConfig) -> None:
     Raises:
         ConfigError: naming both; or there is no such source.
     """
-    from canthus.inference import sources as photographs
+    from canthus.inference import sources as images
     from canthus.inference.video.video import check_source, is_video
     from canthus.utils import outputs
 
@@ -69,13 +69,13 @@ def check_places(cfg: DictConfig) -> None:
         written = check_video_output(output, cfg.source, draw=cfg.overlays)
         sources = [] if not source.is_file() else [source]
     else:
-        sources = photographs.find_photographs(cfg.source)
+        sources = images.find_images(cfg.source)
         pictures = output / "overlays"
         for place in (output, pictures) if cfg.overlays and source.is_dir() else ():
             if outputs.is_inside(place, source):
                 raise errors.ConfigError(
                     f"output={output}: its pictures would lie inside source={source}, and the next run would take them "
-                    "for photographs; name a folder elsewhere, or overlays=false"
+                    "for images; name a folder elsewhere, or overlays=false"
                 )
         if pictures.is_dir() and (own := next((one for one in sources if outputs.is_inside(one, pictures)), None)):
             raise errors.ConfigError(
@@ -116,24 +116,24 @@ def _finder(cfg: DictConfig, predictor: Predictor) -> FaceFinder | None:
     return None
 
 
-def _photographs(cfg: DictConfig) -> None:
+def _images(cfg: DictConfig) -> None:
     from rich.progress import track
 
-    from canthus.inference import sources as photographs
+    from canthus.inference import sources as images
     from canthus.inference.landmark_files import LandmarkFile
 
-    sources = photographs.find_photographs(cfg.source)
+    sources = images.find_images(cfg.source)
     boxes: Mapping[Path, NDArray[np.float64]] | None = None
     strangers: list[str] = []
     if cfg.boxes:
-        given = photographs.read_boxes(Path(cfg.boxes))
-        boxes, strangers = photographs.boxes_by_image(given, sources, cfg.source)
+        given = images.read_boxes(Path(cfg.boxes))
+        boxes, strangers = images.boxes_by_image(given, sources, cfg.source)
     predictor, output = _model(cfg), Path(cfg.output)
     header = {"model": predictor.model.name, "run": str(cfg.run), "scheme": predictor.model.scheme.name}
     finder, common = _finder(cfg, predictor), _common_folder(sources)
     with LandmarkFile(output / "landmarks.json", header) as file:
-        work = _Photographs(cfg, predictor, finder, boxes, file)
-        for path in track(sources, description="photographs", transient=True):
+        work = _Images(cfg, predictor, finder, boxes, file)
+        for path in track(sources, description="images", transient=True):
             try:
                 pixels, faces = work.locate(path)
             except Exception as error:
@@ -143,13 +143,13 @@ def _photographs(cfg: DictConfig) -> None:
                 continue
             if cfg.overlays:
                 work.draw(path, _picture_of(path, common, output), pixels, faces)
-    work.notes += [f"{cfg.boxes} has boxes for {name}, which is not among the photographs" for name in strangers]
+    work.notes += [f"{cfg.boxes} has boxes for {name}, which is not among the images" for name in strangers]
     _sum_up(file, work.notes, len(sources), output)
 
 
 @dataclass
-class _Photographs:
-    """What happens to each photograph.
+class _Images:
+    """What happens to each image.
 
     Attributes:
         cfg: of the command.
@@ -168,10 +168,10 @@ class _Photographs:
     notes: list[str] = field(default_factory=list)
 
     def locate(self, path: Path) -> tuple[NDArray[np.uint8], list[LocatedFace]]:
-        """Write the faces of a photograph, and why others have no points; returns its pixels, and faces to draw.
+        """Write the faces of an image, and why others have no points; returns its pixels, and faces to draw.
 
         Raises:
-            DataError: a file that is no photograph, or one of which no face can be located though there are boxes.
+            DataError: a file that is no image, or one of which no face can be located though there are boxes.
         """
         from canthus.data.images import read_image
         from canthus.data.store import box_fault
@@ -197,24 +197,24 @@ class _Photographs:
         return pixels, faces
 
     def _boxes(self, path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], Sequence[FoundFace] | None]:
-        """(N, 4) boxes of a photograph's faces, and what the detector says of each, if there is one."""
+        """(N, 4) boxes of an image's faces, and what the detector says of each, if there is one."""
         import numpy as np
 
-        from canthus.inference import sources as photographs
+        from canthus.inference import sources as images
         from canthus.utils.errors import DataError
 
         if self.find is not None:
             found = self.find(pixels)
             return np.array([face.box for face in found]).reshape(-1, 4), found
         if self.boxes is None:
-            return photographs.whole_box(pixels, self.cfg.box_margin), None
+            return images.whole_box(pixels, self.cfg.box_margin), None
         given = self.boxes.get(path)
         if given is None:
             raise DataError(f"{path}: {self.cfg.boxes} has no box for it")
         return given, None
 
     def draw(self, path: Path, target: Path, pixels: NDArray[np.uint8], faces: Sequence[LocatedFace]) -> None:
-        """Draw a photograph; one that cannot be drawn, or named, goes without a picture: its points are written."""
+        """Draw an image; one that cannot be drawn, or named, goes without a picture: its points are written."""
         from canthus.visualization.drawing import draw_prediction
         from canthus.visualization.images import save_picture
 
@@ -229,7 +229,7 @@ class _Photographs:
 
 
 def _why_skipped(path: Path, error: Exception) -> str | None:
-    """Why one photograph cannot be used while others can; None for what would end every other one too."""
+    """Why one image cannot be used while others can; None for what would end every other one too."""
     import cv2
 
     from canthus.runs.faults import is_out_of_memory
@@ -270,9 +270,9 @@ def _sum_up(file: LandmarkFile, notes: Sequence[str], count: int, output: Path) 
         log.warning("%s", note)
     more = f", {file.faces_skipped} faces without points" if file.faces_skipped else ""
     more += f", {len(pictures)} without a picture" if pictures else ""
-    log.info("%d faces on %d photographs, %d skipped%s: %s", file.faces, file.located, len(reasons), more, output)
+    log.info("%d faces on %d images, %d skipped%s: %s", file.faces, file.located, len(reasons), more, output)
     if not file.located:
-        raise errors.ConfigError(f"none of the {count} photographs could be used; the reasons are above")
+        raise errors.ConfigError(f"none of the {count} images could be used; the reasons are above")
 
 
 def _in_words(box: NDArray[np.float64]) -> str:
@@ -280,14 +280,14 @@ def _in_words(box: NDArray[np.float64]) -> str:
 
 
 def _common_folder(sources: Sequence[Path]) -> Path:
-    """Below which the names of photographs differ."""
+    """Below which the names of images differ."""
     import os
 
     return Path(os.path.commonpath([os.path.abspath(path.parent) for path in sources]))
 
 
 def _picture_of(path: Path, common: Path, output: Path) -> Path:
-    """Where a photograph is drawn: in the subfolders that it has below the common one, under its whole name."""
+    """Where an image is drawn: in the subfolders that it has below the common one, under its whole name."""
     import os
 
     inside = Path(os.path.abspath(path)).relative_to(common)
@@ -300,7 +300,7 @@ def _video(cfg: DictConfig) -> None:
     import numpy as np
 
     from canthus.data.store import box_fault
-    from canthus.inference import sources as photographs
+    from canthus.inference import sources as images
     from canthus.inference.video.loop import VideoOptions, locate_in_video
     from canthus.inference.video.video import FrameSource
 
@@ -309,7 +309,7 @@ def _video(cfg: DictConfig) -> None:
         given = None
         if cfg.boxes:
             film = Path(cfg.source)
-            given = photographs.boxes_by_image(photographs.read_boxes(Path(cfg.boxes)), [film], cfg.source)[0].get(film)
+            given = images.boxes_by_image(images.read_boxes(Path(cfg.boxes)), [film], cfg.source)[0].get(film)
             if given is None:
                 raise errors.ConfigError(f"boxes={cfg.boxes} has no box for {cfg.source}: those of its first frame")
             if options.detect_every is not None:
@@ -327,7 +327,7 @@ def _video(cfg: DictConfig) -> None:
         def boxes(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
             if find is not None:
                 return np.array([face.box for face in find(frame)]).reshape(-1, 4)
-            return photographs.whole_box(frame, cfg.box_margin) if given is None else given
+            return images.whole_box(frame, cfg.box_margin) if given is None else given
 
         output = Path(cfg.output)
         summary = locate_in_video(source, predictor, boxes, output, options, draw=cfg.overlays)

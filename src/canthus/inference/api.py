@@ -54,7 +54,7 @@ class Locator:
             of the picture, ``box``, ``scores``, ``scheme``, ``detection_score``.
 
         Raises:
-            DataError: a file that is no photograph, an array of another kind, or boxes that are none.
+            DataError: a file that is no image, an array of another kind, or boxes that are none.
         """
         pixels = _pixels(image)
         if boxes is not None:

@@ -1,4 +1,4 @@
-"""Landmarks on photographs: boxes in, points in the photograph's own pixels out."""
+"""Landmarks on images: boxes in, points in the image's own pixels out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ __all__ = ["LocatedFace", "Predictor", "chosen_device", "input_batch"]
 
 @dataclass(frozen=True)
 class LocatedFace:
-    """A face in a photograph.
+    """A face in an image.
 
     Attributes:
         box: (4,) ``xyxy`` that was given, original pixels.
@@ -52,7 +52,7 @@ class LocatedFace:
 
 
 class Predictor:
-    """Runs a model on boxes of photographs, along the same path as evaluation: store crop, then one warp.
+    """Runs a model on boxes of images, along the same path as evaluation: store crop, then one warp.
 
     Args:
         model: trained.
@@ -116,12 +116,12 @@ class Predictor:
                 for values in (estimates.scores, estimates.pose)
             )
             for row, box in enumerate(some):
-                # the crop is upright, so that its pose is the photograph's
+                # the crop is upright, so that its pose is the image's
                 score, pose = (None if values is None else values[row] for values in (scores, poses))
                 yield LocatedFace(box, stages[row], score, pose, self.model.scheme.name)
 
     def inputs(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Batch:
-        """What the network sees of (N, 4) boxes of a photograph, (H, W, 3) uint8 RGB."""
+        """What the network sees of (N, 4) boxes of an image, (H, W, 3) uint8 RGB."""
         maps = np.stack([self.spec.to_original(box) for box in boxes])
         crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
         spec, to_original = self.model.input, torch.from_numpy(maps)
@@ -135,7 +135,7 @@ class Predictor:
 
 
 def input_batch(model: Cascade, image: Tensor, to_original: Tensor | None = None) -> Batch:
-    """Inputs without labels as a batch: (B, C, H, W) pictures, scaled, and (B, 2, 3) maps to the photograph if any."""
+    """Inputs without labels as a batch: (B, C, H, W) pictures, scaled, and (B, 2, 3) maps to the image if any."""
     count, device = image.shape[0], image.device
     points = model.scheme.num_landmarks
     return Batch(

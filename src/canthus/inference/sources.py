@@ -19,13 +19,13 @@ from canthus.utils.escaping import csv_value
 from canthus.utils.files import read_text
 from canthus.utils.old_names import PREDICTIONS, renamed
 
-__all__ = ["Boxes", "boxes_by_image", "find_photographs", "read_boxes", "whole_box"]
+__all__ = ["Boxes", "boxes_by_image", "find_images", "read_boxes", "whole_box"]
 
 Boxes = dict[str, NDArray[np.float64]]
-"""Photograph (as the file names it) -> (N, 4) ``xyxy``."""
+"""Image (as the file names it) -> (N, 4) ``xyxy``."""
 
 
-def find_photographs(source: str) -> list[Path]:
+def find_images(source: str) -> list[Path]:
     """An image, the images of a folder and its subfolders, or the matches of a glob; sorted.
 
     Images of kinds that are not read, pipes and broken links are among them: whoever reads them learns why they cannot
@@ -44,7 +44,7 @@ def find_photographs(source: str) -> list[Path]:
         found = list(map(Path, glob.glob(source, recursive=True)))
     found = [file for file in found if not file.is_dir()]
     if not found:
-        raise ConfigError(f"source={source}: no photograph there ({', '.join(IMAGE_SUFFIXES)})")
+        raise ConfigError(f"source={source}: no image there ({', '.join(IMAGE_SUFFIXES)})")
     return sorted(found)
 
 

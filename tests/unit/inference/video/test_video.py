@@ -56,7 +56,7 @@ def test_bad_sources(source: str, words: str, tmp_path: Path, monkeypatch: pytes
     assert "\n" not in str(error.value)
 
 
-def test_photographs_are_no_videos() -> None:
+def test_images_are_no_videos() -> None:
     assert not any(is_video(name) for name in ("a.jpg", "folder", "photos/*.png", "b.PNG"))
     assert is_video("A.MOV")
 
