@@ -10,6 +10,7 @@ from canthus.geometry.boxes import centred_box
 from canthus.models.cascade import Cascade
 from canthus.models.cfan.network import CFAN, from_unit
 from canthus.models.estimates import Estimates
+from canthus.models.losses import check_loss
 
 __all__ = ["CFANCascade"]
 
@@ -29,6 +30,7 @@ class CFANCascade(Cascade):
         face_share: side of the face box in the crop, as a share of the crop's side.
         alpha: weight of the squared norms of the weights; the paper's 0.001 stands beside sums over all training faces,
             so it is divided by their number here, where losses are means.
+        loss: ``published``, or ``l1``, ``smooth_l1`` or ``wing``, see `canthus.models.losses.coordinate_loss`.
 
     Raises:
         ValueError: an argument that does not describe a cascade, named.
@@ -50,9 +52,11 @@ class CFANCascade(Cascade):
         jitter: float = 0.0,
         face_share: float = 0.7,
         alpha: float = 0.001,
+        loss: str = "published",
     ) -> None:
         stages = bool(global_hidden) + len(local_sizes)
         super().__init__(scheme=scheme, stages=stages)
+        self.loss = check_loss(loss)
         self.network = CFAN(
             self.scheme.num_landmarks,
             global_size=global_size,

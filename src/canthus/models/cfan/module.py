@@ -11,6 +11,7 @@ from canthus.models.base import LandmarkModel
 from canthus.models.cfan.cascade import CFANCascade
 from canthus.models.cfan.network import to_unit
 from canthus.models.estimates import Estimates
+from canthus.models.losses import coordinate_loss
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
@@ -52,7 +53,7 @@ class CFANModule(LandmarkModel, CFANCascade):
         return self.started(self.network(batch["image"], depth=self.depth, frozen=frozen))
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
-        """Squared error of the shapes (equation 9 and 12) of the stages that train; when pretraining, of images."""
+        """Squared error of the shapes (equation 9 and 12), or the loss in its place; when pretraining, of images."""
         alpha = self.alpha / int(self.train_faces)
         if self.pretraining:
             return {
@@ -62,8 +63,14 @@ class CFANModule(LandmarkModel, CFANCascade):
         size, terms = self.input.size, {}
         truth, labelled = to_unit(batch["landmarks"], size), (batch["visibility"] > 0)[..., None]
         for stage in self.trained_stages:
-            error = torch.where(labelled, to_unit(estimates.points[stage], size) - truth, 0)
-            terms[f"stage{stage + 1}"] = error.square().sum((1, 2)).mean()
+            points = estimates.points[stage]
+            if self.loss == "published":
+                error = torch.where(labelled, to_unit(points, size) - truth, 0)
+                terms[f"stage{stage + 1}"] = error.square().sum((1, 2)).mean()
+            else:
+                terms[f"stage{stage + 1}"] = coordinate_loss(
+                    self.loss, points, batch["landmarks"], batch["visibility"], size
+                )
             terms[f"penalty{stage + 1}"] = alpha * self.network.stages[stage].penalty()  # type: ignore[operator]
         return terms
 

@@ -7,6 +7,7 @@ from canthus.data.batch import Batch, InputSpec
 from canthus.models.cascade import Cascade
 from canthus.models.dan.network import DAN
 from canthus.models.estimates import Estimates
+from canthus.models.losses import check_loss
 
 __all__ = ["DANCascade"]
 
@@ -33,9 +34,10 @@ class DANCascade(Cascade):
         statistics_faces: augmented faces from which those are measured.
         frozen_stages: how finished stages run while a later one trains: ``train`` (released code: dropout and batch
             statistics make their shapes noisy, a free augmentation) or ``eval``.
-        loss_normaliser: distance of the scheme that divides the loss.
+        loss_normaliser: distance of the scheme that divides the published loss.
         later_stages: weights with which a later stage begins to train: ``random`` (paper) or ``previous``, those of the
             stage before it where shapes agree, so that a short training need not learn to see twice.
+        loss: ``published``, or ``l1``, ``smooth_l1`` or ``wing``, see `canthus.models.losses.coordinate_loss`.
 
     Raises:
         ValueError: an unknown option, or a scheme without the normaliser.
@@ -60,8 +62,10 @@ class DANCascade(Cascade):
         frozen_stages: str = "train",
         loss_normaliser: str = "inter_pupil",
         later_stages: str = "random",
+        loss: str = "published",
     ) -> None:
         super().__init__(scheme=scheme, stages=stages)
+        self.loss = check_loss(loss)
         for name, value, choices in (
             ("standardise", standardise, STANDARDISATIONS),
             ("frozen_stages", frozen_stages, FROZEN_MODES),

@@ -11,7 +11,7 @@ from canthus.geometry import affine, boxes
 from canthus.models.base import LandmarkModel
 from canthus.models.dan.cascade import DANCascade
 from canthus.models.estimates import Estimates
-from canthus.models.losses import normalised_point_loss
+from canthus.models.losses import coordinate_loss, normalised_point_loss
 
 if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
@@ -78,6 +78,8 @@ class DANModule(LandmarkModel, DANCascade):
         return self.started(self.network(batch["image"], depth=self.depth, frozen=frozen))
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
-        """Equation 4, of the last active stage only."""
-        last = estimates.points[-1]
-        return {"point": normalised_point_loss(last, batch["landmarks"], batch["visibility"], self.loss_pair)}
+        """Equation 4, or the loss in its place, of the last active stage only."""
+        last, truth, visibility = estimates.points[-1], batch["landmarks"], batch["visibility"]
+        if self.loss != "published":
+            return {"point": coordinate_loss(self.loss, last, truth, visibility, self.input.size)}
+        return {"point": normalised_point_loss(last, truth, visibility, self.loss_pair)}

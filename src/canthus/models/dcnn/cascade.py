@@ -7,6 +7,7 @@ from canthus.geometry.boxes import centred_box
 from canthus.models.cascade import Cascade
 from canthus.models.dcnn.network import DCNN, NUM_LANDMARKS
 from canthus.models.estimates import Estimates, Votes
+from canthus.models.losses import check_loss
 
 __all__ = ["DCNNCascade"]
 
@@ -24,6 +25,7 @@ class DCNNCascade(Cascade):
         structure: of F1: S0, or one of the ablations S3 to S7 (table 1).
         shifts: largest shift in x and y of the patches of levels 2 and 3 in training, in face boxes.
         size: side of the input, pixels. All patches are resampled from it; level 3 sees 68 pixels per face box.
+        loss: ``published``, or ``l1``, ``smooth_l1`` or ``wing``, see `canthus.models.losses.coordinate_loss`.
 
     Raises:
         ValueError: an argument that does not describe a cascade.
@@ -41,8 +43,10 @@ class DCNNCascade(Cascade):
         structure: str = "S0",
         shifts: Sequence[float] = (0.05, 0.02),
         size: int = 100,
+        loss: str = "published",
     ) -> None:
         super().__init__(scheme=scheme, stages=levels)
+        self.loss = check_loss(loss)
         if len(shifts) < levels - 1:
             raise ValueError(f"model.shifts={list(shifts)} must name a shift for each of the {levels - 1} later levels")
         self._input = InputSpec(size, 1, centred_box(size, BOX_SHARE))

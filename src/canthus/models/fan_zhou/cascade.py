@@ -8,6 +8,7 @@ from canthus.geometry.boxes import centred_box
 from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates, Votes
 from canthus.models.fan_zhou.network import FanZhou
+from canthus.models.losses import check_loss
 
 __all__ = ["RESIDUALS", "FanZhouCascade"]
 
@@ -32,6 +33,7 @@ class FanZhouCascade(Cascade):
             ``eye_mouth``, that of the centres of eyes and mouth.
         rotation: largest further rotation of the upright frame in the training of level 2, degrees.
         scale: largest further change of its scale.
+        loss: ``published``, or ``l1``, ``smooth_l1`` or ``wing``, see `canthus.models.losses.coordinate_loss`.
 
     Raises:
         ValueError: an unknown option, or a scheme without the distance.
@@ -53,8 +55,10 @@ class FanZhouCascade(Cascade):
         rectification: str = "procrustes",
         rotation: float = 5.0,
         scale: float = 0.05,
+        loss: str = "published",
     ) -> None:
         super().__init__(scheme=scheme, stages=levels)
+        self.loss = check_loss(loss)
         if rectification not in RECTIFICATIONS:
             raise ValueError(f"model.rectification is {rectification!r}; one of {', '.join(RECTIFICATIONS)}")
         if "inter_ocular" not in self.scheme.normalisers:

@@ -117,9 +117,9 @@ class FanZhouModule(LandmarkModel, FanZhouCascade):
         return self.averaged(votes)
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
-        """Squared error of the networks' outputs, for each level that trains."""
+        """Squared error of the networks' outputs, or the loss in its place, for each level that trains."""
         assert estimates.votes is not None
         return {
-            f"level{stage + 1}": vote_loss(estimates.votes[stage], batch["landmarks"], batch["visibility"])
+            f"level{stage + 1}": vote_loss(estimates.votes[stage], batch["landmarks"], batch["visibility"], self.loss)
             for stage in self.trained_stages
         }

@@ -9,6 +9,7 @@ from canthus.data.batch import Batch, InputSpec
 from canthus.geometry import affine, boxes
 from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates
+from canthus.models.losses import check_loss
 from canthus.models.mdm.network import CHANNELS, HIDDEN, MDM
 
 __all__ = ["MDMCascade"]
@@ -36,8 +37,9 @@ class MDMCascade(Cascade):
         mean_shape: reference shape: ``procrustes`` or ``raw``, the released code's mean of unaligned annotations.
         box_noise: deviation of the boxes from which training starts, in shift and size, as a share of the true box; for
             boxes of the labels, which do not vary. Other boxes vary in training as they do in the data.
-        loss_normaliser: distance of the scheme that divides the loss.
+        loss_normaliser: distance of the scheme that divides the published loss.
         flip_average: average with the mirror image in evaluation and prediction, as the released code does.
+        loss: ``published``, or ``l1``, ``smooth_l1`` or ``wing``, see `canthus.models.losses.coordinate_loss`.
 
     Raises:
         ValueError: an unknown option, or a scheme without the normaliser.
@@ -65,9 +67,11 @@ class MDMCascade(Cascade):
         mean_shape: str = "procrustes",
         box_noise: float = 0.05,
         loss_normaliser: str = "inter_ocular",
+        loss: str = "published",
         flip_average: bool = True,
     ) -> None:
         super().__init__(scheme=scheme, stages=stages)
+        self.loss = check_loss(loss)
         for name, value, choices in (
             ("mean_shape", mean_shape, MEAN_SHAPES),
             ("loss_normaliser", loss_normaliser, tuple(self.scheme.normalisers)),

@@ -11,7 +11,7 @@ from canthus.geometry import affine, boxes
 from canthus.geometry.box_pca import BoxPCA
 from canthus.models.base import LandmarkModel
 from canthus.models.estimates import Estimates
-from canthus.models.losses import normalised_point_loss
+from canthus.models.losses import coordinate_loss, normalised_point_loss
 from canthus.models.mdm.cascade import MDMCascade
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class MDMModule(LandmarkModel, MDMCascade):
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
         """The error of every step that trains, all of one weight."""
         truth, visibility = batch["landmarks"], batch["visibility"]
-        return {
-            f"step{number + 1}": normalised_point_loss(estimates.points[number], truth, visibility, self.loss_pair)
-            for number in self.trained_stages
-        }
+        points = {f"step{number + 1}": estimates.points[number] for number in self.trained_stages}
+        if self.loss != "published":
+            return {
+                name: coordinate_loss(self.loss, one, truth, visibility, self.input.size)
+                for name, one in points.items()
+            }
+        return {name: normalised_point_loss(one, truth, visibility, self.loss_pair) for name, one in points.items()}

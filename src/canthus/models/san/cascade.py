@@ -7,6 +7,7 @@ from canthus.geometry.boxes import centred_box
 from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates
 from canthus.models.heatmaps import GaussianMaps, decode_maps
+from canthus.models.losses import check_loss
 from canthus.models.san.network import SAN
 
 __all__ = ["BOX_SHARE", "SANCascade"]
@@ -35,6 +36,7 @@ class SANCascade(Cascade):
         initialisation: see `SAN`.
         generator_width: see `SAN`; that of the run in ``generators``.
         generator_blocks: see `SAN`; likewise.
+        loss: ``published`` or ``adaptive_wing``, see `canthus.models.san.module.map_loss`.
 
     Raises:
         ValueError: options that do not describe a network.
@@ -61,8 +63,10 @@ class SANCascade(Cascade):
         initialisation: str = "released",
         generator_width: float = 1.0,
         generator_blocks: int = 6,
+        loss: str = "published",
     ) -> None:
         super().__init__(scheme=scheme, stages=stages)
+        self.loss = check_loss(loss, ("adaptive_wing",))
         if size % stride:
             raise ValueError(f"model.size is {size}; it has to divide by the stride {stride} of the maps")
         if pretrained and width != 1:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from canthus.data.batch import Batch
 from canthus.models.base import LandmarkModel
 from canthus.models.estimates import Estimates
+from canthus.models.losses import adaptive_wing
 from canthus.models.pretrained import file_weights, imagenet_model, run_weights
 from canthus.models.san.cascade import SANCascade
 from canthus.utils.errors import DataError
@@ -20,18 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["SANModule", "map_loss"]
 
 
-def map_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def map_loss(maps: Tensor, target: Tensor, weight: Tensor, loss: str = "published") -> Tensor:
     """Half the squared errors, summed over maps and cells, mean over faces (the released code's loss of one output).
 
     Args:
         maps: (B, K + 1, H, W).
         target: likewise.
         weight: (B, K + 1), 0 for maps that teach nothing.
+        loss: ``adaptive_wing`` instead, with that paper's weighted loss map: cells of a landmark's map within one of a
+            value of at least 0.2 weigh eleven times as much.
 
     Returns:
         A scalar.
     """
-    errors = (maps.float() - target).square().sum((2, 3)) * weight
+    if loss == "adaptive_wing":
+        near = functional.max_pool2d(target[:, :-1], 3, stride=1, padding=1) >= 0.2
+        cells = torch.cat([1 + 10.0 * near, torch.ones_like(target[:, -1:])], 1)
+        errors = (cells * adaptive_wing(maps.float(), target)).sum((2, 3)) * weight
+    else:
+        errors = (maps.float() - target).square().sum((2, 3)) * weight
     return errors.sum() / (2 * len(maps))
 
 
@@ -105,7 +114,7 @@ class SANModule(LandmarkModel, SANCascade):
         names = ["stage1", "stage1_aggregated"][:streams] + [f"stage{number}" for number in range(2, self.depth + 1)]
         stages = [0] * streams + list(range(1, self.depth))
         return {
-            name: map_loss(maps, target, weight)
+            name: map_loss(maps, target, weight, self.loss)
             for name, stage, maps in zip(names, stages, estimates.heatmaps, strict=True)
             if stage in self.trained_stages
         }
