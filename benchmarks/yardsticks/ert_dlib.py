@@ -75,6 +75,7 @@ def main():
     parser.add_argument("folder", type=Path, help="where ert.py has put faces.json and pixels/")
     parser.add_argument("--model", type=Path, required=True, help="is trained first if it is not there")
     parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--remark", help="what has to be known of the model")
     parser.add_argument("--options", type=json.loads, default={}, help="other settings of dlib's trainer, as JSON")
     args = parser.parse_args()
     content = json.loads((args.folder / "faces.json").read_text())
@@ -86,6 +87,8 @@ def main():
     trained = args.model.with_suffix(".json")
     if trained.is_file():
         cost["minutes"] = json.loads(trained.read_text())["cpu_seconds"] / 60
+    if args.remark:
+        cost["remark"] = args.remark
     args.predictions.with_suffix(".cost.json").write_text(json.dumps(cost))
     print(f"{args.predictions}: {sum(map(len, found.values()))} faces; {cost}")
 
