@@ -3,8 +3,9 @@
 Every draw comes from one CPU generator in a fixed order, so the same seed gives the same batch on every device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from canthus.data.batch import Batch, InputSpec, input_to_store
 from canthus.geometry import affine, boxes
+from canthus.geometry.box_pca import BoxPCA
 
 __all__ = ["Augmentation", "permute_mirrored", "shrink_and_enlarge"]
 
@@ -44,6 +46,8 @@ class Augmentation:
         blur_sigma: see ``blur``.
         low_resolution: probability of shrinking by 2 to ``low_resolution_factor`` and enlarging again.
         low_resolution_factor: see ``low_resolution``.
+        box_noise: how the boxes of a detector lie about those of the labels, ``mean`` and ``axes`` of `BoxPCA`: each
+            time a face is shown, its box is drawn anew. ``canthus-eval run=RUN detector=DETECTOR`` measures it.
     """
 
     mirror: float = 0.5
@@ -63,6 +67,7 @@ class Augmentation:
     blur_sigma: float = 2.0
     low_resolution: float = 0.0
     low_resolution_factor: float = 4.0
+    box_noise: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -87,6 +92,15 @@ class Augmentation:
             raise ValueError(f"augmentation.shift_unit is {self.shift_unit!r}; one of {', '.join(SHIFT_UNITS)}")
         if self.low_resolution_factor < 2:
             raise ValueError(f"augmentation.low_resolution_factor is {self.low_resolution_factor}; at least 2")
+        if self.box_noise is not None:
+            self._boxes  # noqa: B018  # looks at it
+
+    @cached_property
+    def _boxes(self) -> BoxPCA:
+        try:
+            return BoxPCA.of_numbers(self.box_noise)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"augmentation.box_noise is {self.box_noise}: {error}") from error
 
     @property
     def changes_pixels(self) -> bool:
@@ -97,6 +111,10 @@ class Augmentation:
         """The same without changes of the pixels."""
         unchanged: dict[str, Any] = dict.fromkeys(PIXEL_CHANGES, 0.0)
         return replace(self, **unchanged)
+
+    def draw_boxes(self, box: Tensor, random: torch.Generator) -> Tensor:
+        """The boxes in which faces are shown: (B, 4) of the labels to (B, 4), as a detector might find them."""
+        return box if self.box_noise is None else self._boxes.sample(box, random)
 
     def draw(self, batch: Batch, spec: InputSpec, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the geometric change of every face of a batch in store pixels.

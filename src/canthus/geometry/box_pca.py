@@ -1,6 +1,7 @@
 """How detector boxes lie about the true ones, to start training from boxes like those of a test."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,12 +45,44 @@ class BoxPCA:
         lengths[: len(deviations)] = deviations
         return cls(mean.float(), (lengths[:, None] * components).float())
 
+    @classmethod
+    def of_numbers(cls, content: Any) -> "BoxPCA":
+        """What `numbers` gave, of any origin.
+
+        Raises:
+            ValueError: something else.
+        """
+        try:
+            mean, axes = (
+                torch.tensor([_plain(value) for value in content[key]], dtype=torch.float32) for key in ("mean", "axes")
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("it has to hold mean, four numbers, and axes, four times four") from error
+        if mean.shape != (4,) or axes.shape != (4, 4) or not (mean.isfinite().all() and axes.isfinite().all()):
+            raise ValueError("it has to hold mean, four numbers, and axes, four times four")
+        if bool((mean[2:] - mean[:2] <= 0).any()):
+            raise ValueError("its mean is no box: x1, y1, x2, y2 about the centre, in widths and heights")
+        return cls(mean, axes)
+
+    def numbers(self) -> dict[str, Any]:
+        """As plain values, for a config."""
+        return {"mean": _rounded(self.mean), "axes": [_rounded(row) for row in self.axes]}
+
     def sample(self, true: Tensor, random: torch.Generator) -> Tensor:
         """Draw a box for every true box: (B, 4) to (B, 4); ``random`` is a CPU generator."""
         centre, sides = _frame(true)
         weights = torch.randn(len(true), 4, generator=random)
         relative = (self.mean.cpu() + weights @ self.axes.cpu()).to(true)
         return (relative * sides + centre).to(true.dtype)
+
+
+def _plain(value: Any) -> Any:
+    """A number, or a list of numbers from any kind of sequence."""
+    return float(value) if isinstance(value, (int, float)) else [float(one) for one in value]
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(float(value), 5) for value in values]
 
 
 def _frame(true: Tensor) -> tuple[Tensor, Tensor]:
