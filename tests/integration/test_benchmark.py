@@ -91,11 +91,27 @@ def test_the_zoo_is_evaluated_without_training(benchmark, data: Path) -> None:
     (data / "300w").mkdir()
     status, text = benchmark("suite=zoo", "dry_run=true")
     assert status == 0
+    assert "300w/helen/testset is not there: all figures are of the validation faces" in text
     assert not shown(text, "train")
     evaluated = shown(text, "evaluate")
     assert sorted(w[0] for w in evaluated if "data.scheme=5" in w) == [f"run=zoo/{model}" for model in sorted(EIGHT)]
     assert len(evaluated) == 8 + 6
     assert all(f"data.root='{data}/300w'" in words for words in evaluated)
+    (data / "300w/helen/testset").mkdir(parents=True)
+    text = benchmark("suite=zoo", "dry_run=true")[1]
+    assert "is not there" not in text
+    steps = [words for words in shown(text, "evaluate") if "split=test" in words]
+    tested = [words for words in steps if "detector=zoo/mtcnn" not in words]
+    found = [words for words in steps if words not in tested]
+    assert sorted(words[0] for words in found) == [f"run=zoo/{model}" for model in sorted(EIGHT - {"dcnn", "mtcnn"})]
+    assert all(words[1].endswith("evaluation/68_found") and "unseen=true" in words for words in found)
+    assert "detector=" not in benchmark("suite=zoo", "models=[dan]", "dry_run=true")[1]
+    assert sorted(words[0] for words in tested) == sorted(words[0] for words in evaluated)
+    for words in tested:
+        assert {"data.test_parts=[helen/testset]", "data.allow_partial=true", "unseen=true", "corruptions=all"} < set(
+            words
+        )
+        assert words[1].removesuffix("_test") in {words[1] for words in evaluated}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -135,20 +151,29 @@ def test_what_it_calls_works(
     options = {"dan": [*tiny, "model.width=0.05", "model.statistics_faces=8"], "dcnn": tiny}
     settings = Settings("cpu", small_300w, tmp_path, ["dan", "dcnn"], corruptions="[blur]", options=options)
     *work, report = plan(settings)
-    assert [step.module for step in work] == ["train", "train", "evaluate", "evaluate", "evaluate"]
+    assert [step.module for step in work] == ["train", "train", *["evaluate"] * 6]
     for step in work:
         assert run_command(step.module, *step.words, *(["overlays=2"] if step.module == "evaluate" else [])) == 0
-    faces = set()
+    faces: dict[str, set[tuple[str, ...]]] = {"val": set(), "test": set()}
     for model, points in (("dan", "5"), ("dan", "68"), ("dcnn", "5")):
-        folder = tmp_path / "runs" / model / "seed0/evaluation" / points
-        metrics = json.loads((folder / "metrics.json").read_text())
-        assert (metrics["scheme"], metrics["normaliser"], metrics["split"]) == (points, "inter_ocular", "val")
-        assert set(metrics["subsets"]["full"]["other_normalisers"]) == {"inter_pupil"}
-        assert (folder / "corruptions.json").is_file()
-        with (folder / "predictions.csv").open(newline="") as file:
-            faces.add(tuple(row["image"] for row in csv.DictReader(file)))
-    assert len(faces) == 1
+        for split, place in (("val", points), ("test", f"{points}_test")):
+            folder = tmp_path / "runs" / model / "seed0/evaluation" / place
+            metrics = json.loads((folder / "metrics.json").read_text())
+            assert (metrics["scheme"], metrics["normaliser"], metrics["split"]) == (points, "inter_ocular", split)
+            assert set(metrics["subsets"]["full"]["other_normalisers"]) == {"inter_pupil"}
+            assert (folder / "corruptions.json").is_file() == (split == "test")
+            with (folder / "predictions.csv").open(newline="") as file:
+                faces[split].add(tuple(row["image"] for row in csv.DictReader(file)))
+    (held_out,), (tested,) = faces.values()
+    assert len(tested) == 8
+    assert all("helen/testset" in image for image in tested)
+    assert not set(tested) & set(held_out)
+    assert set(metrics["subsets"]) == {"full"}  # half of 300-W's common set is not the common set
+    assert "8 of the 330 faces of helen/testset" in (folder / "summary.md").read_text()
     assert run_command(report.module, *report.words, "latency=0", "faces=false") == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "8 of the 330 faces of helen/testset; the others were not at hand" in page
+    assert "they chose the epochs" in page
     assert all(step.done for step in plan(settings))
 
 

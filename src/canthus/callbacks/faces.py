@@ -48,11 +48,16 @@ class TrainingFaces(lightning.Callback):
         """Compare, then write.
 
         Raises:
-            ConfigError: a run that goes on, and whose faces have changed.
+            ConfigError: a run that goes on, and whose faces have changed; or a part that trains and tests.
         """
         if stage != "fit":
             return
         data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        if (both := set(data.train_parts) & set(data.test_parts)) and not data.include_test:
+            raise ConfigError(
+                f"{', '.join(sorted(both))} stands in data.train_parts and in data.test_parts: what tests a run may "
+                "train and choose nothing of it; take it out of one of them"
+            )
         faces = FaceList.of(data, self.earlier)
         found = changes(self.before, faces) if self.before else []
         if self.before and found:
@@ -96,25 +101,31 @@ class EvaluatedFaces(lightning.Callback):
         known: what the run remembers.
         own: whether the data are those of the run, so that their split ``val`` should hold none.
         allow: evaluate them all the same.
+        unseen: refuse every face that the run was trained or chosen on, in any split of any data.
 
     Attributes:
         counts: ``faces``, and for methods that detect ``images``, that the run was trained on; empty at first.
     """
 
-    def __init__(self, known: Remembered, *, own: bool, allow: bool) -> None:
-        self.known, self.own, self.allow = known, own, allow
+    def __init__(self, known: Remembered, *, own: bool, allow: bool, unseen: bool = False) -> None:
+        self.known, self.own, self.allow, self.unseen = known, own, allow, unseen
         self.counts: dict[str, int] = {}
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Count.
 
         Raises:
-            ConfigError: faces that were trained on in the split that should hold none.
+            ConfigError: faces that were trained on in the split that should hold none; or that trained or chose the
+                run, where only unseen ones may be evaluated.
         """
         if self.counts:
             return
-        data: FaceDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        split = "val" if stage == "validate" else "test"
+        self.count(trainer.datamodule, "val" if stage == "validate" else "test")  # type: ignore[attr-defined]
+
+    def count(self, data: "FaceDataModule", split: str) -> None:
+        """Count the faces of a split; raises as `setup` does."""
+        if self.unseen:
+            self._refuse_known(data, split)
         own = {kind: seen.any() for kind, seen, _ in _trained_on(self.known, data, split, before=False)}
         for kind, seen, names in _trained_on(self.known, data, split):
             self.counts[kind] = int(seen.sum())
@@ -126,6 +137,18 @@ class EvaluatedFaces(lightning.Callback):
                 )
             if self.counts[kind]:
                 log.warning("%s: figures on them say nothing about unseen faces", text)
+
+    def _refuse_known(self, data: "FaceDataModule", split: str) -> None:
+        for kind, trained, _ in _trained_on(self.known, data, split):
+            faces = next(faces for name, faces, _ in data.lists(split) if name == kind)
+            held = self.known.held_out([face.photo for face in faces], kind) if data.name == self.known.data else None
+            met = trained if held is None else trained | held
+            if met.any():
+                names = some(face.image.name for face, one in zip(faces, met, strict=True) if one)
+                raise ConfigError(
+                    f"{int(met.sum())} of the {len(met)} {kind} to evaluate ({names}) trained or chose this run, and "
+                    "unseen=true asks for none: take these images out of its training"
+                )
 
 
 def _trained_on(
@@ -174,10 +197,12 @@ def of_evaluation(cfg: DictConfig, trained: DictConfig, data: FaceDataModule, *,
         own: whether they are the run's own.
 
     Raises:
-        ConfigError: a damaged list.
+        ConfigError: a damaged list; or none, where only unseen faces may be evaluated.
     """
     known = remembered(zoo.run_path(cfg.run))
     if known is None:
+        if cfg.unseen:
+            raise ConfigError(f"unseen=true, and {cfg.run} keeps no list of the faces that it was trained on")
         if cfg.data.get("name") != trained.data.get("name") or divided_alike(cfg.data, trained.data):
             return None
         try:
@@ -187,7 +212,7 @@ def of_evaluation(cfg: DictConfig, trained: DictConfig, data: FaceDataModule, *,
             return None
     elif own:
         give_split(data, cfg.data, trained.data, known)
-    return EvaluatedFaces(known, own=own, allow=cfg.allow_trained_on)
+    return EvaluatedFaces(known, own=own, allow=cfg.allow_trained_on, unseen=cfg.unseen)
 
 
 def _reconstructed(data: FaceDataModule, trained: DictConfig) -> Remembered:

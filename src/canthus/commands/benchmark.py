@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from canthus.commands import checks, launch, schemas
-from canthus.commands.benchmark_plan import MODELS, SUITES, Settings, plan
+from canthus.commands.benchmark_plan import MODELS, SUITES, TEST_PART, Settings, plan
 from canthus.runs import faults, folders
 from canthus.runs.children import Ended, Step, run_steps
 from canthus.utils.config import chosen
@@ -40,6 +40,11 @@ def benchmark(cfg: DictConfig) -> None:
     threads = _count("threads", cfg.threads, None if gpu else 1)
     settings = read_settings(cfg)
     steps = plan(settings)
+    if settings.suite != "gpu" and not settings.tests:
+        print(
+            f"# {settings.faces / TEST_PART} is not there: all figures are of the validation faces, which choose the "
+            "epochs"
+        )
     if cfg.dry_run:
         show(steps, threads)
         return
@@ -105,7 +110,25 @@ def read_settings(cfg: DictConfig) -> Settings:
         options=_options(cfg.options, cfg.suite),
         wider=found["wider"],
         celeba=found["celeba"],
+        yardsticks=_yardsticks(cfg.yardsticks, data),
     )
+
+
+def _yardsticks(folder: str | None, data: Path) -> dict[str, Path]:
+    """Predictions in a folder, by name.
+
+    Raises:
+        ConfigError: no such folder, none in it, or no test faces that they could be of.
+    """
+    place = _folder("yardsticks", folder)
+    if place is None:
+        return {}
+    if not Settings("cpu", data, place).tests:
+        raise ConfigError(f"yardsticks={folder}: they are scored on {TEST_PART}, which is not in data.root={data}")
+    files = sorted(path for kind in ("csv", "json") for path in place.glob(f"*.predictions.{kind}"))
+    if not files:
+        raise ConfigError(f"yardsticks={folder}: no NAME.predictions.json or .csv there; see benchmarks/README.md")
+    return {path.name.partition(".")[0]: path for path in files}
 
 
 def _output(cfg: DictConfig) -> Path:

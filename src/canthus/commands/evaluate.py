@@ -40,6 +40,7 @@ def evaluate(cfg: DictConfig) -> float:
     if split not in ("val", "test"):
         raise errors.ConfigError(f"split={cfg.split}: one of auto, val, test")
     corruptions, styles = chosen_corruptions(cfg.corruptions), chosen_styles(cfg.styles)
+    check_detector(cfg, bool(corruptions or styles))
     if corruptions and cfg.data.get("corruption"):
         raise errors.ConfigError("corruptions= begins with clean faces; leave out data.corruption and data.severity")
     check_places(cfg)
@@ -49,6 +50,8 @@ def evaluate(cfg: DictConfig) -> float:
     with record.recorded(Path(cfg.output), cfg, refresh_summary):
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         evaluation = RunEvaluation(cfg, _checked_settings(cfg), split, own_data=own_data)
+        if cfg.detector:
+            return evaluation.in_whole_images()
         clean = evaluation.measure()
         evaluation.write(clean)
         evaluation.under_conditions(clean, corruptions, styles)
@@ -91,6 +94,22 @@ def _checked_settings(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     own = {group: node for group, node in settings.items() if choices[group] == "of_run"}
     check_trust(own, zoo.run_path(cfg.run), trust=cfg.trust)
     return settings
+
+
+def check_detector(cfg: DictConfig, conditions: bool) -> None:
+    """Refuse what does not go together with, or without, a detector.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    if cfg.refine < 0:
+        raise errors.ConfigError(f"refine={cfg.refine}: further passes, 0 or more")
+    if cfg.refine and not cfg.detector:
+        raise errors.ConfigError(f"refine={cfg.refine} is of the boxes that a detector finds: add detector=zoo/mtcnn")
+    if cfg.detector and conditions:
+        raise errors.ConfigError("detector= looks at whole images as they are; leave out corruptions and styles")
+    if cfg.detector and cfg.data.get("corruption"):
+        raise errors.ConfigError("detector= looks at whole images as they are; leave out data.corruption")
 
 
 def check_places(cfg: DictConfig) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import numpy as np
 from omegaconf import DictConfig
 
 from canthus.callbacks.detection_evaluator import DetectionEvaluator
@@ -14,10 +15,13 @@ from canthus.data.corruptions import in_training
 from canthus.data.making import build_data
 from canthus.evaluation.conditions import run_corruptions, run_styles
 from canthus.evaluation.evaluation import Evaluation
+from canthus.evaluation.whole_images import find_faces, measure_whole_images
+from canthus.inference.face_detector import FaceFinder
+from canthus.inference.predictor import Predictor
 from canthus.models.base import LandmarkModel
 from canthus.reporting.comparison import write_comparison
 from canthus.reporting.corruptions import forget_corruptions
-from canthus.reporting.results import print_results, write_results
+from canthus.reporting.results import print_results, write_box_noise, write_results
 from canthus.reporting.styles import forget_styles
 from canthus.reporting.suites import write_corruption_suite, write_style_suite
 from canthus.runs.loading import building, built, open_run
@@ -81,6 +85,37 @@ class RunEvaluation:
         )
         comparison = write_comparison(self.output, Path(self.cfg.compare)) if self.cfg.compare else None
         print_results(metrics, self.output, comparison)
+
+    def in_whole_images(self) -> float:
+        """Find the faces with ``detector``, place their points, measure and write both.
+
+        Returns:
+            NME of the faces that were found, percent.
+        """
+        cfg, data = self.cfg, self.data
+        data.setup("validate" if self.split == "val" else "test")
+        if not data.faces(self.split):
+            raise ConfigError(f"split={self.split} of this data holds no face; choose another split, or other data")
+        if self.seen:
+            self.seen.count(data, self.split)
+        predictor = Predictor.of(self.run, device=str(self.trainer.strategy.root_device))
+        finder = FaceFinder(run=cfg.detector, device=predictor.device)
+        found = find_faces(data, self.split, predictor, finder, cfg.refine)
+        settings = {key: cfg[key] for key in ("normaliser", "normalisers", "threshold")}
+        whole = measure_whole_images(data, self.split, found, str(cfg.detector), cfg.refine, **settings)
+        metrics = write_results(
+            self.output,
+            whole.evaluation,
+            data,
+            self.run.model.name,
+            overlays=cfg.overlays,
+            trained_on=self.seen.counts if self.seen else None,
+            end_to_end=whole.report,
+            sought=np.where(found.found[:, None], found.boxes, found.labels),
+        )
+        write_box_noise(self.output, found.box_noise(), str(cfg.detector))
+        print_results(metrics, self.output, write_comparison(self.output, Path(cfg.compare)) if cfg.compare else None)
+        return float(whole.report["nme"])
 
     def under_conditions(self, clean: Evaluation, corruptions: list[str], styles: list[str]) -> None:
         """Measure the same faces again under corruptions and in styles; write what was found.

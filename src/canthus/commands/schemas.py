@@ -86,6 +86,9 @@ class EvalConfig:
     styles: Any = None
     flip_average: bool | None = None
     allow_trained_on: bool = False
+    unseen: bool = False
+    detector: str | None = None
+    refine: int = 0
     trust: bool = False
     seed: int | None = None
 
@@ -226,4 +229,5 @@ class BenchmarkConfig:
     options: Any = None
     wider: str | None = None
     celeba: str | None = None
+    yardsticks: str | None = None
     dry_run: bool = False

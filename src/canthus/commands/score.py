@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from omegaconf import DictConfig
 
-    from canthus.data.datamodule import FaceDataModule
     from canthus.data.face import Face
-    from canthus.evaluation.evaluation import Evaluation
     from canthus.evaluation.external.predictions import Predictions
     from canthus.evaluation.files import MissingFaces
     from canthus.schemes import Scheme
@@ -44,7 +42,8 @@ def score(cfg: DictConfig) -> float:
     from canthus.data.making import build_data
     from canthus.data.orientations import warn_of_other_frame
     from canthus.evaluation.external.matching import place_predictions
-    from canthus.evaluation.external.predictions import read_predicted
+    from canthus.evaluation.external.predictions import read_cost, read_predicted
+    from canthus.evaluation.points import measured_points
     from canthus.geometry.boxes import centred_box
     from canthus.reporting.comparison import check_comparable, write_comparison
     from canthus.reporting.results import print_results, write_results
@@ -57,7 +56,7 @@ def score(cfg: DictConfig) -> float:
             raise errors.ConfigError(f"{key}={cfg[key]}: one of {', '.join(map(str, known))}")
     check_places(cfg)
     source, output = Path(cfg.predictions), Path(cfg.output)
-    predictions = read_predicted(source, cfg.first_pixel)
+    predictions, cost = read_predicted(source, cfg.first_pixel), read_cost(source)
     if cfg.compare:
         check_comparable(Path(cfg.compare))
     record.hush()
@@ -74,8 +73,18 @@ def score(cfg: DictConfig) -> float:
         points = place_predictions(faces, predictions, scheme, Path(root) if root else None)
         warn_of_other_frame(data.reader, faces, points)
         missing = _check_missing(faces, points, cfg.missing)
-        result = _measure(data, cfg, faces, points)
-        metrics = write_results(output, result, data, cfg.name or source.stem, overlays=cfg.overlays, missing=missing)
+        result = measured_points(
+            data,
+            cfg.split,
+            faces,
+            points[:, None],
+            normaliser=cfg.normaliser,
+            normalisers=cfg.normalisers,
+            threshold=cfg.threshold,
+            skip_missing=cfg.missing == "skip",
+        )
+        name = cfg.name or source.stem
+        metrics = write_results(output, result, data, name, overlays=cfg.overlays, missing=missing, cost=cost)
         comparison = write_comparison(output, Path(cfg.compare)) if cfg.compare else None
         print_results(metrics, output, comparison)
         nme = metrics["subsets"]["full"]["nme"]
@@ -146,43 +155,3 @@ def _check_missing(faces: Sequence[Face], points: NDArray[np.float64], treated: 
             "failures in AUC and FR (NME is then over the others), or missing=skip to leave them out"
         )
     return MissingFaces(treated=treated, faces=names)
-
-
-def _measure(data: FaceDataModule, cfg: DictConfig, faces: Sequence[Face], points: NDArray[np.float64]) -> Evaluation:
-    """The same tables as for a model, in double precision and with one stage."""
-    import numpy as np
-    import torch
-
-    from canthus.evaluation.evaluation import Evaluation
-    from canthus.evaluation.normalisers import (
-        check_normaliser,
-        known_normalisers,
-        other_normalisers,
-        with_label_distances,
-    )
-    from canthus.metrics import FaceTable
-
-    columns = {
-        "index": np.arange(len(faces)),
-        "points": points[:, None],
-        "landmarks": np.stack([face.landmarks for face in faces]),
-        "visibility": np.stack([face.visibility for face in faces]),
-        "box": np.stack([face.box for face in faces]),
-    }
-    check_normaliser(cfg.normaliser, data)
-    others = other_normalisers(cfg.normalisers, cfg.normaliser, known_normalisers(data))
-    tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
-    table = FaceTable.build(**tensors, normaliser="face_box", scheme=data.scheme)
-    table = with_label_distances(table, (cfg.normaliser, *others), data, cfg.split)
-    try:
-        table = table.under(cfg.normaliser, data.scheme)
-    except ValueError as error:
-        raise errors.ConfigError(f"normaliser={cfg.normaliser}: {error}") from error
-    return Evaluation.of(
-        cfg.split,
-        table.select(table.found) if cfg.missing == "skip" else table,
-        data.subset_members(cfg.split),
-        data.scheme,
-        threshold=cfg.threshold,
-        normalisers=others,
-    )

@@ -1,5 +1,6 @@
 """The one data module: faces from a reader, through the store, to network inputs on the device."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
@@ -123,6 +124,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self.input, self.name, self.scheme = input, name, load_scheme(scheme)
         self.reader = reader if isinstance(reader, Reader) else reader()
         self.train_parts, self.test_parts = list(train_parts), list(test_parts)
+        self.include_test = include_test
         if include_test:
             log.warning("data.include_test: TEST IMAGES (%s) ARE TRAINED ON", ", ".join(test_parts))
             self.train_parts = list(dict.fromkeys([*train_parts, *test_parts]))
@@ -203,13 +205,23 @@ class FaceDataModule(lightning.LightningDataModule):
         """What a run remembers of a split: ``faces`` (of an endless training those of epoch 0) and their reader."""
         yield "faces", self.faces(split), self.reader
 
+    def incomplete(self) -> dict[str, tuple[int, int]]:
+        """Test parts with fewer faces than were published: how many were read, and how many there are."""
+        official, read = self.reader.published(self.test_parts), Counter(face.part for face in self.faces("test"))
+        return {part: (read[part], count) for part, count in official.items() if read[part] < count}
+
     def subset_members(self, split: str) -> dict[str, Tensor]:
-        """Which faces each table row is about: (N,) bool per part, per named subset and per attribute."""
+        """Which faces each table row is about: (N,) bool per part, per named subset and per attribute.
+
+        A named subset counts only where all its parts are evaluated: a part of it has another error.
+        """
         faces = self.faces(split)
         parts = sorted({face.part for face in faces})
         attributes = sorted(set().union(*(face.attributes for face in faces)))
         members = {part: torch.tensor([face.part == part for face in faces]) for part in parts if len(parts) > 1}
-        members |= {name: torch.tensor([face.part in group for face in faces]) for name, group in self.subsets.items()}
+        evaluated = set(self.test_parts if split == "test" else self.train_parts)
+        whole = {name: group for name, group in self.subsets.items() if set(group) <= evaluated}
+        members |= {name: torch.tensor([face.part in group for face in faces]) for name, group in whole.items()}
         members |= {name: torch.tensor([name in face.attributes for face in faces]) for name in attributes}
         return {name: mask for name, mask in members.items() if mask.any()}
 
@@ -296,6 +308,8 @@ class FaceDataModule(lightning.LightningDataModule):
         perturbation = mirrored = None
         device = batch["landmarks"].device
         if augment and self.augmentation:
+            if self.augmentation.box_noise is not None:
+                batch["box"] = self.augmentation.draw_boxes(batch["box"], self._random)
             drawn, mirrored = self.augmentation.draw(batch, self.input, self._random)
             perturbation = drawn.to(device)
         to_store = input_to_store(batch["box"], self.input, perturbation)

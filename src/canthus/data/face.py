@@ -124,6 +124,10 @@ class Reader(ABC):
             DataError: missing root or part, wrong count, unreadable label file.
         """
 
+    def published(self, parts: Sequence[str]) -> dict[str, int]:
+        """Faces of the named parts as published, where that is known."""
+        return {}
+
     def whole_images(self, parts: Sequence[str]) -> list[WholeImage]:
         """The images of the named parts, each with its faces, in order. Readers that know of more override it.
 

@@ -147,13 +147,25 @@ class DetectionMetrics(TypedDict):
     trained_on: NotRequired[int]
 
 
+class ToolCost(TypedDict, total=False):
+    """What another tool cost: minutes of training, milliseconds of a face, megabytes of its file; and a remark."""
+
+    minutes: float
+    milliseconds: float
+    megabytes: float
+    remark: str
+
+
 class Metrics(TypedDict):
     """``metrics.json``. NME, AUC and failure rate are percent, ``threshold`` too.
 
     ``split`` is ``val`` or ``test``, ``scheme`` that of the landmarks; ``corruption`` and ``severity`` are there where
     the faces were not shown as they are, see `canthus.data.corruptions`; ``regions`` maps a landmark region to its NME
     per stage over the first subset; ``stages`` names the stages. ``trained_on`` counts the faces on images that the
-    model was trained on; it is absent where nobody knows. ``detection`` is there for methods that find faces.
+    model was trained on; it is absent where nobody knows. ``incomplete`` maps a part of which not all faces were at
+    hand to how many were, and how many there are. ``cost`` is what another tool says of itself. ``end_to_end`` is
+    what a detector did where the faces were sought in whole images, see `canthus.evaluation.whole_images`. ``detection`` is there
+    for methods that find faces.
     """
 
     model: str
@@ -167,6 +179,9 @@ class Metrics(TypedDict):
     severity: NotRequired[int]
     missing: NotRequired[MissingFaces]
     trained_on: NotRequired[int]
+    incomplete: NotRequired[dict[str, tuple[int, int]]]
+    cost: NotRequired[ToolCost]
+    end_to_end: NotRequired[dict[str, Any]]
     regions: NotRequired[dict[str, list[float]]]
     stages: NotRequired[list[str]]
     detection: NotRequired[DetectionMetrics]

@@ -43,6 +43,7 @@ def card(
     header: Mapping[str, Any],
     before: "Figures",
     after: "Figures",
+    tested: "Figures | None",
     terms: str,
 ) -> str:
     """The card of a stored model, Markdown.
@@ -54,6 +55,7 @@ def card(
         header: of the file.
         before: figures of the trained weights.
         after: figures of the stored weights.
+        tested: figures of the stored weights on the test parts; None where they were not at hand.
         terms: of the training data.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -69,7 +71,8 @@ def card(
         f"| parameters | {parameters:,} |\n| file | {path.stat().st_size / 1e6:.2f} MB, {storage} |\n"
         f"| sha256 | `{zoo.sha256(path)}` |",
         f"## Data\n\n{markdown_code(data.name)}: {parts}; {_held_out(trained)}.\n\n{terms}",
-        f"## Figures\n\n{_protocol(path, trained)}\n\n{_table(after)}\n\n{_stored(before, after)}",
+        f"## Figures\n\n{_on_test_faces(path, trained, tested)}",
+        f"{_protocol(path, trained)}\n\n{_table(after)}\n\n{_stored(before, after)}",
         f"## Training\n\n{described(header['provenance'])}",
         "## Use\n\nFor experiments, comparisons, demonstrations and teaching, on faces like those above; the table "
         "says how good it is there, nothing says how good it is elsewhere. Not for identifying people or for "
@@ -84,6 +87,21 @@ def _held_out(trained: DictConfig) -> str:
     if trained.data.get("validation_rule") == "hash":
         return f"about {share:g} % of the images are held out, each by its name (`data.validation_seed={seed}`)"
     return f"{share:g} % of each part's images are held out (`data.validation_seed={seed}`)"
+
+
+def _on_test_faces(path: Path, trained: DictConfig, tested: "Figures | None") -> str:
+    """What counts: figures on faces that trained and chose nothing."""
+    parts = [str(part) for part in trained.data.get("test_parts") or []]
+    if tested is None:
+        named = f" ({', '.join(map(markdown, parts))})" if parts else ""
+        return f"No test faces{named} were at hand when this was written."
+    words = f"canthus-eval run=zoo/{path.stem} split=test data.test_parts=[{','.join(parts)}] data.root=DIR"
+    notes = [f"{count} of the {total} faces of {markdown(part)}" for part, (count, total) in tested.incomplete.items()]
+    remark = f" {', '.join(notes)}; the others were not at hand." if notes else ""
+    return (
+        f"NME in percent of {markdown_code(trained.normaliser)} on test faces, which trained and chose nothing, in the "
+        f"same boxes.{remark} Repeat with {markdown_code(words)}.\n\n{_table(tested)}"
+    )
 
 
 def _protocol(path: Path, trained: DictConfig) -> str:

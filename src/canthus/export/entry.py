@@ -1,5 +1,6 @@
 """A run as one safetensors file with a card: what the zoo is made of."""
 
+from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from canthus import __version__, zoo
 from canthus.callbacks.detection_evaluator import DetectionEvaluator
 from canthus.callbacks.evaluator import Evaluator
+from canthus.callbacks.faces import EvaluatedFaces
 from canthus.export.card import card, known_terms
 from canthus.export.figures import Figures
 from canthus.export.training import training_record
@@ -16,10 +18,12 @@ from canthus.models.base import LandmarkModel
 from canthus.runs import faces as run_faces
 from canthus.runs import loading, weights
 from canthus.runs.trust import as_reader, check_trust
-from canthus.utils.errors import ConfigError, RunError
+from canthus.utils.errors import ConfigError, DataError, RunError
 from canthus.utils.files import replacing
 
 __all__ = ["LARGEST", "LARGEST_ZOO", "portable_config", "write_entry"]
+
+log = getLogger(__name__)
 
 LARGEST, LARGEST_ZOO = 8_000_000, 30_000_000
 """Bytes of a file of the zoo, and of all of them: they travel in the wheel."""
@@ -87,7 +91,8 @@ def write_entry(
             _check_size(path, temporary.stat().st_size)
     if in_zoo:
         zoo.record(path)
-    text = card(path, model, trained, header, before, after, terms)
+    tested = _test_figures(model, trained, run, trust=trust)
+    text = card(path, model, trained, header, before, after, tested, terms)
     with replacing(path.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return before, after
@@ -105,21 +110,40 @@ def _check_size(path: Path, size: int) -> None:
         )
 
 
-def _figures(model: LandmarkModel, trained: DictConfig, run: Path, *, trust: bool) -> Figures:
-    """Evaluate on the run's held-out faces, as canthus-eval does."""
+def _test_figures(model: LandmarkModel, trained: DictConfig, run: Path, *, trust: bool) -> Figures | None:
+    """On the run's test parts, which trained and chose nothing; None where they are not at hand."""
+    if not trained.data.get("test_parts"):
+        return None
+    try:
+        return _figures(model, trained, run, trust=trust, split="test")
+    except DataError as error:
+        log.warning("no test figures on the card: %s", error)
+        return None
+
+
+def _figures(model: LandmarkModel, trained: DictConfig, run: Path, *, trust: bool, split: str = "val") -> Figures:
+    """Evaluate on the run's held-out faces or on its test parts, as canthus-eval does.
+
+    Raises:
+        ConfigError: nothing was held out; or test faces trained or chose the run.
+    """
     settings = cast(dict[str, Any], OmegaConf.to_container(as_reader(trained, run, trust=trust).data))
     check_trust({"data": settings}, run, trust=trust)
     data = loading.built(settings, f"the data of {run}", input=model.input)
-    run_faces.give_split(data, trained.data, trained.data, run_faces.remembered(run))
+    known = run_faces.remembered(run)
+    run_faces.give_split(data, trained.data, trained.data, known)
     faces, detection = Evaluator(trained.normaliser, trained.threshold), DetectionEvaluator()
+    watching: list[Any] = [faces, detection]
+    if split == "test" and known is not None:
+        watching.append(EvaluatedFaces(known, own=True, allow=False, unseen=True))
     trainer = lightning.Trainer(
-        accelerator="auto", devices=1, logger=False, enable_checkpointing=False, callbacks=[faces, detection]
+        accelerator="auto", devices=1, logger=False, enable_checkpointing=False, callbacks=watching
     )
-    trainer.validate(model, data, verbose=False)
+    (trainer.validate if split == "val" else trainer.test)(model, data, verbose=False)
     if faces.result is None:
         raise ConfigError(f"{run}: nothing was held out, so the stored weights cannot be checked; see data.validation")
     found = None if detection.result is None else detection.result.report()
-    return Figures(faces.result.report(), found)
+    return Figures(faces.result.report(), found, data.incomplete() if split == "test" else {})
 
 
 def portable_config(trained: DictConfig) -> DictConfig:

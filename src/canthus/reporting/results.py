@@ -1,11 +1,13 @@
 """The files that an evaluation leaves in a folder."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from canthus.evaluation.detection import DetectionResult
 from canthus.evaluation.evaluation import Evaluation
@@ -13,6 +15,7 @@ from canthus.evaluation.files import (
     Metrics,
     MissingFaces,
     Prediction,
+    ToolCost,
     read_metrics_json,
     write_metrics_json,
     write_predictions,
@@ -21,8 +24,17 @@ from canthus.evaluation.tiles import face_strips
 from canthus.reporting.comparison import comparison_table
 from canthus.reporting.detection import draw_detection, print_detection
 from canthus.reporting.summary import write_summary
-from canthus.reporting.tables import data_name, rich_table, trained_on_text
+from canthus.reporting.tables import (
+    END_TO_END,
+    console_table,
+    data_name,
+    end_to_end_rows,
+    incomplete_text,
+    rich_table,
+    trained_on_text,
+)
 from canthus.utils.escaping import console
+from canthus.utils.files import replacing
 from canthus.visualization.curves import ced_figure
 from canthus.visualization.drawing import contact_sheet
 from canthus.visualization.images import save_picture
@@ -31,7 +43,7 @@ if TYPE_CHECKING:
     from canthus.data.datamodule import FaceDataModule
     from canthus.data.detection.datamodule import ImageDataModule
 
-__all__ = ["print_results", "write_results"]
+__all__ = ["print_results", "write_box_noise", "write_results"]
 
 
 def write_results(
@@ -44,6 +56,9 @@ def write_results(
     missing: MissingFaces | None = None,
     detection: DetectionResult | None = None,
     trained_on: Mapping[str, int] | None = None,
+    cost: ToolCost | None = None,
+    end_to_end: Mapping[str, Any] | None = None,
+    sought: NDArray[np.float64] | None = None,
 ) -> Metrics:
     """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md; of a detector roc.png, detections.png.
 
@@ -58,6 +73,9 @@ def write_results(
         detection: of the evaluator of a method that finds faces; ``data`` are then of whole images.
         trained_on: how many of the ``faces``, and of the ``images`` of a detector, the model was trained on; what is
             absent nobody knows.
+        cost: of a tool that is no run.
+        end_to_end: what a detector did before, see `canthus.evaluation.whole_images`.
+        sought: (N, 4) boxes in which the points of all faces of the split were sought; the data's by default.
 
     Returns:
         What metrics.json says.
@@ -87,9 +105,12 @@ def write_results(
         missing=missing or _lost(result, data),
         trained_on=known.get("faces"),
         detection=boxes,
+        incomplete=(data.incomplete() or None) if result.split == "test" else None,
+        cost=cost,
+        end_to_end=end_to_end,
     )
     metrics = read_metrics_json(folder / "metrics.json")
-    write_predictions(folder / "predictions.csv", _rows(result, data))
+    write_predictions(folder / "predictions.csv", _rows(result, data, sought))
     curves = {f"stage {stage + 1}": table.nme[:, stage].cpu() for stage in range(table.nme.shape[1])}
     if result.initial:
         curves = {"start": result.initial["full"].cpu(), **curves}
@@ -115,7 +136,21 @@ def _lost(result: Evaluation, data: "FaceDataModule") -> MissingFaces | None:
     return MissingFaces(treated="failure", faces=names) if names else None
 
 
-def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:
+def write_box_noise(folder: Path, noise: Mapping[str, Any] | None, detector: str) -> None:
+    """Write how a detector's boxes lie about those of the labels, as a config of group ``boxes``."""
+    path = folder / "box_noise.yaml"
+    if noise is None:
+        path.unlink(missing_ok=True)
+        return
+    axes = "".join(f"\n    - {row}" for row in noise["axes"])
+    with replacing(path) as temporary:
+        temporary.write_text(
+            f"# @package data.augmentation\n# boxes of training faces as {json.dumps(detector)} finds them\n"
+            f"box_noise:\n  mean: {noise['mean']}\n  axes: # standard deviations along the principal components{axes}\n"
+        )
+
+
+def _rows(result: Evaluation, data: "FaceDataModule", boxes: NDArray[np.float64] | None) -> list[Prediction]:
     table, faces = result.table, data.faces(result.split)
     rows = []
     for row, index in enumerate(table.index.tolist()):
@@ -127,7 +162,7 @@ def _rows(result: Evaluation, data: "FaceDataModule") -> list[Prediction]:
                 photo=face.photo,
                 part=face.part,
                 attributes=face.attributes,
-                box=face.box,
+                box=face.box if boxes is None else boxes[index],
                 nme_per_stage=table.nme[row].cpu().numpy(),
                 landmarks=table.points[row, -1].cpu().numpy(),
             )
@@ -153,8 +188,10 @@ def print_results(metrics: Metrics, folder: Path, comparison: dict[str, Any] | N
     """Show the table of subsets, what a comparison gave, and say where the rest is."""
     screen = console()
     screen.print(rich_table(metrics))
-    if warning := trained_on_text(metrics):
-        screen.print(warning, soft_wrap=True)
+    for remark in filter(None, (trained_on_text(metrics), incomplete_text(metrics))):
+        screen.print(remark, soft_wrap=True)
+    if found := end_to_end_rows(metrics):
+        screen.print(console_table(END_TO_END, [found], title="from the whole image"))
     if comparison:
         screen.print(comparison_table(comparison))
     if boxes := metrics.get("detection"):

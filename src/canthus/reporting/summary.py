@@ -12,7 +12,15 @@ from canthus.reporting.comparison import comparison_text
 from canthus.reporting.corruptions import corruptions_section
 from canthus.reporting.published import published_beside
 from canthus.reporting.styles import styles_section
-from canthus.reporting.tables import data_name, markdown_table, subset_table, trained_on_text
+from canthus.reporting.tables import (
+    END_TO_END,
+    data_name,
+    end_to_end_rows,
+    incomplete_text,
+    markdown_table,
+    subset_table,
+    trained_on_text,
+)
 from canthus.utils.escaping import Markdown, markdown, markdown_code, markdown_link
 from canthus.utils.files import replacing
 
@@ -58,6 +66,7 @@ def write_summary(run_folder: Path, *, ced: str = "ced.png", overlays: str = "ov
         _head(run_folder, metrics),
         _notes(run_folder),
         _subsets(metrics),
+        _end_to_end(metrics),
         _more_errors(metrics),
         comparison_text(run_folder),
     ]
@@ -87,9 +96,15 @@ def _head(run_folder: Path, metrics: Metrics) -> str:
         f"# {markdown(metrics['model'])} on {markdown(data_name(metrics))}\n\n"
         f"Model {markdown_code(metrics['model'])}, evaluated on {faces} faces of {markdown_code(data_name(metrics))}. "
         f"Errors are in percent of {markdown_code(metrics['normaliser'])}, measured in original-image pixels.\n\n"
-        f"{_warning(metrics)}"
+        f"{_incomplete(metrics)}{_warning(metrics)}"
         f"Records: {', '.join(records)}\n"
     )
+
+
+def _incomplete(metrics: Metrics) -> str:
+    """A paragraph about parts that were not at hand as a whole, empty without any."""
+    text = incomplete_text(metrics)
+    return f"{markdown(text)}\n\n" if text else ""
 
 
 def _warning(metrics: Metrics) -> str:
@@ -115,6 +130,17 @@ def _subsets(metrics: Metrics) -> str:
         "## Subsets\n\n"
         f"NME in % of {unit} after each stage; AUC (exact) and failure rate of the last stage "
         f"at {metrics['threshold']:g} %. {_about_missing(metrics)}\n\n{markdown_table(rows, columns)}"
+    )
+
+
+def _end_to_end(metrics: Metrics) -> str:
+    """What a detector did before; empty where there was none."""
+    row = end_to_end_rows(metrics)
+    if not row:
+        return ""
+    return (
+        "## From the whole image\n\nFaces as a detector finds them, against the boxes of the labels. A box of no "
+        f"labelled face is false, also where nobody labelled a face.\n\n{markdown_table([row], END_TO_END)}"
     )
 
 

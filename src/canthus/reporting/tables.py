@@ -4,7 +4,8 @@
 all. ``markdown_table`` and ``rich_table`` show the numbers on a page and on the console.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from canthus.evaluation.files import Metrics
@@ -13,8 +14,19 @@ from canthus.utils.escaping import Markdown, markdown
 if TYPE_CHECKING:  # rich is needed by the console only
     from rich.table import Table
 
-__all__ = ["console_table", "markdown_table", "rich_table", "subset_table", "trained_on_text"]
+__all__ = [
+    "END_TO_END",
+    "console_table",
+    "end_to_end_rows",
+    "incomplete_text",
+    "markdown_table",
+    "rich_table",
+    "subset_table",
+    "trained_on_text",
+]
 
+LONGEST_PART = 80
+"""Characters of the name of a part."""
 NOTHING = Markdown("-")
 """What stands where there is no value."""
 
@@ -58,6 +70,44 @@ def trained_on_text(metrics: Metrics) -> str:
     if not count:
         return ""
     return f"{count} of the {faces} evaluated faces were trained on: these figures say nothing about unseen faces."
+
+
+def incomplete_text(metrics: Metrics) -> str:
+    """Which parts were not at hand as a whole; empty where all were, or nobody knows.
+
+    The file may be a stranger's: what is no pair of counts is left out.
+    """
+    found = metrics.get("incomplete")
+    words = [
+        f"{pair[0]} of the {pair[1]} faces of {str(part)[:LONGEST_PART]}"
+        for part, pair in (found.items() if isinstance(found, Mapping) else ())
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(count) is int for count in pair)
+    ]
+    return f"{', '.join(words)}; the others were not at hand." if words else ""
+
+
+END_TO_END = ("detector", "images", "faces", "found", "recall %", "false an image", "NME", "NME label boxes", "ratio")
+
+
+def end_to_end_rows(metrics: Metrics) -> list[object]:
+    """What a detector did before the points were placed, by the columns `END_TO_END`; empty where there was none.
+
+    Raises:
+        ValueError: a damaged part of metrics.json.
+    """
+    found = metrics.get("end_to_end")
+    if found is None:
+        return []
+    keys = ("images", "faces", "found", "recall", "false_per_image", "nme", "nme_in_label_boxes", "ratio")
+    try:
+        name, refine = str(found["detector"])[:LONGEST_PART], int(found["refine"])
+        values: list[float | int] = [found[key] for key in keys]
+        whole = all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError("metrics.json: its end_to_end part is damaged; evaluate again")
+    return [f"{name}, refined {refine}" if refine else name, *values]
 
 
 def corruption_name(metrics: Metrics) -> str:

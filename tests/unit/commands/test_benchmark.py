@@ -13,6 +13,7 @@ from canthus.commands import schemas
 from canthus.commands.benchmark import read_settings
 from canthus.commands.benchmark_plan import FIVE_POINTS, MODELS, Settings, plan
 from canthus.runs.children import Step, run_steps
+from canthus.utils.errors import ConfigError
 
 
 def record(folder: Path, status: str) -> Path:
@@ -191,3 +192,37 @@ def test_a_log_that_cannot_be_written_stops_the_others_in_order(
     with pytest.raises(IsADirectoryError):
         run_steps(steps, 2, os.environ)
     assert (tmp_path / "end").exists() or not (tmp_path / "log").read_text()  # or the signal came before the trap
+
+
+def test_yardsticks_are_scored_on_the_test_faces_and_again_when_they_change(tmp_path: Path) -> None:
+    data, place = tmp_path / "data", tmp_path / "tools"
+    place.mkdir()
+    (data / "afw").mkdir(parents=True)
+
+    def read(**values: object) -> Settings:
+        given = {"data": {"root": str(data)}, "output": str(tmp_path / "out"), "suite": "zoo", "yardsticks": str(place)}
+        paths = {"log_dir": "logs", "cache": "cache", "output_dir": "out"}
+        return read_settings(
+            OmegaConf.merge(OmegaConf.structured(schemas.BenchmarkConfig), {"paths": paths}, given, values)
+        )
+
+    with pytest.raises(ConfigError, match="helen/testset, which is not in"):
+        read()
+    (data / "helen/testset").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"no NAME.predictions.json or .csv there"):
+        read()
+    file = place / "ert.predictions.json"
+    file.write_text("{}")
+    (place / "ert.predictions.cost.json").write_text("{}")
+    settings = read(models=["dcnn"])
+    assert settings.yardsticks == {"ert": file}
+    *_, score, report = plan(settings)
+    assert score.words[:3] == (f"predictions={file}", "name=ert", f"output={tmp_path}/out/runs/yardsticks/ert")
+    assert {"data=w300", "data.test_parts=[helen/testset]", "missing=failure"} < set(score.words)
+    assert score.name in report.after
+    assert not score.done
+    made = record(tmp_path / "out/runs/yardsticks/ert", "finished")
+    os.utime(made, (2e9, 2e9))
+    assert plan(settings)[-2].done
+    os.utime(file, (3e9, 3e9))
+    assert not plan(settings)[-2].done

@@ -92,6 +92,11 @@ class W300(Reader):
         existing_root(self.root)
         return [face for part in parts for face in self._part(part)]
 
+    def published(self, parts: Sequence[str]) -> dict[str, int]:
+        """Faces of the official archives."""
+        found = {name: _PARTS.get(_ALIASES.get(name, name)) for name in parts}
+        return {name: part.faces for name, part in found.items() if part}
+
     def _part(self, name: str) -> list[Face]:
         part = _PARTS.get(_ALIASES.get(name, name))
         if part is None:

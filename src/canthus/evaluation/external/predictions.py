@@ -10,11 +10,15 @@ json
 .pts
     A file per image, under the name of the image, in the folders of the images or all in one.
 
+Beside a file ``NAME.csv`` or ``NAME.json``, ``NAME.cost.json`` may say what the tool cost, and what else to know of it:
+``{"minutes": 48.0, "milliseconds": 1.1, "megabytes": 66.0, "remark": "trained on other data"}``, or some of these.
+
 ``image`` is the path of the image, or as much of its end as tells it from the others; the ending may be left out.
 """
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,12 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.readers import read_pts
+from canthus.evaluation.files import ToolCost
 from canthus.utils.errors import ConfigError, DataError
 from canthus.utils.escaping import csv_value
 from canthus.utils.files import read_json, read_text
 from canthus.utils.old_names import PREDICTIONS, renamed
 
-__all__ = ["PredictedFace", "Predictions", "read_predicted"]
+__all__ = ["PredictedFace", "Predictions", "read_cost", "read_predicted"]
 
 BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 
@@ -105,6 +110,26 @@ def read_predicted(path: Path, first_pixel: int | None = None) -> Predictions:
     if count is None:
         raise DataError(f"{path}: holds no face; check that it is the file that the tool wrote")
     return Predictions(faces, count, scheme)
+
+
+def read_cost(path: Path) -> ToolCost | None:
+    """What ``NAME.cost.json`` beside predictions says; None without one.
+
+    Raises:
+        DataError: something else than `ToolCost`.
+    """
+    source = path.with_suffix(".cost.json")
+    if path.is_dir() or not source.is_file():
+        return None
+    content = _json(source)
+    for key, value in content.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+        if key not in ToolCost.__annotations__ or not (isinstance(value, str) if key == "remark" else number):
+            raise DataError(
+                f"{source}: {key!r} is {value!r}; numbers from 0 for minutes, milliseconds and megabytes, a text for "
+                "remark"
+            )
+    return cast(ToolCost, content)
 
 
 def _pts(folder: Path) -> Iterator[Found]:

@@ -15,6 +15,7 @@ from canthus.reporting.page.charts import Series
 from canthus.reporting.page.measured import Costs, Measured
 from canthus.reporting.page.protocols import Group
 from canthus.reporting.page.tables import Column, Table, number_cell, text_cell
+from canthus.reporting.tables import incomplete_text
 from canthus.utils.escaping import one_line
 from canthus.utils.files import replacing
 
@@ -79,7 +80,7 @@ def page_sections(groups: Sequence[Group], costs: Costs) -> list[Section]:
 def _section(group: Group, costs: Costs) -> Section:
     protocol = group.protocol
     facts = [
-        ("faces", f"{group.faces} of {protocol.data} {protocol.split}"),
+        ("faces", f"{group.faces} of {protocol.data} {protocol.split}{_about(group)}"),
         ("landmarks", f"scheme {protocol.scheme}"),
         ("errors", f"in % of {protocol.normaliser}, in original-image pixels"),
         ("AUC and FR", f"up to {protocol.threshold:g} %"),
@@ -92,6 +93,7 @@ def _section(group: Group, costs: Costs) -> Section:
         ("Regions of the face", results.region_table(group)),
         ("Head pose", results.pose_table(group)),
         ("Face boxes", results.detection_table(group)),
+        ("From the whole image", results.end_to_end_table(group)),
         ("Other measures", results.other_table(group)),
     ]
     pairs = significance.compare_rows(group)
@@ -113,6 +115,14 @@ def _section(group: Group, costs: Costs) -> Section:
         )
         section.corruptions.append((table, lines, figures.corruption_charts(group, seed, names)))
     return section
+
+
+def _about(group: Group) -> str:
+    """What has to be known of a protocol's faces before its figures are quoted."""
+    if group.protocol.split == "val":
+        return "; they chose the epochs, so that figures on them are slightly optimistic"
+    text = incomplete_text(group.rows[0].records[0].metrics)
+    return f": {text}" if text else ""
 
 
 def overview_table(sections: Sequence[Section]) -> Table:

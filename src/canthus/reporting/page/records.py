@@ -118,6 +118,8 @@ class Record:
         words = []
         if (which := self.config.get("checkpoint", "best")) != "best":
             words.append(f"checkpoint {Path(str(which)).name}")
+        if refine := self.config.get("refine"):
+            words.append(f"refined {refine}")
         if self.config.get("flip_average"):
             words.append("flip average")
         if count := self.metrics.get("trained_on"):
@@ -377,6 +379,9 @@ def _check_numbers(metrics: Metrics, path: Path) -> None:
                 _number(value)
         for errors in metrics.get("regions", {}).values():
             for value in errors:
+                _number(value)
+        for key, value in metrics.get("cost", {}).items():
+            if key != "remark":
                 _number(value)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: {error}; evaluate the run again") from error

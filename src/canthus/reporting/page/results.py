@@ -3,15 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
+from canthus import zoo
 from canthus.evaluation.cost import Cost
 from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.protocols import Group, Number, Row
 from canthus.reporting.page.tables import NOTHING, Cell, Column, Table, heated, number_cell, text_cell
-from canthus.reporting.tables import interval_text
+from canthus.reporting.tables import END_TO_END, end_to_end_rows, interval_text
 
-__all__ = ["cost_of", "detection_table", "main_table", "other_table", "pose_table", "region_table", "subset_table"]
+__all__ = [
+    "cost_of",
+    "detection_table",
+    "end_to_end_table",
+    "main_table",
+    "other_table",
+    "pose_table",
+    "region_table",
+    "subset_table",
+]
 
 ANGLES = ("yaw", "pitch", "roll", "mae", "geodesic")
+
+
+LONGEST_REMARK = 200
+"""Characters of what a tool says about itself."""
 
 
 def cost_of(row: Row, costs: Costs) -> Cost | None:
@@ -33,10 +47,11 @@ def main_table(group: Group, costs: Costs) -> Table:
     columns += [Column(f"AUC@{threshold}", about="area under the cumulative error curve, %"), Column(f"FR@{threshold}")]
     columns += [
         Column("M params", about="millions of parameters"),
+        Column("MB", about="of the file of weights; of a run, four bytes a parameter"),
         Column("GFLOP", about="a face, all stages: convolutions and matrix products, two a multiply-add"),
         Column("ms", about="from the cropped input to the points, batch 1, median"),
         Column("ms, crop too", about="from the decoded image and a box to the points, median"),
-        Column("training", about="wall time of the run, evaluation included"),
+        Column("training", about="wall time of the run and its steps, evaluation included; of other tools as they say"),
         Column("epochs"),
     ]
     rows = []
@@ -58,6 +73,8 @@ def main_table(group: Group, costs: Costs) -> Table:
         for row in group.rows
         if (missing := row.number(group.whole, "missing"))
     ]
+    remarks = [(row, row.records[0].metrics.get("cost", {}).get("remark")) for row in group.rows]
+    notes += [f"{row.label}: {str(remark)[:LONGEST_REMARK]}" for row, remark in remarks if remark]
     counted = sum(cost_of(row, costs) is not None for row in group.rows)
     if 0 < counted < len(group.rows):
         notes.append(f"Parameters, operations and times of {counted} of {len(group.rows)} models.")
@@ -79,18 +96,27 @@ def _interval(row: Row, subset: str) -> Cell:
 
 
 def _cost_cells(row: Row, costs: Costs) -> list[Cell]:
-    cost = cost_of(row, costs)
+    cost, told = cost_of(row, costs), row.records[0].metrics.get("cost", {})
     training = [record.training for record in row.records if record.training]
-    hours = Number.of([one.seconds for one in training]) if training else None
+    minutes = told.get("minutes")
+    hours = Number.of([one.seconds for one in training] if training else [None if minutes is None else 60 * minutes])
     epochs = Number.of([one.epochs for one in training]) if training else None
     return [
         number_cell(cost.parameters / 1e6 if cost else None, 2),
+        number_cell(_megabytes(row, cost), 1),
         number_cell(cost.operations / 1e9 if cost else None, 3),
         number_cell(cost.network.median if cost and cost.network else None, 1),
-        number_cell(cost.with_crop.median if cost and cost.with_crop else None, 1),
+        number_cell(cost.with_crop.median if cost and cost.with_crop else told.get("milliseconds"), 1),
         Cell(duration(hours.value), hours.value) if hours else text_cell(None),
         number_cell(epochs, 0),
     ]
+
+
+def _megabytes(row: Row, cost: Cost | None) -> float | None:
+    training = row.records[0].training
+    if training and training.checkpoint and training.checkpoint.suffix == zoo.SUFFIX:
+        return training.checkpoint.stat().st_size / 1e6
+    return 4 * cost.parameters / 1e6 if cost else row.records[0].metrics.get("cost", {}).get("megabytes")
 
 
 def duration(seconds: float) -> str:
@@ -186,6 +212,24 @@ def pose_table(group: Group) -> Table | None:
     columns += [Column(name) for name in ("yaw", "pitch", "roll", "mean of the three", "geodesic")]
     columns += [Column("NME of the true pose", about="of the generic face: the bound of methods that project it")]
     return Table("poses", "Mean errors in degrees", columns, rows)
+
+
+def end_to_end_table(group: Group) -> Table | None:
+    """Models in the boxes of a detector; None without any."""
+    rows = []
+    for row in group.rows:
+        try:
+            found = end_to_end_rows(row.records[0].metrics)
+        except ValueError as error:
+            row.records[0].problems.append(str(error))
+            continue
+        if found:
+            rows.append([_name(row), text_cell(str(found[0])), *(number_cell(value) for value in found[1:])])  # type: ignore[arg-type]  # numbers
+    if not rows:
+        return None
+    columns = [Column("model", numeric=False), Column(END_TO_END[0], numeric=False), *map(Column, END_TO_END[1:])]
+    note = "Of the first seed. A box of no labelled face is false, also where nobody labelled a face."
+    return Table("end-to-end", "From the whole image to points", columns, rows, notes=[note])
 
 
 def detection_table(group: Group) -> Table | None:

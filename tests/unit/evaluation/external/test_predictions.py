@@ -8,7 +8,7 @@ import pytest
 
 from canthus.data.image_names import ImageNames
 from canthus.data.readers import write_pts
-from canthus.evaluation.external.predictions import read_predicted
+from canthus.evaluation.external.predictions import read_cost, read_predicted
 from canthus.utils.errors import ConfigError, DataError
 
 POINTS = [[1.5, 2.0], [3.0, 4.25], [5.0, 6.0]]
@@ -163,3 +163,19 @@ def test_a_foreign_folder_is_another_image(name, image):
 def test_one_path_below_the_root_for_two_images():
     with pytest.raises(DataError, match="may be any of 2 images"):
         ImageNames([ROOT / "0001.jpg", ROOT / "0001.png"], ROOT).find("/elsewhere/300w/0001")
+
+
+def test_what_a_tool_cost_stands_beside_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "ert.predictions.json"
+    assert read_cost(file) is None
+    told = {"minutes": 48, "milliseconds": 0.5, "remark": "trained on other data"}
+    side = tmp_path / "ert.predictions.cost.json"
+    side.write_text(json.dumps(told))
+    assert read_cost(file) == told
+    for wrong in ({"minutes": "48"}, {"minutes": -1}, {"megabytes": True}, {"remark": 3}, {"hours": 1}):
+        side.write_text(json.dumps(wrong))
+        with pytest.raises(DataError, match=r"cost\.json: '(minutes|megabytes|remark|hours)' is"):
+            read_cost(file)
+    side.write_text("[]")
+    with pytest.raises(DataError):
+        read_cost(file)
