@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,23 @@ def _register_run() -> None:
         ConfigStore.instance().store(group=group, name="of_run", node=node)
 
 
+def detector_words(words: list[str]) -> list[str]:
+    """``detector=RUN`` as ``detector=mtcnn detector.run=RUN``; choices of the group stay as they are.
+
+    Args:
+        words: of the command line.
+    """
+    from canthus.utils.files import conf_path
+
+    choices = {path.stem for path in (Path(conf_path()) / "detector").glob("*.yaml")}
+    found: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        run = key == "detector" and value and value not in choices
+        found += ["detector=mtcnn", f"detector.run={value}"] if run else [word]
+    return found
+
+
 def main() -> None:
     """Entry point of ``canthus-eval`` and ``python -m canthus.commands.evaluate``."""
     with launch.prepared():
@@ -164,6 +182,7 @@ def main() -> None:
         else:
             if not launch.asks_for_help():
                 _register_run()
+            sys.argv[1:] = detector_words(sys.argv[1:])
             task, name, check = evaluate, "eval", check_places
     launch.launch(task, name, check=check)
 

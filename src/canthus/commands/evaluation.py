@@ -5,8 +5,10 @@ from typing import Any, cast
 
 import lightning
 import numpy as np
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from canthus import zoo
 from canthus.callbacks.detection_evaluator import DetectionEvaluator
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import of_evaluation
@@ -99,10 +101,11 @@ class RunEvaluation:
         if self.seen:
             self.seen.count(data, self.split)
         predictor = Predictor.of(self.run, device=str(self.trainer.strategy.root_device))
-        finder = FaceFinder(run=cfg.detector, device=predictor.device)
+        finder: FaceFinder = instantiate(cfg.detector, device=predictor.device, _convert_="all")
+        detector = str(cfg.detector.get("run") or cfg.detector.get("weights") or zoo.MTCNN)
         found = find_faces(data, self.split, predictor, finder, cfg.refine)
         settings = {key: cfg[key] for key in ("normaliser", "normalisers", "threshold")}
-        whole = measure_whole_images(data, self.split, found, str(cfg.detector), cfg.refine, **settings)
+        whole = measure_whole_images(data, self.split, found, detector, cfg.refine, **settings)
         metrics = write_results(
             self.output,
             whole.evaluation,
@@ -113,7 +116,7 @@ class RunEvaluation:
             end_to_end=whole.report,
             sought=np.where(found.found[:, None], found.boxes, found.labels),
         )
-        write_box_noise(self.output, found.box_noise(), str(cfg.detector))
+        write_box_noise(self.output, found.box_noise(), detector)
         print_results(metrics, self.output, write_comparison(self.output, Path(cfg.compare)) if cfg.compare else None)
         return float(whole.report["nme"])
 

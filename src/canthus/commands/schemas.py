@@ -87,7 +87,7 @@ class EvalConfig:
     flip_average: bool | None = None
     allow_trained_on: bool = False
     unseen: bool = False
-    detector: str | None = None
+    detector: Any = None
     refine: int = 0
     trust: bool = False
     seed: int | None = None

@@ -164,8 +164,8 @@ class Metrics(TypedDict):
     per stage over the first subset; ``stages`` names the stages. ``trained_on`` counts the faces on images that the
     model was trained on; it is absent where nobody knows. ``incomplete`` maps a part of which not all faces were at
     hand to how many were, and how many there are. ``cost`` is what another tool says of itself. ``end_to_end`` is
-    what a detector did where the faces were sought in whole images, see `canthus.evaluation.whole_images`. ``detection`` is there
-    for methods that find faces.
+    what a detector did where the faces were sought in whole images, see `canthus.evaluation.whole_images`.
+    ``detection`` is there for methods that find faces.
     """
 
     model: str

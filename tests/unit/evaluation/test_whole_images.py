@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from canthus.commands.evaluate import check_detector
+from canthus.commands.evaluate import check_detector, detector_words
 from canthus.data.augment import Augmentation
 from canthus.data.face import Face
 from canthus.evaluation.whole_images import FoundFaces, find_faces, measure_whole_images, refined
@@ -164,3 +164,14 @@ def test_what_does_not_go_together_is_told() -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             check(**values)
+
+
+def test_a_run_is_a_detector() -> None:
+    words = ["run=zoo/dan", "detector=zoo/mtcnn", "detector.min_size=40"]
+    assert detector_words(words) == [words[0], "detector=mtcnn", "detector.run=zoo/mtcnn", words[2]]
+    assert detector_words(["detector=mtcnn"]) == ["detector=mtcnn"]
+    assert detector_words(["detector=none", "detector='/a b'"]) == [
+        "detector=none",
+        "detector=mtcnn",
+        "detector.run='/a b'",
+    ]

@@ -42,7 +42,10 @@ def measured() -> tuple[Evaluation, SimpleNamespace]:
     members = {"blur": torch.tensor([False, True, True]), "pose": torch.tensor([False, False, True])}
     start = torch.tensor([100.0, 60.0, 80.0], dtype=torch.float64)
     result = Evaluation.of("test", table, members, scheme, threshold=20.0, normalisers=["box_diagonal"], initial=start)
-    data = SimpleNamespace(name="w300", scheme=scheme, corruption=None, faces=lambda split: faces)
+    incomplete = {"helen": (3, 330)}
+    data = SimpleNamespace(
+        name="w300", scheme=scheme, corruption=None, faces=lambda split: faces, incomplete=lambda: incomplete
+    )
     return result, data
 
 

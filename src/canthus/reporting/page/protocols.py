@@ -196,8 +196,9 @@ class Group:
         for row in self.rows:
             for record in row.records:
                 data = record.config.get("data")
-                if detector := record.config.get("detector"):
-                    named.add(f"found by {detector}")
+                found = record.metrics.get("end_to_end")
+                if isinstance(found, Mapping):
+                    named.add(f"found by {found.get('detector')}")
                     continue
                 named.add(str(data.get("box", "of the data set")) if isinstance(data, Mapping) else "unknown")
         words = {"gt": "tight boxes of the labels (gt)"}
