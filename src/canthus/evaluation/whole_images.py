@@ -54,8 +54,7 @@ class FoundFaces:
     @property
     def found(self) -> NDArray[np.bool_]:
         """(N,)."""
-        mask: NDArray[np.bool_] = np.isfinite(self.boxes).all(1)
-        return mask
+        return np.asarray(np.isfinite(self.boxes).all(1), dtype=np.bool_)
 
     def box_noise(self) -> dict[str, Any] | None:
         """How the found boxes lie about those of the labels, see `BoxPCA`; None for fewer than two."""
