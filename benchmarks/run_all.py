@@ -116,6 +116,12 @@ BENCHMARKS = {
     "patches": Benchmark(quick=("--rounds", "2", "--batch", "8")),
     "maps": Benchmark(quick=("--rounds", "2", "--batch", "8")),
     "latency": Benchmark(quick=("--runs", "10", "--batches", "1"), takes=("dlib",)),
+    "start": Benchmark(by_title, ("--rounds", "1")),
+    "prediction": Benchmark(
+        by_title,
+        ("--rounds", "1", "--images", "4", "--frames", "10"),
+        takes=("data",),
+    ),
     "report": Benchmark(reports, ("--runs", "5", "20", "--faces", "100")),
     "synthetic": Benchmark(quick=("--rounds", "2")),
     "detection": Benchmark(

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from canthus.data import images as image_files
-from canthus.inference import api
+from canthus.inference import api, predictor
 from canthus.inference.predictor import LocatedFace, Predictor
 from canthus.inference.sources import find_images, read_boxes, whole_box
 from canthus.utils.errors import ConfigError, DataError
@@ -213,15 +213,16 @@ def test_boxes_outside_from_python(trained: Path, images: Path) -> None:
 def test_points_that_are_not_finite_are_named_and_counted(
     trained, run_command, images, tmp_path, capsys, monkeypatch
 ) -> None:
-    own, calls = Predictor.__call__, 0
+    own = Predictor.locate
 
-    def diverged(self: Predictor, pixels: np.ndarray, boxes: np.ndarray) -> list[LocatedFace]:
-        nonlocal calls
-        calls += 1
-        stages = [np.nan, np.inf, 1.0][calls % 3]
-        return [replace(face, stages=face.stages * stages) for face in own(self, pixels, boxes)]
+    def diverged(self: Predictor, pictures: list[np.ndarray], boxes: list[np.ndarray]) -> list[list[LocatedFace]]:
+        located = own(self, pictures, boxes)
+        return [
+            [replace(face, stages=face.stages * factor) for face in faces]
+            for factor, faces in zip([np.nan, np.inf, 1.0], located, strict=True)
+        ]
 
-    monkeypatch.setattr(Predictor, "__call__", diverged)
+    monkeypatch.setattr(Predictor, "locate", diverged)
     assert run_command("predict", f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}") == 0
 
     def refused(constant: str) -> None:
@@ -234,16 +235,16 @@ def test_points_that_are_not_finite_are_named_and_counted(
     assert "1 faces on 1 images, 2 skipped, 2 faces without points" in "".join(capsys.readouterr())
 
 
-def failing(function: Callable, error: Exception, at: int) -> Callable:
-    """A function of which one call fails."""
-    calls = 0
+def failing(function: Callable, error: Exception) -> Callable:
+    """A function that fails for the second image, however often it is called for it."""
+    seen: list[object] = []
 
-    def wrapped(*arguments, **options):
-        nonlocal calls
-        calls += 1
-        if calls == at:
+    def wrapped(first, *arguments, **options):
+        if not any(first is one for one in seen):
+            seen.append(first)
+        if len(seen) > 1 and first is seen[1]:
             raise error
-        return function(*arguments, **options)
+        return function(first, *arguments, **options)
 
     return wrapped
 
@@ -256,8 +257,8 @@ NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9
     ("place", "name", "error", "located", "skipped", "pictures", "words"),
     [
         (image_files, "read_image", MemoryError("Unable to allocate 1.00 TiB"), 2, 1, 2, "too little memory for it"),
-        (Predictor, "__call__", RuntimeError(NO_MEMORY), 2, 1, 2, "too little memory for it (DefaultCPUAllocator"),
-        (Predictor, "__call__", cv2.error("(-215:Assertion failed) dst.cols"), 2, 1, 2, "OpenCV cannot work on it"),
+        (predictor, "crop", RuntimeError(NO_MEMORY), 2, 1, 2, "too little memory for it (DefaultCPUAllocator"),
+        (predictor, "crop", cv2.error("(-215:Assertion failed) dst.cols"), 2, 1, 2, "OpenCV cannot work on it"),
         (picture_files, "save_picture", MemoryError(), 3, 0, 2, "1 without a picture"),
         (picture_files, "save_picture", picture_files.PictureError("too large for a JPEG"), 3, 0, 2, "too large for a"),
     ],
@@ -277,7 +278,7 @@ def test_one_image_that_fails_loses_no_other(
     monkeypatch,
     capsys,
 ) -> None:
-    monkeypatch.setattr(place, name, failing(getattr(place, name), error, at=2))
+    monkeypatch.setattr(place, name, failing(getattr(place, name), error))
     assert run_command("predict", f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}") == 0
     content = predictions(tmp_path / "out")
     assert (len(content["images"]), len(content["skipped"])) == (located, skipped)
@@ -292,10 +293,10 @@ def test_one_image_that_fails_loses_no_other(
 def test_points_before_the_end_are_kept(
     error, status, trained, run_command, images, tmp_path, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr(picture_files, "save_picture", failing(picture_files.save_picture, error, at=2))
+    monkeypatch.setattr(picture_files, "save_picture", failing(picture_files.save_picture, error))
     assert run_command("predict", f"run={trained}", f"source={images}", f"output={tmp_path / 'out'}") == status
     content = predictions(tmp_path / "out")
-    assert list(content["images"]) == [str(images / "a.jpg"), str(images / "b.png")]
+    assert list(content["images"])[:2] == [str(images / "a.jpg"), str(images / "b.png")]
     assert not content["complete"]
     if error is FULL:
         told = "".join(capsys.readouterr())
@@ -321,3 +322,31 @@ def test_equal_names_in_other_folders_and_of_other_kinds(trained: Path, run_comm
     assert {str(path.relative_to(output / "overlays")) for path in (tmp_path / "deep").rglob("*.jpg")} == {
         "a.jpg.jpg", "a.jpg.jpg.jpg", "a.png.jpg", "b.png.jpg", "more/a.jpg.jpg"
     }  # fmt: skip
+
+
+def test_many_images_are_like_each_alone_whatever_is_between(trained: Path, images: Path, tmp_path: Path) -> None:
+    """Eleven images, of which two cannot be read and one has no box: in order, and nothing is moved to another."""
+    names = [images / name for name in ("a.jpg", "b.png", "more/a.jpg")]
+    (tmp_path / "no.jpg").write_bytes(b"no image")
+    given = [*names, tmp_path / "no.jpg", *names, tmp_path / "nothing.jpg", *names]
+    sizes = iter(range(len(given)))
+
+    def boxes(image: Path, pixels: np.ndarray) -> np.ndarray:
+        number = next(sizes)
+        if number == 1:
+            raise DataError("no box for it")
+        return np.array([[4.0 + number, 5, 110, 120], [10, 10, 90, 100 + number]])[: number % 3]
+
+    locate = api.load(trained, detector=None, device="cpu", batch_size=3)
+    results = list(locate.each(iter(given), boxes))
+    assert [result.image for result in results] == given
+    assert [result.reason is not None for result in results] == [n in (1, 3, 7) for n in range(11)]
+    assert results[1].reason == "no box for it"
+    assert "not a readable image" in results[3].reason
+    for result in results:
+        alone = [] if result.reason else locate(result.image, [face.box for face in result.faces])
+        assert len(alone) == len(result.faces)
+        for one, face in zip(alone, result.faces, strict=True):
+            np.testing.assert_allclose(one.stages, face.stages, atol=1e-3)
+    assert sum(len(result.faces) for result in results) == 8
+    assert list(locate.each([])) == []

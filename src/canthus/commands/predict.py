@@ -1,8 +1,7 @@
-"""canthus-predict: landmarks on images and videos, as files of points and annotated pictures."""
+"""canthus-predict: landmarks on images and videos, as files of points and drawings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +10,26 @@ from canthus.commands import checks, launch, schemas
 from canthus.utils import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from omegaconf import DictConfig
 
-    from canthus.inference.face_detector import FaceFinder, FoundFace
+    from canthus.inference.api import ImageResult, Locator
+    from canthus.inference.face_detector import FaceFinder
     from canthus.inference.landmark_files import LandmarkFile
-    from canthus.inference.predictor import LocatedFace, Predictor
+    from canthus.inference.video.loop import VideoOptions
+    from canthus.inference.video.video import FrameSource
+    from canthus.schemes import Scheme
+
+    Boxes = Callable[[Path, NDArray[np.uint8]], NDArray[np.float64]]
 
 LARGEST_PICTURE = 4096
 """Pixels: longer side of a picture that is drawn; larger images are drawn smaller."""
+DRAWN_TOGETHER = 4
+"""Images that may wait to be drawn."""
 
 
 def predict(cfg: DictConfig) -> None:
@@ -89,170 +96,124 @@ def check_places(cfg: DictConfig) -> None:
     outputs.check_folder(output, {"run": [zoo.run_path(cfg.run)]})
 
 
-def _model(cfg: DictConfig) -> Predictor:
-    from canthus.inference.predictor import Predictor
-    from canthus.runs.loading import open_run
+def _locator(cfg: DictConfig) -> Locator:
+    """The model and its detector, as `canthus.load` gives them."""
+    import canthus
 
-    opened = open_run(cfg.run, cfg.checkpoint, trust=cfg.trust, flip_average=cfg.flip_average)
-    return Predictor.of(opened, device=cfg.device, batch_size=cfg.batch_size)
+    return canthus.load(
+        cfg.run,
+        detector=_detector(cfg),
+        checkpoint=cfg.checkpoint,
+        device=cfg.device,
+        batch_size=cfg.batch_size,
+        flip_average=cfg.flip_average,
+        trust=cfg.trust,
+    )
 
 
-def _finder(cfg: DictConfig, predictor: Predictor) -> FaceFinder | None:
+def _detector(cfg: DictConfig) -> str | Callable[[torch.device], FaceFinder] | None:
     """The detector that was asked for; for models without a run folder of their own, the zoo's is at hand."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
 
-    from canthus.inference.face_detector import FaceFinder
-
     if cfg.detector:
-        finder: FaceFinder = instantiate(cfg.detector, device=predictor.device, _convert_="all")
-        return finder
-    if (
-        HydraConfig.get().runtime.choices["detector"] == "auto"
-        and not cfg.boxes
-        and zoo.stored_file(zoo.run_path(cfg.run))
-    ):
-        return FaceFinder(device=predictor.device)
-    return None
+        return lambda device: instantiate(cfg.detector, device=device, _convert_="all")
+    auto = HydraConfig.get().runtime.choices["detector"] == "auto"
+    return zoo.MTCNN if auto and not cfg.boxes and zoo.stored_file(zoo.run_path(cfg.run)) else None
 
 
 def _images(cfg: DictConfig) -> None:
+    from contextlib import closing
+    from functools import partial
+
     from rich.progress import track
 
     from canthus.inference import sources as images
+    from canthus.inference.ahead import Behind
     from canthus.inference.landmark_files import LandmarkFile
 
     sources = images.find_images(cfg.source)
-    boxes: Mapping[Path, NDArray[np.float64]] | None = None
-    strangers: list[str] = []
-    if cfg.boxes:
-        given = images.read_boxes(Path(cfg.boxes))
-        boxes, strangers = images.boxes_by_image(given, sources, cfg.source)
-    predictor, output = _model(cfg), Path(cfg.output)
-    header = {"model": predictor.model.name, "run": str(cfg.run), "scheme": predictor.model.scheme.name}
-    finder, common = _finder(cfg, predictor), _common_folder(sources)
-    with LandmarkFile(output / "landmarks.json", header) as file:
-        work = _Images(cfg, predictor, finder, boxes, file)
-        for path in track(sources, description="images", transient=True):
-            try:
-                pixels, faces = work.locate(path)
-            except Exception as error:
-                if (reason := _why_skipped(path, error)) is None:
-                    raise
-                file.skip(path, reason)
-                continue
-            if cfg.overlays:
-                work.draw(path, _picture_of(path, common, output), pixels, faces)
-    work.notes += [f"{cfg.boxes} has boxes for {name}, which is not among the images" for name in strangers]
-    _sum_up(file, work.notes, len(sources), output)
+    boxes, strangers = _boxes(cfg, sources)
+    locator, output = _locator(cfg), Path(cfg.output)
+    header = {"model": locator.predictor.model.name, "run": str(cfg.run), "scheme": locator.scheme.name}
+    common, notes = _common_folder(sources), []
+    with (
+        LandmarkFile(output / "landmarks.json", header) as file,
+        Behind[Path](DRAWN_TOGETHER, partial(_drawn, file)) as drawing,
+        closing(locator.each(sources, boxes)) as results,
+    ):
+        for result in track(results, total=len(sources), description="images", transient=True):
+            notes += _write(file, result)
+            if cfg.overlays and result.reason is None:
+                target = _picture_of(result.image, common, output)
+                drawing.give(result.image, partial(_draw, target, result, locator.scheme))
+    notes += [f"{cfg.boxes} has boxes for {name}, which is not among the images" for name in strangers]
+    _sum_up(file, notes, len(sources), output)
 
 
-@dataclass
-class _Images:
-    """What happens to each image.
-
-    Attributes:
-        cfg: of the command.
-        predictor: of the model.
-        find: seeks faces, if there is a detector.
-        boxes: of the file that was given, if one was.
-        file: of the points.
-        notes: what the user should know in the end.
-    """
-
-    cfg: DictConfig
-    predictor: Predictor
-    find: FaceFinder | None
-    boxes: Mapping[Path, NDArray[np.float64]] | None
-    file: LandmarkFile
-    notes: list[str] = field(default_factory=list)
-
-    def locate(self, path: Path) -> tuple[NDArray[np.uint8], list[LocatedFace]]:
-        """Write the faces of an image, and why others have no points; returns its pixels, and faces to draw.
-
-        Raises:
-            DataError: a file that is no image, or one of which no face can be located though there are boxes.
-        """
-        from canthus.data.images import read_image
-        from canthus.data.store import box_fault
-        from canthus.inference.landmark_files import detection_entry, face_entry
-        from canthus.utils.errors import DataError
-
-        pixels = read_image(path, exif="apply")
-        boxes, found = self._boxes(path, pixels)
-        faults = {row: fault for row, box in enumerate(boxes) if (fault := box_fault(box, pixels.shape))}
-        usable = [row for row in range(len(boxes)) if row not in faults]
-        faces, entries = [], []
-        for row, face in zip(usable, self.predictor(pixels, boxes[usable]), strict=True):
-            if not face.found:
-                faults[row] = f"the points in box {_in_words(boxes[row])} are not finite numbers; check the model"
-                continue
-            faces.append(face)
-            entries.append(face_entry(face) | ({"detection": detection_entry(found[row])} if found else {}))
-        if faults and not faces:
-            self.file.faces_skipped += len(faults)
-            raise DataError("; ".join(f"{path}: {fault}" for fault in dict.fromkeys(faults.values())))
-        self.file.add(path, entries, [{"box": boxes[row].tolist(), "reason": faults[row]} for row in sorted(faults)])
-        self.notes += [f"a face is skipped: {path}: {faults[row]}" for row in sorted(faults)]
-        return pixels, faces
-
-    def _boxes(self, path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], Sequence[FoundFace] | None]:
-        """(N, 4) boxes of an image's faces, and what the detector says of each, if there is one."""
-        import numpy as np
-
-        from canthus.inference import sources as images
-        from canthus.utils.errors import DataError
-
-        if self.find is not None:
-            found = self.find(pixels)
-            return np.array([face.box for face in found]).reshape(-1, 4), found
-        if self.boxes is None:
-            return images.whole_box(pixels, self.cfg.box_margin), None
-        given = self.boxes.get(path)
-        if given is None:
-            raise DataError(f"{path}: {self.cfg.boxes} has no box for it")
-        return given, None
-
-    def draw(self, path: Path, target: Path, pixels: NDArray[np.uint8], faces: Sequence[LocatedFace]) -> None:
-        """Draw an image; one that cannot be drawn, or named, goes without a picture: its points are written."""
-        from canthus.visualization.drawing import draw_prediction
-        from canthus.visualization.images import save_picture
-
-        boxes, points = [face.box for face in faces], [face.landmarks for face in faces]
-        scheme = self.predictor.model.scheme
-        try:
-            save_picture(target, draw_prediction(pixels, boxes, points, scheme, largest=LARGEST_PICTURE))
-        except Exception as error:
-            if (reason := _why_not_drawn(path, error)) is None:
-                raise
-            self.file.skip_picture(path, reason)
-
-
-def _why_skipped(path: Path, error: Exception) -> str | None:
-    """Why one image cannot be used while others can; None for what would end every other one too."""
-    import cv2
-
-    from canthus.runs.faults import is_out_of_memory
+def _boxes(cfg: DictConfig, sources: Sequence[Path]) -> tuple[Boxes | None, list[str]]:
+    """What gives the boxes of an image, None for the detector, and names that have boxes and are no images."""
+    from canthus.inference import sources as images
     from canthus.utils.errors import DataError
 
-    short = (str(error).splitlines() or [""])[0] or type(error).__name__
-    if isinstance(error, DataError):
-        return str(error)
-    if is_out_of_memory(error):
-        return f"{path}: too little memory for it ({short}); make it smaller"
-    return f"{path}: OpenCV cannot work on it ({short})" if isinstance(error, cv2.error) else None
+    if not cfg.boxes:
+        if _detector(cfg) is not None:
+            return None, []
+        return lambda path, pixels: images.whole_box(pixels, cfg.box_margin), []
+    given, strangers = images.boxes_by_image(images.read_boxes(Path(cfg.boxes)), sources, cfg.source)
+
+    def of(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        if path not in given:
+            raise DataError(f"{path}: {cfg.boxes} has no box for it")
+        return given[path]
+
+    return of, strangers
+
+
+def _write(file: LandmarkFile, result: ImageResult) -> list[str]:
+    """Write the faces of an image, and why others have no points; what the user should know of them in the end."""
+    from canthus.inference.landmark_files import face_entry
+
+    path = result.image
+    if result.reason is not None:
+        file.skip(path, result.reason, faces=len(result.skipped))
+        return []
+    skipped = [{"box": one.box.tolist(), "reason": one.reason} for one in result.skipped]
+    file.add(path, [face_entry(face) for face in result.faces], skipped)
+    return [f"a face is skipped: {path}: {one.reason}" for one in result.skipped]
+
+
+def _draw(target: Path, result: ImageResult, scheme: Scheme) -> None:
+    """Draw the faces of an image."""
+    from canthus.visualization import images
+    from canthus.visualization.drawing import draw_prediction
+
+    assert result.pixels is not None
+    boxes, points = [face.box for face in result.faces], [face.landmarks for face in result.faces]
+    images.save_picture(target, draw_prediction(result.pixels, boxes, points, scheme, largest=LARGEST_PICTURE))
+
+
+def _drawn(file: LandmarkFile, path: Path, error: BaseException | None) -> None:
+    """Go on after a drawing; an image that cannot be drawn, or named, goes without: its points are written."""
+    if error is None:
+        return
+    reason = _why_not_drawn(path, error) if isinstance(error, Exception) else None
+    if reason is None:
+        raise error
+    file.skip_picture(path, reason)
 
 
 def _why_not_drawn(path: Path, error: Exception) -> str | None:
-    """The same of its picture."""
+    """Why an image cannot be drawn while others can; None for what would end every other one too."""
     import errno
 
+    from canthus.inference.api import why_skipped
     from canthus.visualization.images import PictureError
 
     of_the_name = isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
     if of_the_name or isinstance(error, PictureError):
         return f"{path}: {error}"
-    return _why_skipped(path, error)
+    return why_skipped(path, error)
 
 
 def _sum_up(file: LandmarkFile, notes: Sequence[str], count: int, output: Path) -> None:
@@ -275,10 +236,6 @@ def _sum_up(file: LandmarkFile, notes: Sequence[str], count: int, output: Path) 
         raise errors.ConfigError(f"none of the {count} images could be used; the reasons are above")
 
 
-def _in_words(box: NDArray[np.float64]) -> str:
-    return f"({', '.join(f'{value:.1f}' for value in box)})"
-
-
 def _common_folder(sources: Sequence[Path]) -> Path:
     """Below which the names of images differ."""
     import os
@@ -299,30 +256,16 @@ def _video(cfg: DictConfig) -> None:
 
     import numpy as np
 
-    from canthus.data.store import box_fault
     from canthus.inference import sources as images
     from canthus.inference.video.loop import VideoOptions, locate_in_video
     from canthus.inference.video.video import FrameSource
 
     options = VideoOptions(**cfg.video)
     with FrameSource(cfg.source) as source:
-        given = None
-        if cfg.boxes:
-            film = Path(cfg.source)
-            given = images.boxes_by_image(images.read_boxes(Path(cfg.boxes)), [film], cfg.source)[0].get(film)
-            if given is None:
-                raise errors.ConfigError(f"boxes={cfg.boxes} has no box for {cfg.source}: those of its first frame")
-            if options.detect_every is not None:
-                raise errors.ConfigError(
-                    "boxes= are those of a video's first frame; follow them with video.detect_every=null"
-                )
-
-        predictor = _model(cfg)
-        find = _finder(cfg, predictor)
-
-        for box in () if given is None else given:
-            if fault := box_fault(box, source.size[::-1]):
-                raise errors.ConfigError(f"boxes={cfg.boxes}: {fault}: give those of the video's first frame")
+        given = _first_boxes(cfg, options)
+        locator = _locator(cfg)
+        _check_first_boxes(cfg, given, source)
+        find = locator.finder
 
         def boxes(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
             if find is not None:
@@ -330,9 +273,32 @@ def _video(cfg: DictConfig) -> None:
             return images.whole_box(frame, cfg.box_margin) if given is None else given
 
         output = Path(cfg.output)
-        summary = locate_in_video(source, predictor, boxes, output, options, draw=cfg.overlays)
+        summary = locate_in_video(source, locator.predictor, boxes, output, options, draw=cfg.overlays)
     log = getLogger("canthus.commands.predict")
     log.info("%d faces in %d frames: %s", summary["faces"], summary["frames"], output)
+
+
+def _first_boxes(cfg: DictConfig, options: VideoOptions) -> NDArray[np.float64] | None:
+    """(N, 4) boxes of a video's first frame, if a file of them was given."""
+    from canthus.inference import sources as images
+
+    if not cfg.boxes:
+        return None
+    film = Path(cfg.source)
+    given = images.boxes_by_image(images.read_boxes(Path(cfg.boxes)), [film], cfg.source)[0].get(film)
+    if given is None:
+        raise errors.ConfigError(f"boxes={cfg.boxes} has no box for {cfg.source}: those of its first frame")
+    if options.detect_every is not None:
+        raise errors.ConfigError("boxes= are those of a video's first frame; follow them with video.detect_every=null")
+    return given
+
+
+def _check_first_boxes(cfg: DictConfig, given: NDArray[np.float64] | None, source: FrameSource) -> None:
+    from canthus.data.store import box_fault
+
+    for box in () if given is None else given:
+        if fault := box_fault(box, source.size[::-1]):
+            raise errors.ConfigError(f"boxes={cfg.boxes}: {fault}: give those of the video's first frame")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from canthus.inference.face_detector import FoundFace
 from canthus.inference.predictor import LocatedFace
 
-__all__ = ["LandmarkFile", "detection_entry", "face_entry", "plain_json"]
+__all__ = ["LandmarkFile", "face_entry", "plain_json"]
 
 END = 100
 """Bytes that the end of a file takes at most, apart from its reasons."""
@@ -138,10 +138,12 @@ def face_entry(face: LocatedFace) -> dict[str, Any]:
         entry["scores"] = _finite(face.scores, 4)
     if face.pose is not None:
         entry["pose_degrees"] = dict(zip(("yaw", "pitch", "roll"), _finite(np.degrees(face.pose), 2), strict=True))
+    if face.detection is not None:
+        entry["detection"] = _detection_entry(face.detection)
     return entry
 
 
-def detection_entry(face: FoundFace) -> dict[str, Any]:
+def _detection_entry(face: FoundFace) -> dict[str, Any]:
     """What the detector said of a face."""
     return {
         "box": face.detected.round(3).tolist(),

@@ -1,7 +1,9 @@
 """Landmarks on images: boxes in, points in the image's own pixels out."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +14,15 @@ from canthus.data.batch import Batch, input_to_store, scale_pixels
 from canthus.data.store import StoreSpec, box_fault, crop
 from canthus.geometry import affine
 from canthus.geometry.warp import warp
+from canthus.inference.face_detector import FoundFace
 from canthus.models.cascade import Cascade
 from canthus.runs.loading import LoadedRun
 from canthus.utils.errors import ConfigError, DataError
 
-__all__ = ["LocatedFace", "Predictor", "chosen_device", "input_batch"]
+__all__ = ["Answers", "LocatedFace", "Predictor", "answers", "chosen_device", "input_batch"]
+
+Face = tuple[NDArray[np.uint8], NDArray[np.float64]]
+"""An image, (H, W, 3) uint8 RGB, and the (4,) box of a face in it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class LocatedFace:
         scores: (K,) confidences, if the model has them.
         pose: (3,) yaw, pitch, roll in radians, if the model estimates it.
         scheme: name of the landmark scheme.
-        detection_score: probability of a face, if a detector found it.
+        detection: what the detector said of it, if one found it.
     """
 
     box: NDArray[np.float64]
@@ -37,13 +43,18 @@ class LocatedFace:
     scores: NDArray[np.float64] | None
     pose: NDArray[np.float64] | None
     scheme: str
-    detection_score: float | None = None
+    detection: FoundFace | None = None
 
     @property
     def landmarks(self) -> NDArray[np.float64]:
         """(K, 2) of the last stage."""
         last: NDArray[np.float64] = self.stages[-1]
         return last
+
+    @property
+    def detection_score(self) -> float | None:
+        """Probability of a face, if a detector found it."""
+        return None if self.detection is None else self.detection.score
 
     @property
     def found(self) -> bool:
@@ -66,7 +77,13 @@ class Predictor:
     """
 
     def __init__(
-        self, model: Cascade, *, extent: float, oversample: float, device: torch.device, batch_size: int = 32
+        self,
+        model: Cascade,
+        *,
+        extent: float,
+        oversample: float,
+        device: torch.device,
+        batch_size: int = 32,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: at least 1 face at once")
@@ -99,39 +116,83 @@ class Predictor:
         Raises:
             DataError: a box by which nothing can be cut out, see `canthus.data.store.box_fault`.
         """
-        if fault := next(filter(None, (box_fault(box, pixels.shape) for box in boxes)), None):
-            raise DataError(f"{fault}; give boxes of faces in this image")
-        return list(self._faces(pixels, boxes))
+        return self.locate([pixels], [boxes])[0]
 
     @torch.inference_mode()
-    def _faces(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Iterator[LocatedFace]:
-        for begin in range(0, len(boxes), self.batch_size):
-            some = boxes[begin : begin + self.batch_size]
-            batch = self.inputs(pixels, some)
-            estimates = self.model.final_estimates(batch)
-            points = affine.apply(batch["to_original"][:, None], torch.stack(estimates.points, 1).float())
-            stages = points.cpu().double().numpy()
-            scores, poses = (
-                None if values is None else values.cpu().double().numpy()
-                for values in (estimates.scores, estimates.pose)
-            )
-            for row, box in enumerate(some):
-                # the crop is upright, so that its pose is the image's
-                score, pose = (None if values is None else values[row] for values in (scores, poses))
-                yield LocatedFace(box, stages[row], score, pose, self.model.scheme.name)
+    def locate(
+        self, images: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.float64]]
+    ) -> list[list[LocatedFace]]:
+        """Locate the landmarks of several images, ``batch_size`` faces at once, whichever image they are of.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            boxes: (N, 4) ``xyxy`` of each.
+
+        Returns:
+            The faces of each image, in the order of its boxes.
+
+        Raises:
+            DataError: a box by which nothing can be cut out, see `canthus.data.store.box_fault`.
+        """
+        pairs = [(pixels, box) for pixels, some in zip(images, boxes, strict=True) for box in some]
+        if fault := next(filter(None, (box_fault(box, pixels.shape) for pixels, box in pairs)), None):
+            raise DataError(f"{fault}; give boxes of faces in this image")
+        begins = range(0, len(pairs), self.batch_size)
+        faces = (face for begin in begins for face in self._faces(pairs[begin : begin + self.batch_size]))
+        return [list(islice(faces, len(some))) for some in boxes]
+
+    def _faces(self, pairs: Sequence[Face]) -> list[LocatedFace]:
+        batch = self._inputs(pairs)
+        found = answers(self.model, batch["image"])
+        points = affine.apply(batch["to_original"][:, None].to(found.points), found.points)
+        stages = points.cpu().double().numpy()
+        scores, poses = (
+            [None] * len(pairs) if values is None else values.cpu().double().numpy()
+            for values in (found.scores, found.pose)
+        )
+        # the crop is upright, so that its pose is the image's
+        return [
+            LocatedFace(box, stages[row], scores[row], poses[row], self.model.scheme.name)
+            for row, (_, box) in enumerate(pairs)
+        ]
 
     def inputs(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float64]) -> Batch:
         """What the network sees of (N, 4) boxes of an image, (H, W, 3) uint8 RGB."""
-        maps = np.stack([self.spec.to_original(box) for box in boxes])
-        crops = np.stack([crop(pixels, matrix, self.spec) for matrix in maps])
+        return self._inputs([(pixels, box) for box in boxes])
+
+    def _inputs(self, pairs: Sequence[Face]) -> Batch:
+        maps = np.stack([self.spec.to_original(box) for _, box in pairs])
+        crops = np.stack([crop(pixels, matrix, self.spec) for (pixels, _), matrix in zip(pairs, maps, strict=True)])
         spec, to_original = self.model.input, torch.from_numpy(maps)
-        corners = affine.apply(affine.invert(to_original), torch.from_numpy(boxes).unflatten(1, (2, 2)))
+        boxes = torch.from_numpy(np.stack([box for _, box in pairs]))
+        corners = affine.apply(affine.invert(to_original), boxes.unflatten(1, (2, 2)))
         to_store = input_to_store(corners.flatten(1).float(), spec)
         images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
         image = warp(images, to_store.to(self.device), spec.size, padding="zeros") / 255
         return input_batch(
             self.model, scale_pixels(image, spec.scaling), affine.compose(to_original.float(), to_store).to(self.device)
         )
+
+
+class Answers(NamedTuple):
+    """What a model says of B faces, in tensors alone.
+
+    Attributes:
+        points: (B, S, K, 2) of every stage, pixels of the crop.
+        scores: (B, K), if the model has them.
+        pose: (B, 3), radians, if the model estimates it.
+    """
+
+    points: Tensor
+    scores: Tensor | None = None
+    pose: Tensor | None = None
+
+
+def answers(model: Cascade, image: Tensor) -> Answers:
+    """Run a model on (B, C, H, W) crops as evaluation runs it, flip test included."""
+    estimates = model.final_estimates(input_batch(model, image))
+    points = torch.stack([points.float() for points in estimates.points], 1)
+    return Answers(points, estimates.scores, estimates.pose)
 
 
 def input_batch(model: Cascade, image: Tensor, to_original: Tensor | None = None) -> Batch:

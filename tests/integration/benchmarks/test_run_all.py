@@ -34,6 +34,8 @@ RESULTS = {
     "patches": {"32 patches": {"canthus": [2.0, 1.0, 3.0], "loop": [5.0, 5.0, 4.0]}},
     "maps": {"maps": {"canthus": [1.0], "loop": [0.5]}},
     "latency": {"batch 1": {"facepose": [2.0], "dan": [8.0]}},
+    "start": {"a first prediction": {"import torch": [2.0], "predict": [4.0]}},
+    "prediction": {"24 images": {"image by image": [8.0], "together": [4.0]}},
     "report": [{"runs": 300, "faces": 689, "seeds": 1, "wall": 30.0, "cpu": 20.0, "megabytes": 2.0}],
     "synthetic": {"rendering": {"canthus": [4.0], "peer": [2.0]}},
     "detection": [
@@ -49,6 +51,8 @@ RATIOS = {
     ("patches", "32 patches", "loop"): 2.5,
     ("maps", "maps", "loop"): 0.5,
     ("latency", "batch 1", "dan"): 4.0,
+    ("start", "a first prediction", "predict"): 2.0,
+    ("prediction", "24 images", "together"): 0.5,
     ("report", "report, 689 faces, 1 seeds of each recipe", "300 runs"): None,
     ("synthetic", "rendering", "peer"): 0.5,
     ("detection", "detection 640x480, min_size 60, batch 1, threads 1", "facenet-pytorch"): 3.0,

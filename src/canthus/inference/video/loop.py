@@ -1,10 +1,12 @@
 """canthus-predict on a video: every frame's faces, followed, written and drawn as they come."""
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
+from itertools import count
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from canthus.inference.ahead import Behind, ahead
 from canthus.inference.landmark_files import face_entry, plain_json
 from canthus.inference.predictor import Predictor
 from canthus.inference.video.options import VideoConfig
 from canthus.inference.video.pictures import annotated
 from canthus.inference.video.smoothing import OneEuro
-from canthus.inference.video.tracking import Tracker
+from canthus.inference.video.tracking import TrackedFace, Tracker
 from canthus.inference.video.video import FrameSource, VideoFile, name_of
+from canthus.schemes import Scheme
 from canthus.utils.errors import ConfigError
 from canthus.utils.escaping import visible
 from canthus.utils.files import read_json, replacing
@@ -40,6 +44,10 @@ log = getLogger(__name__)
 
 Boxes = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 """From a frame to (N, 4) face boxes."""
+Frame = tuple[float, NDArray[np.uint8]]
+"""Time in seconds, and (H, W, 3) uint8 RGB."""
+AHEAD = 4
+"""Frames that may be decoded before they are worked on, and that may wait to be drawn."""
 
 
 @dataclass
@@ -102,7 +110,6 @@ def locate_in_video(
     Returns:
         What ``video.json`` says.
     """
-    tracker = Tracker((lambda: OneEuro(options.cutoff, options.beta)) if options.smoothing else None)
     model, planned = predictor.model, options.frames or source.frames
     counts, finished = Counter[str](), False
     output.mkdir(parents=True, exist_ok=True)
@@ -110,19 +117,17 @@ def locate_in_video(
         with ExitStack() as stack:
             lines = stack.enter_context((output / "landmarks.jsonl").open("wb", buffering=0))
             video = stack.enter_context(VideoFile(output / f"{source.name}.mp4", source.rate)) if draw else None
+            drawing = stack.enter_context(Behind[None](AHEAD, _raised))
             bar = stack.enter_context(_progress())
             task = bar.add_task(visible(source.name), total=planned)
-            for time, frame in source:
-                number = counts["frames"]
-                detected = number == 0 if options.detect_every is None else number % options.detect_every == 0
-                boxes = find(frame) if detected else tracker.boxes((frame.shape[0], frame.shape[1]))
-                located = predictor(frame, boxes)
-                faces = tracker.update(located, time, detected=detected)
+            frames = stack.enter_context(closing(_read_ahead(source)))
+            for time, frame, located, faces in _followed(frames, predictor, find, options):
                 record = [{"track": each.number, **face_entry(each.face)} for each in faces]
-                _write_line(lines, plain_json({"frame": number, "time": round(time, 4), "faces": record}))
-                counts.update(frames=1, faces=len(faces), faces_without_points=len(located) - len(faces))
+                _write_line(lines, plain_json({"frame": counts["frames"], "time": round(time, 4), "faces": record}))
+                counts.update(frames=1, faces=len(faces), faces_without_points=located - len(faces))
                 if video is not None:
-                    video.add(annotated(frame, faces, model.scheme, model.depth if options.stages else 0))
+                    stages = model.depth if options.stages else 0
+                    drawing.give(None, partial(_add, video, frame, faces, model.scheme, stages))
                 bar.advance(task)
                 if counts["frames"] == options.frames:
                     break
@@ -136,6 +141,36 @@ def locate_in_video(
                 temporary.write_text(plain_json(summary, indent=1))
     _warn(source, options, counts, finished=finished)
     return summary
+
+
+def _read_ahead(source: FrameSource) -> Generator[Frame, None, None]:
+    """The frames of a source, decoded while those before are worked on."""
+    frames = iter(source)
+    for one in ahead(lambda _: next(frames, None), count(), AHEAD):
+        if one is None:
+            return
+        yield one
+
+
+def _followed(
+    frames: Iterable[Frame], predictor: Predictor, find: Boxes, options: VideoOptions
+) -> Iterator[tuple[float, NDArray[np.uint8], int, list[TrackedFace]]]:
+    """Time and pixels of each frame, the number of faces that were looked for, and those that have points."""
+    tracker = Tracker((lambda: OneEuro(options.cutoff, options.beta)) if options.smoothing else None)
+    for number, (time, frame) in enumerate(frames):
+        detected = number == 0 if options.detect_every is None else number % options.detect_every == 0
+        boxes = find(frame) if detected else tracker.boxes((frame.shape[0], frame.shape[1]))
+        located = predictor(frame, boxes)
+        yield time, frame, len(located), tracker.update(located, time, detected=detected)
+
+
+def _add(video: VideoFile, frame: NDArray[np.uint8], faces: Sequence[TrackedFace], scheme: Scheme, stages: int) -> None:
+    video.add(annotated(frame, faces, scheme, stages))
+
+
+def _raised(_: None, error: BaseException | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _write_line(file: FileIO, text: str) -> None:
