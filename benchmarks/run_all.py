@@ -78,6 +78,13 @@ def loops(content) -> Iterator[Row]:
         yield Row(comparison, line["loop"], median * share, "ms", share)
 
 
+def steps(content) -> Iterator[Row]:
+    """Training steps, in processor time; the first contender of each method is as the system has it."""
+    for title, contenders in content.items():
+        times = {name: [one["cpu"] for one in rounds] for name, rounds in contenders.items()}
+        yield from by_title({f"training step, {title}": times})
+
+
 def detectors(content) -> Iterator[Row]:
     for line in content:
         setting = ", ".join(f"{key} {line[key]}" for key in ("min_size", "batch", "threads"))
@@ -113,6 +120,7 @@ BENCHMARKS = {
     "data_path": Benchmark(loaders, ("--rounds", "2", "--faces", "32", "--sizes", "112"), ("data",)),
     "reading": Benchmark(labels, ("--rounds", "2", "--faces", "2000"), takes=("data",)),
     "loop": Benchmark(loops, ("--rounds", "3", "--steps", "5", "--width", "0.05", "--batch", "8")),
+    "steps": Benchmark(steps, ("--rounds", "2", "--methods", "dcnn", "--batch", "8", "--busy", "no")),
     "patches": Benchmark(quick=("--rounds", "2", "--batch", "8")),
     "maps": Benchmark(quick=("--rounds", "2", "--batch", "8")),
     "latency": Benchmark(quick=("--runs", "10", "--batches", "1"), takes=("dlib",)),

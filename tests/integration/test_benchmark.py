@@ -273,6 +273,8 @@ def test_a_signal_stops_the_runs_in_order(number: signal.Signals, data: Path, tm
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # a shell that runs the tests in the background hands down that Ctrl-C is to be ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     records = [tmp_path / f"out/runs/{model}/seed0/provenance.json" for model in ("dan", "cfan")]
     end = time.monotonic() + 60

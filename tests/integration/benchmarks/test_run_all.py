@@ -31,6 +31,9 @@ RESULTS = {
     ],
     "reading": [{"labels": "csv", "faces": 100, "seconds": [0.5, 0.25, 1.0]}],
     "loop": [{"loop": "canthus", "overhead": {"cpu": 4.0, "wall": 9.0}, "bare": {"cpu": [99.0, 10.0, 10.0]}}],
+    "steps": {
+        "dan_cpu, idle": {"as the system has it": [{"cpu": 20.0, "wall": 9.0}], "canthus": [{"cpu": 10.0, "wall": 9.0}]}
+    },
     "patches": {"32 patches": {"canthus": [2.0, 1.0, 3.0], "loop": [5.0, 5.0, 4.0]}},
     "maps": {"maps": {"canthus": [1.0], "loop": [0.5]}},
     "latency": {"batch 1": {"facepose": [2.0], "dan": [8.0]}},
@@ -48,6 +51,7 @@ RATIOS = {
     ("data_path", "training samples, 112 px, from 800x1000", "field"): 0.5,
     ("reading", "reading labels", "csv"): None,
     ("loop", "training step, canthus beside a bare loop", "canthus"): 1.04,
+    ("steps", "training step, dan_cpu, idle", "canthus"): 0.5,
     ("patches", "32 patches", "loop"): 2.5,
     ("maps", "maps", "loop"): 0.5,
     ("latency", "batch 1", "dan"): 4.0,

@@ -146,7 +146,7 @@ def test_how_much_windows_of_a_level_may_overlap(overlap: float, left: int) -> N
     assert detect.OVERLAPS[0] == 0.5
     shift = 12 * (1 - overlap) / (1 + overlap)
     boxes = torch.tensor([[0.0, 0, 12, 12], [shift, 0, 12 + shift, 12]])
-    assert len(detect._suppress(boxes, torch.tensor([1.0, 2.0]), torch.zeros(2).long(), detect.OVERLAPS[0])) == left
+    assert len(detect.suppress(boxes, torch.tensor([1.0, 2.0]), torch.zeros(2).long(), detect.OVERLAPS[0])) == left
 
 
 def test_points_are_averaged_with_those_of_the_mirror_image() -> None:
