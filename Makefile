@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 DEMO := logs/demo
 WORKERS ?= 2
 
-.PHONY: env demo picture benchmark benchmark-gpu benchmark-zoo benchmarks test test-slow lint format wheel clean
+.PHONY: env demo picture benchmark benchmark-gpu benchmark-zoo claims benchmarks test test-slow lint format wheel clean
 
 env: $(STAMP)
 
@@ -41,6 +41,13 @@ BENCHMARK = $(call setting,data.root,DATA) $(call setting,output,OUT) $(call set
 	$(call setting,corruptions,CORRUPTIONS) $(call setting,jobs,JOBS) $(call setting,threads,THREADS) $(call setting,wider,WIDER) \
 	$(call setting,celeba,CELEBA) $(call setting,options.all,OPTIONS) \
 	$(foreach model,cfan dan dcnn facepose fan_zhou mdm mtcnn san,$(call setting,options.$(model),OPTIONS_$(model)))
+
+# train, measure and judge the papers' claims, resumable, in hours: docs/claims.md. DRY=1 shows the commands and core-hours
+claims: env
+	$(if $(DATA),,$(error DATA=DIR is needed: the folder of 300-W, with helen/trainset, helen/testset and afw in it))\
+	$(BIN)/canthus-claims $(call setting,data.root,DATA) $(call setting,output,OUT) $(call setting,seeds,SEEDS) \
+		$(call setting,claims,CLAIMS) $(call setting,jobs,JOBS) $(call setting,threads,THREADS) $(call setting,ytf68,YTF68) \
+		$(call setting,options,OPTIONS) $(if $(DRY),--dry-run)
 
 test: env ## every quick test, a process for each of WORKERS cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadscope

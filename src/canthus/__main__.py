@@ -15,6 +15,7 @@ COMMANDS = {
     "data": "say what a data set holds and what is odd in it",
     "report": "write one page about any set of runs",
     "benchmark": "train, evaluate and compare all models under one protocol; resumable",
+    "claims": "train, measure and judge what the papers claim; resumable",
     "export": "write a model as ONNX, TorchScript or safetensors",
 }
 """Command -> what it does, in the order of the help."""

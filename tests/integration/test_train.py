@@ -31,6 +31,7 @@ TINY = {
         ],
     ],
     "mtcnn": ["data.landmark_faces=4", "data.scenes=2", "model.candidates=8"],
+    "sdm": ["model.sizes=[40,40]", "model.perturbations=2", "data.scheme=5", "normaliser=inter_pupil"],
     "mdm": ["model.patch=10", "model.channels=2", "model.hidden=8", "model.projection=4"],
 }
 TINY["san"] = [

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.places import REPOSITORY
 
-PAGE = [f"reporting/page/page.{kind}" for kind in ("html.j2", "css", "js")] + ["reporting/claims.yaml"]
+PAGE = [f"reporting/page/page.{kind}" for kind in ("html.j2", "css", "js")] + ["reporting/claims.json"]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from canthus.callbacks.ema import EMA
 from canthus.callbacks.evaluator import Evaluator
 from canthus.callbacks.faces import EvaluatedFaces, TrainingFaces
 from canthus.callbacks.finite import Finite
+from canthus.callbacks.gradients import GradientNorm
 from canthus.callbacks.metrics_file import MetricsFile
 from canthus.callbacks.overlays import Overlays
 from canthus.callbacks.seeding import EpochSeed
@@ -26,6 +27,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Finite",
+    "GradientNorm",
     "MetricsFile",
     "Overlays",
     "StageSchedule",

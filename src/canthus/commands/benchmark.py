@@ -94,7 +94,7 @@ def read_settings(cfg: DictConfig) -> Settings:
     if cfg.suite not in SUITES:
         raise ConfigError(f"suite={cfg.suite}: {suggest(cfg.suite, SUITES)}")
     places = {"data.root": cfg.data.root, "wider": cfg.wider, "celeba": cfg.celeba}
-    found = {key: _folder(key, value) for key, value in places.items()}
+    found = {key: asked_folder(key, value) for key, value in places.items()}
     data = found["data.root"]
     if data is None:
         raise ConfigError("data.root=null: name the folder of 300-W, with helen/trainset and afw in it")
@@ -105,7 +105,7 @@ def read_settings(cfg: DictConfig) -> Settings:
         data=data,
         output=_output(cfg),
         models=_models(cfg.models, cfg.suite, found["wider"] is not None),
-        seeds=_seeds(cfg.seeds, cfg.suite),
+        seeds=asked_seeds(cfg.seeds, cfg.suite),
         corruptions=_corruptions(cfg.corruptions),
         options=_options(cfg.options, cfg.suite),
         wider=found["wider"],
@@ -143,13 +143,18 @@ def _count(key: str, value: int | None, default: int | None) -> int | None:
     return default if value is None else value
 
 
-def _folder(key: str, value: str | None) -> Path | None:
+def asked_folder(key: str, value: str | None) -> Path | None:
+    """A folder that is there; None for null.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if value is not None and not Path(value).is_dir():
         raise ConfigError(f"{key}={value}: no such folder")
     return None if value is None else Path(value)
 
 
-def _listed(words: Any) -> Any:
+def listed(words: Any) -> Any:
     """A list that was typed with blanks, as in a makefile's variable: ``models="dan mdm"``."""
     return words.split() if isinstance(words, str) and words != "all" else words
 
@@ -157,7 +162,7 @@ def _listed(words: Any) -> Any:
 def _models(words: Any, suite: str, mtcnn: bool) -> list[str]:
     """In the order of `MODELS`, so that the longest begin first."""
     possible = [model for model in MODELS if model != "mtcnn" or suite != "gpu" or mtcnn]
-    names = chosen("models", _listed(words), possible)
+    names = chosen("models", listed(words), possible)
     for name in names:
         if name not in MODELS:
             raise ConfigError(f"models={name}: {suggest(str(name), MODELS)}")
@@ -168,8 +173,13 @@ def _models(words: Any, suite: str, mtcnn: bool) -> list[str]:
     return [model for model in MODELS if model in names]
 
 
-def _seeds(words: Any, suite: str) -> list[int]:
-    values = _listed(words)
+def asked_seeds(words: Any, suite: str) -> list[int]:
+    """Seeds, each once.
+
+    Raises:
+        ConfigError: other things than whole numbers, or several for the zoo.
+    """
+    values = listed(words)
     values = [values] if isinstance(values, (int, float)) else list(values or ())
     try:
         seeds = list(dict.fromkeys(int(str(value)) for value in values))
@@ -186,7 +196,7 @@ def _seeds(words: Any, suite: str) -> list[int]:
 
 def _corruptions(words: Any) -> str:
     """As the value of canthus-eval's key."""
-    words = _listed(words)
+    words = listed(words)
     if words is None or words == "all":
         return "null" if words is None else "all"
     from canthus.evaluation.conditions import chosen_corruptions  # brings torch, which the usual call does without
@@ -204,13 +214,18 @@ def _options(options: Any, suite: str) -> dict[str, list[str]]:
     for key in given:
         if key not in ("all", *MODELS):
             raise ConfigError(f"options.{key}: {suggest(str(key), ('all', *MODELS))}")
-    words = {str(key): _split(str(key), value) for key, value in given.items()}
+    words = {str(key): split_words(str(key), value) for key, value in given.items()}
     if suite == "zoo" and any(words.values()):
         raise ConfigError("options: suite=zoo trains nothing; leave them out")
     return {model: words.get("all", []) + words.get(model, []) for model in MODELS}
 
 
-def _split(key: str, value: Any) -> list[str]:
+def split_words(key: str, value: Any) -> list[str]:
+    """Words of canthus-train that an option holds, as one text or as a list.
+
+    Raises:
+        ConfigError: words that are no ``key=value``.
+    """
     try:
         words = [] if value is None else shlex.split(value) if isinstance(value, str) else [str(one) for one in value]
     except (ValueError, TypeError) as error:

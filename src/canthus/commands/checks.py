@@ -54,6 +54,7 @@ def register_schemas() -> None:
     store.store(name="root_schema_inspect", node=schemas.InspectConfig)
     store.store(name="root_schema_report", node=schemas.ReportConfig)
     store.store(name="root_schema_benchmark", node=schemas.BenchmarkConfig)
+    store.store(name="root_schema_claims", node=schemas.ClaimsConfig)
 
 
 def check(cfg: DictConfig, schema: type = TrainConfig) -> None:

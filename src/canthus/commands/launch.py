@@ -26,7 +26,7 @@ from canthus.utils.errors import ConfigError, suggest
 from canthus.utils.escaping import plain_logs
 from canthus.utils.files import conf_path
 
-__all__ = ["argument", "launch", "prepared", "trusted"]
+__all__ = ["added_if_argument", "argument", "launch", "prepared", "trusted"]
 
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -215,7 +215,7 @@ def preflight(arguments: list[str], config_name: str) -> tuple[list[str], DictCo
             singles = {a: first for a in arguments if not a.startswith("-") and (first := _first_choice(a))}
             choices = [s for s in singles.values() if "." not in s.split("=", 1)[0] or s.startswith("hydra.searchpath")]
             base = compose(config_name, choices, return_hydra_config=True)
-            added = {a: _add_if_argument(single, base) for a, single in singles.items()}
+            added = {a: added_if_argument(single, base) for a, single in singles.items()}
             whole = compose(config_name, list(added.values()), return_hydra_config=True)
             searched = whole.hydra.sweeper.get("params") or {}
             compose(config_name, [*added.values(), *(_first_choice(f"{k}={v}") for k, v in searched.items())])
@@ -259,7 +259,7 @@ def _is_absent(cfg: DictConfig, key: str) -> bool:
     return isinstance(node, Node) and node._is_missing()
 
 
-def _add_if_argument(override: str, base: DictConfig) -> str:
+def added_if_argument(override: str, base: DictConfig) -> str:
     """Prefix ``++``, which may stand twice, if the key is an argument of its node's target, left out in the config."""
     key = override.split("=", 1)[0]
     parent, _, leaf = key.rpartition(".")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from canthus.reporting.claims import Claim
     from canthus.reporting.page.page import Context, Section
     from canthus.reporting.page.records import Record
     from canthus.runs.trust import Bounds
@@ -39,6 +40,7 @@ def report(cfg: DictConfig) -> None:
     output = Path(cfg.output)
     _check(cfg, output)
     record.hush()
+    claims = _claims(cfg.claims)
     runs, images = _names(cfg.runs), [Path(folder) for folder in _names(cfg.images)]
     named = Bounds([Path(match) for run in runs for match in (run, *glob.glob(run))], cfg.trust)
     records, missing = _read(runs, named)
@@ -51,7 +53,7 @@ def report(cfg: DictConfig) -> None:
         missing.append(f"{few}, those with the fewest models, are in the csv file alone: {names}, ...")
     missing += measured.missing
     missing += [f"{record.folder}: {problem}" for record in records for problem in record.problems]
-    context = Context(_facts(cfg, records), measured, list(dict.fromkeys(missing)))
+    context = Context(_facts(cfg, records), measured, list(dict.fromkeys(missing)), claims)
     write_page(output, cfg.title, sections, context)
     write_markdown(output.with_suffix(".md"), cfg.title, sections, context)
     write_csv(output.with_suffix(".csv"), groups, measured.costs)
@@ -111,6 +113,25 @@ def _names(words: Any) -> list[str]:
     if words is None or words == "":
         return []
     return list(map(str, words)) if isinstance(words, ListConfig) else [str(words)]
+
+
+def _claims(words: str | None) -> Sequence[Claim] | None:
+    """Those that the page shows; None: as it chooses itself.
+
+    Raises:
+        ConfigError: a file that is none of canthus claims.
+    """
+    from canthus.reporting import claims
+    from canthus.utils.files import read_json
+
+    if words is None or words == "all":
+        return None if words is None else claims.claims()
+    if not Path(words).is_file():
+        raise errors.ConfigError(f"claims={words}: no such file; null, all, or the claims.json of canthus claims")
+    try:
+        return claims.parsed_claims(read_json(Path(words), "write it by canthus claims"))
+    except ValueError as error:
+        raise errors.ConfigError(f"claims={words}: {error}") from error
 
 
 def _facts(cfg: DictConfig, records: Sequence[Record]) -> list[tuple[str, str]]:

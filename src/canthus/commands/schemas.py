@@ -12,6 +12,7 @@ from canthus.inference.video.options import VideoConfig
 
 __all__ = [
     "BenchmarkConfig",
+    "ClaimsConfig",
     "EvalConfig",
     "ExportConfig",
     "InspectConfig",
@@ -203,6 +204,7 @@ class ReportConfig:
     device: str = "cpu"
     faces: bool = True
     images: Any = None
+    claims: str | None = None
     trust: bool = False
 
 
@@ -230,4 +232,22 @@ class BenchmarkConfig:
     wider: str | None = None
     celeba: str | None = None
     yardsticks: str | None = None
+    dry_run: bool = False
+
+
+@dataclass
+class ClaimsConfig:
+    """Keys of claims.yaml."""
+
+    data: BenchmarkDataConfig = field(default_factory=BenchmarkDataConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    claims: Any = "all"
+    seeds: Any = field(default_factory=lambda: [0, 1, 2])
+    jobs: int = 2
+    threads: int | None = 1
+    output: str = MISSING
+    evaluate: list[str] = field(default_factory=list)
+    ytf68: str | None = None
+    study: list[str] = field(default_factory=list)
+    options: Any = None
     dry_run: bool = False

@@ -1,7 +1,9 @@
 """What a pass over images found: recall, precision and curves of face detection."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +11,14 @@ from numpy.typing import NDArray
 
 from canthus.evaluation.files import DetectionMetrics
 from canthus.metrics import DetectedFaces, FDDBCurve, fddb_roc, wider_average_precision
+from canthus.metrics.detection import matched_detections
+from canthus.utils.files import replacing
 
 if TYPE_CHECKING:
     from canthus.data.detection.datamodule import ImageDataModule
     from canthus.data.face import WholeImage
 
-__all__ = ["DetectionResult"]
+__all__ = ["DetectionResult", "write_matches"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,38 @@ class DetectionResult:
                 str(count): curve.at(count)[0] for count in sorted({10, 100, max(len(self.photo) // 10, 1)})
             },
         }
+
+
+def write_matches(path: Path, result: DetectionResult, data: "ImageDataModule") -> None:
+    """Write ``detections.json``: what is needed to draw the images again, without their boxes.
+
+    It holds ``images``, how many ``faces`` of each count, and per stage three lists over all boxes: number of the
+    ``image``, ``score``, and ``match``: 1 true, 0 false, -1 where the box does not count.
+
+    Args:
+        path: the file.
+        result: of the pass.
+        data: whose images were searched.
+    """
+    stages = []
+    for stage in result.stages:
+        pairs = [matched_detections(image, result.iou) for image in stage]
+        rows = [
+            (number, round(float(score), 6), int(found) if counted else -1)
+            for number, (image, (true, counts)) in enumerate(zip(stage, pairs, strict=True))
+            for score, found, counted in zip(image.scores, true, counts, strict=True)
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+        stages.append(dict(zip(("image", "score", "match"), columns, strict=True)))
+    images = data.images(result.split)
+    content = {
+        "images": [str(images[number].photo) for number in result.photo],
+        "faces": [int(len(image.labels) - _ignored(image).sum()) for image in result.stages[-1]],
+        "iou": result.iou,
+        "stages": stages,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _result(

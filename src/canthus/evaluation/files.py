@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from canthus.utils.escaping import csv_value, writing_csv
 from canthus.utils.files import read_json, replacing
@@ -24,8 +24,10 @@ __all__ = [
     "Prediction",
     "SubsetMetrics",
     "VisibleMetrics",
+    "read_errors",
     "read_metrics_json",
     "read_predictions",
+    "write_errors",
     "write_metrics_json",
     "write_predictions",
 ]
@@ -267,6 +269,41 @@ def read_predictions(path: Path) -> list[Prediction]:
             )
         )
     return rows
+
+
+def write_errors(path: Path, index: ArrayLike, columns: Mapping[str, ArrayLike]) -> Path:
+    """Write ``errors.csv``: what is known of every face besides its predictions, numbers rounded to 4 decimals.
+
+    Args:
+        path: the file.
+        index: (N,) places of the faces in the data set.
+        columns: name -> (N,), or (N, S) of the stages, which become ``name_stage_1`` to ``name_stage_S``.
+    """
+    header, values = ["index"], [np.asarray(index, dtype=np.float64)[:, None]]
+    for name, column in columns.items():
+        array = np.asarray(column, dtype=np.float64)
+        header += [name] if array.ndim == 1 else [f"{name}_stage_{stage + 1}" for stage in range(array.shape[1])]
+        values.append(array.reshape(len(array), -1))
+    with writing_csv(path) as write:
+        write(header)
+        for number, *row in np.concatenate(values, axis=1).tolist():
+            write([int(number), *(f"{value:.4f}" for value in row)])
+    return path
+
+
+def read_errors(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Column -> (N,) of what `write_errors` wrote.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = csv.reader(file)
+        values = np.array([[float(cell) for cell in line] for line in lines]).reshape(len(lines), len(header))
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise ValueError(f"{path}: not the errors.csv of an evaluation ({error}); evaluate the run again") from error
+    return dict(zip(header, values.T, strict=True))
 
 
 def write_metrics_json(

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from canthus.data.batch import Batch
 from canthus.data.face import Face
-from canthus.geometry.camera import Camera, placed
-from canthus.geometry.generic_face import face_poses, generic_face
-from canthus.metrics import bootstrap_interval, head_pose_errors
+from canthus.geometry import affine, boxes
+from canthus.geometry.camera import Camera, crop_box, placed
+from canthus.geometry.generic_face import SCHEME, face_poses, generic_face
+from canthus.metrics import FaceTable, bootstrap_interval, head_pose_errors
+from canthus.schemes import Scheme
 
-__all__ = ["PoseErrors", "true_poses"]
+__all__ = ["PoseErrors", "labelled_poses", "true_poses"]
 
 
 def true_poses(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -27,6 +29,26 @@ def true_poses(batch: Batch) -> tuple[Tensor, Tensor]:
     face = generic_face().points.to(poses.rotation)
     points = Camera().resized(size).pixels(placed(face, poses.rotation, poses.translation))
     return torch.where(poses.valid[:, None], poses.angles, torch.nan), points
+
+
+def labelled_poses(table: FaceTable, scheme: Scheme) -> dict[str, Tensor]:
+    """How the labelled faces are turned and whether they speak, for results by pose and by expression.
+
+    Returns:
+        ``yaw`` (N,) in degrees by PnP of the labels with the generic face, NaN where that is none; ``mouth`` (N,), the
+        gap between the inner lips, percent of the distance of the outer eye corners. Empty for other points than 68.
+    """
+    if scheme.name != SCHEME:
+        return {}
+    landmarks, visibility = table.landmarks.double().cpu(), table.visibility.cpu()
+    side = Camera().side
+    crop = torch.tensor(crop_box(side), dtype=torch.float64)
+    to_crop = boxes.box_map(table.box.double().cpu(), crop, by="longer")
+    seen = (visibility > 0)[..., None]
+    poses = face_poses(affine.apply(to_crop, torch.where(seen, landmarks, 0)), visibility, side)
+    yaw = torch.where(poses.valid, poses.angles[:, 0].rad2deg(), torch.nan)
+    gap, eyes = ((landmarks[:, a] - landmarks[:, b]).norm(dim=-1) for a, b in ((62, 66), (36, 45)))
+    return {"yaw": yaw, "mouth": torch.where(seen[:, [62, 66, 36, 45], 0].all(1), 100 * gap / eyes, torch.nan)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from canthus.geometry.boxes import overlaps
 from canthus.metrics.ellipse import box_ellipse_iou
 
-__all__ = ["DetectedFaces", "FDDBCurve", "coco_average_precision", "fddb_roc", "wider_average_precision"]
+__all__ = [
+    "DetectedFaces",
+    "FDDBCurve",
+    "coco_average_precision",
+    "fddb_roc",
+    "matched_detections",
+    "precision_and_recall",
+    "wider_average_precision",
+]
 
 Array = NDArray[np.float64]
 
@@ -71,7 +79,27 @@ def wider_average_precision(
     if not kept:
         raise ValueError("no label counts, so there is nothing to find; check the images and what is ignored")
     scores = np.concatenate([image.scores for image in images])
-    found, counted = (np.concatenate(parts) for parts in zip(*(_matched(p, iou) for p in images), strict=True))
+    found, counted = (
+        np.concatenate(parts) for parts in zip(*(matched_detections(image, iou) for image in images), strict=True)
+    )
+    return precision_and_recall(scores, found, counted, kept, thresholds=thresholds)
+
+
+def precision_and_recall(
+    scores: Array, found: NDArray[Any], counted: NDArray[Any], kept: float, *, thresholds: int = 1000
+) -> tuple[float, float]:
+    """`wider_average_precision` of detections that are matched already.
+
+    Args:
+        scores: (D,) of all images.
+        found: (D,) how often each is true: 0 or 1, or a multiple where an image counts several times.
+        counted: (D,) how often each counts, likewise.
+        kept: labels that count.
+        thresholds: places at which scores are cut.
+
+    Returns:
+        AP, and recall over all detections, percent.
+    """
     if not len(scores):
         return 0.0, 0.0
     spread = (scores - scores.min()) / (np.ptp(scores) or 1.0)
@@ -157,8 +185,12 @@ def coco_average_precision(images: Sequence[DetectedFaces]) -> dict[str, float]:
     return {name: 100 * value for name, value in values.items() if name.startswith(("map", "mar")) and value >= 0}
 
 
-def _matched(image: DetectedFaces, iou: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Per detection whether it is true, and whether it counts, in the order of the detections."""
+def matched_detections(image: DetectedFaces, iou: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per detection whether it is true, and whether it counts, in the order of the detections.
+
+    Raises:
+        ValueError: labels that are ellipses.
+    """
     _check_boxes(image)
     found, counted = np.zeros(len(image.boxes), dtype=np.int64), np.ones(len(image.boxes), dtype=np.int64)
     if not len(image.labels):

@@ -2,7 +2,7 @@
 
 ``published.csv`` holds one number per row with where it was read (``source``) and how far to trust it (``status``):
 ``own`` in the authors' own repository, ``secondary`` in another's table, ``reimplementation`` third-party code,
-``computed`` recomputed from published predictions, ``recalled`` from memory. NME and failure rate are in percent, lower
+``computed`` recomputed from published predictions. NME and failure rate are in percent, lower
 is better; AUC (0 to 1 in the file, percent here, as in every table of canthus), AP and TPR are in percent, higher is
 better; head pose errors are in degrees.
 """
@@ -42,6 +42,7 @@ _METHODS = {
     "mdm": "MDM",
     "mtcnn": "MTCNN",
     "san": "SAN",
+    "sdm": "SDM",
 }
 """Model -> what tables of the literature call it."""
 
@@ -92,7 +93,6 @@ def published_results(
     *,
     metric: str = "NME",
     normaliser: str | None = None,
-    recalled: bool = True,
 ) -> list[PublishedResult]:
     """Give the rows of one column of a table, best first.
 
@@ -101,7 +101,6 @@ def published_results(
         subset: of the data set.
         metric: as in the file.
         normaliser: of the column. Needed where papers differ.
-        recalled: include numbers that were written down from memory.
 
     Returns:
         The rows; empty if nothing was published for the subset or normaliser.
@@ -128,7 +127,6 @@ def published_results(
     if normaliser is not None and normaliser not in {row.normaliser for row in rows}:
         raise _unknown(f"normaliser of {rows[0].data}", normaliser, {row.normaliser for row in rows})
     column = [row for row in column if normaliser in (None, row.normaliser)]
-    column = [row for row in column if recalled or not row.status.startswith("recalled")]
     higher_is_better = metric.startswith(("AUC", "AP", "TPR"))
     return sorted(column, key=lambda row: -row.value if higher_is_better else row.value)
 

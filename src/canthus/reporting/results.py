@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from canthus.evaluation.detection import DetectionResult
+from canthus.evaluation.detection import DetectionResult, write_matches
 from canthus.evaluation.evaluation import Evaluation
 from canthus.evaluation.files import (
     Metrics,
@@ -17,9 +17,11 @@ from canthus.evaluation.files import (
     Prediction,
     ToolCost,
     read_metrics_json,
+    write_errors,
     write_metrics_json,
     write_predictions,
 )
+from canthus.evaluation.poses import labelled_poses
 from canthus.evaluation.tiles import face_strips
 from canthus.reporting.comparison import comparison_table
 from canthus.reporting.detection import draw_detection, print_detection
@@ -60,7 +62,7 @@ def write_results(
     end_to_end: Mapping[str, Any] | None = None,
     sought: NDArray[np.float64] | None = None,
 ) -> Metrics:
-    """Write metrics.json, predictions.csv, ced.png, overlays/ and summary.md; of a detector roc.png, detections.png.
+    """Write metrics.json, predictions.csv, errors.csv, ced.png, overlays/, summary.md; of a detector also its boxes.
 
     Args:
         folder: of the run or evaluation.
@@ -81,10 +83,11 @@ def write_results(
         What metrics.json says.
     """
     table = result.table
+    of_regions = table.region_nme(data.scheme)
     regions = {
-        name: values.nanmean(0).tolist()
-        for name, values in table.select(table.found).region_nme(data.scheme).items()
-        if not values.isnan().all()
+        name: values[table.found].nanmean(0).tolist()
+        for name, values in of_regions.items()
+        if not values[table.found].isnan().all()
     }
     corruption, known = data.corruption, trained_on or {}
     boxes = detection.report() if detection else None
@@ -111,6 +114,9 @@ def write_results(
     )
     metrics = read_metrics_json(folder / "metrics.json")
     write_predictions(folder / "predictions.csv", _rows(result, data, sought))
+    others = {name: tables["full"].nme for name, tables in result.others.items()}
+    columns = {name: values.cpu() for name, values in (of_regions | others).items()}
+    write_errors(folder / "errors.csv", table.index.cpu(), columns | labelled_poses(table, data.scheme))
     curves = {f"stage {stage + 1}": table.nme[:, stage].cpu() for stage in range(table.nme.shape[1])}
     if result.initial:
         curves = {"start": result.initial["full"].cpu(), **curves}
@@ -123,7 +129,9 @@ def write_results(
     )
     _draw(folder / "overlays", result, data, overlays)
     if detection:
-        draw_detection(folder, detection, cast("ImageDataModule", data))
+        images = cast("ImageDataModule", data)
+        write_matches(folder / "detections.json", detection, images)
+        draw_detection(folder, detection, images)
     (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier evaluation
     write_summary(folder, overlays="overlays/faces")
     return metrics

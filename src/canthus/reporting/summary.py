@@ -228,7 +228,7 @@ def _published(metrics: Metrics) -> str:
     about = (
         "NME of the official test faces; face boxes, training data and choice of the epoch differ between papers. "
         "Status: own, in the authors' own repository; secondary, in another's table; reimplementation; computed, from "
-        "published predictions; recalled, from memory."
+        "published predictions."
     )
     return f"## Published on these faces\n\n{about}\n\n" + "\n".join(table for table in tables if table)
 

@@ -1,5 +1,6 @@
 """The detection evaluator: exact numbers from known boxes, over processes, and the files that it leaves."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from canthus.callbacks.detection_evaluator import DetectionEvaluator
+from canthus.evaluation.detection import write_matches
 from canthus.metrics.proposals import GatheredDetections
 from canthus.reporting.detection import draw_detection, print_detection
+from canthus.studies.claims.figures import Detected
 
 FACES = [[(10.0, 10.0, 50.0, 50.0)], [], [(20.0, 20.0, 60.0, 70.0), (80.0, 20.0, 99.0, 39.0)]]
 ATTRIBUTES = [[{"easy", "hard"}], [], [{"hard", "invalid"}, {"hard"}]]
@@ -27,8 +30,9 @@ class Data:
                 faces=[SimpleNamespace(attributes=frozenset(names)) for names in attributes],
                 ignored=np.array(["invalid" in names for names in attributes], dtype=bool),
                 image=None,
+                photo=f"image {number}",
             )
-            for boxes, attributes in zip(FACES, ATTRIBUTES, strict=True)
+            for number, (boxes, attributes) in enumerate(zip(FACES, ATTRIBUTES, strict=True))
         ]
 
     def ignored(self, split):
@@ -142,6 +146,20 @@ def test_files_of_a_detection(tmp_path, capsys):
     assert "hard" in shown
 
 
+def test_the_boxes_that_are_kept_give_the_same_numbers(tmp_path):
+    """What detections.json has of boxes and faces is all that average precision and recall need."""
+    result, _ = evaluated()
+    write_matches(tmp_path / "detections.json", result, Data())
+    content, report = json.loads((tmp_path / "detections.json").read_text()), result.report()
+    assert content["images"] == [f"image {number}" for number in range(len(FACES))]
+    for stage, expected in enumerate(zip(report["ap_per_stage"], report["recall_per_stage"], strict=True)):
+        boxes = {key: np.array(values) for key, values in content["stages"][stage].items()}
+        units, faces = tuple(content["images"]), np.array(content["faces"], dtype=float)
+        for kind, value in zip(("average_precision", "recall"), expected, strict=True):
+            figure = Detected(kind, units, faces, boxes["image"], boxes["score"], boxes["match"])
+            assert figure.value == pytest.approx(value)
+
+
 def test_nothing_found_is_no_error(tmp_path):
     evaluator, module, trainer = DetectionEvaluator(), Module(), SimpleNamespace(datamodule=Data())
     evaluator.on_test_epoch_start(trainer, module)
@@ -151,3 +169,4 @@ def test_nothing_found_is_no_error(tmp_path):
     assert module.logged == {"test/ap": 0, "test/ap_stage1": 0, "test/recall": 0, "test/recall_stage1": 0}
     assert evaluator.result.report()["ap"] == 0
     draw_detection(tmp_path, evaluator.result, Data())
+    write_matches(tmp_path / "detections.json", evaluator.result, Data())

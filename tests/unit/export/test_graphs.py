@@ -18,6 +18,7 @@ from canthus.models.fan_zhou.module import FanZhouModule
 from canthus.models.mdm.module import MDMModule
 from canthus.models.mtcnn.module import MTCNNModule
 from canthus.models.san.module import SANModule
+from canthus.models.sdm.module import SDMModule
 from canthus.utils.errors import RunError
 
 CPU = torch.device("cpu")
@@ -31,6 +32,7 @@ MODELS: dict[str, Callable[[], LandmarkModel]] = {
     "facepose": lambda: FacePoseModule(**NONE, backbone="resnet10t", head="6d", size=64),
     "san": lambda: SANModule(**NONE, width=0.03, size=32, stride=4, generators="a run", generator_width=0.1),
     "mtcnn": lambda: MTCNNModule(**NONE),
+    "sdm": lambda: SDMModule(**NONE, sizes=(40, 64)),
 }
 
 
@@ -47,7 +49,9 @@ def random_model(name: str) -> LandmarkModel:
         for key, buffer in model.named_buffers():
             if key.endswith("mean_shape"):
                 places = 0.2 + 0.6 * torch.rand(buffer.shape)
-                buffer.copy_(places if name == "cfan" else 50 * places if name == "fan_zhou" else size * places)
+                buffer.copy_(
+                    places if name in ("cfan", "sdm") else 50 * places if name == "fan_zhou" else size * places
+                )
             elif key.endswith("neighbours"):
                 buffer.copy_((torch.arange(len(buffer))[:, None] + torch.arange(buffer.shape[1])) % len(buffer))
         if name == "facepose":

@@ -27,6 +27,7 @@ class CFANCascade(Cascade):
         descriptor: see `CFAN`.
         dropout: see `CFAN`.
         jitter: see `CFAN`.
+        units: see `CFAN`.
         face_share: side of the face box in the crop, as a share of the crop's side.
         alpha: weight of the squared norms of the weights; the paper's 0.001 stands beside sums over all training faces,
             so it is divided by their number here, where losses are means.
@@ -53,6 +54,7 @@ class CFANCascade(Cascade):
         face_share: float = 0.7,
         alpha: float = 0.001,
         loss: str = "published",
+        units: str = "sigmoid",
     ) -> None:
         stages = bool(global_hidden) + len(local_sizes)
         super().__init__(scheme=scheme, stages=stages)
@@ -66,6 +68,7 @@ class CFANCascade(Cascade):
             descriptor=descriptor,
             dropout=dropout,
             jitter=jitter,
+            units=units,
         )
         self.alpha = alpha
         self.register_buffer("train_faces", torch.tensor(1))

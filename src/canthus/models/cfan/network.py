@@ -18,7 +18,9 @@ from canthus.models.cfan.sift import DESCRIPTORS, SIZE
 SIFT_MEAN = 0.063
 """Of a descriptor's 128 values, whose squares sum to 1, measured on faces."""
 
-__all__ = ["CFAN", "StackedAutoencoder", "TiedDecoder", "from_unit", "to_unit"]
+UNITS = ("sigmoid", "linear")
+
+__all__ = ["CFAN", "UNITS", "StackedAutoencoder", "TiedDecoder", "from_unit", "to_unit"]
 
 
 def to_unit(points: Tensor, size: int) -> Tensor:
@@ -45,12 +47,21 @@ class StackedAutoencoder(nn.Module):
         outputs: length of the output.
         dropout: of every hidden layer's input while training; the paper has none.
         centre: mean of the input's values, as far as it is known beforehand.
+        units: of the hidden layers: ``sigmoid``, or ``linear``, its tangent at zero, with which all layers together are
+            one linear map: what the paper holds against active appearance models.
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, dropout: float = 0.0, centre: float = 0.5
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        dropout: float = 0.0,
+        centre: float = 0.5,
+        units: str = "sigmoid",
     ) -> None:
         super().__init__()
+        self.units = units
         widths = [inputs, *hidden]
         layers = [nn.Linear(*pair) for pair in zip(widths, hidden, strict=False)]
         self.encoder = nn.ModuleList(layers)
@@ -72,7 +83,11 @@ class StackedAutoencoder(nn.Module):
     def hidden(self, value: Tensor, layer: int) -> Tensor:
         """Activations of one hidden layer, from those of the layer below."""
         centred = functional.dropout(value - self.centres[layer], self.dropout, self.training)
-        return torch.sigmoid(self.encoder[layer](centred))
+        return self.activated(self.encoder[layer](centred))
+
+    def activated(self, value: Tensor) -> Tensor:
+        """What a unit makes of its input; at zero both kinds have the value 0.5 and the slope 0.25."""
+        return torch.sigmoid(value) if self.units == "sigmoid" else 0.5 + 0.25 * value
 
     def forward(self, value: Tensor) -> Tensor:
         """(B, inputs) to (B, outputs), float32."""
@@ -117,7 +132,7 @@ class TiedDecoder(nn.Module):
             below = san.encode(value, layer)
         weight: Tensor = san.encoder[layer].weight  # type: ignore[assignment]
         hidden = san.hidden(below, layer) - san.centres[layer + 1]
-        decoded = torch.sigmoid(functional.linear(hidden, weight.T, self.biases[layer]))
+        decoded = san.activated(functional.linear(hidden, weight.T, self.biases[layer]))
         error: Tensor = (decoded.float() - below.float()).square().sum(1).mean()
         penalty: Tensor = 2 * alpha * torch.linalg.vector_norm(weight).square()
         return error + penalty
@@ -136,6 +151,7 @@ class CFAN(nn.Module):
         descriptor: ``dense`` (see `DenseSIFT`) or ``kornia`` (see `PatchSIFT`).
         dropout: see `StackedAutoencoder`.
         jitter: deviation of the noise that a local stage's start gets while training, in units of the crop.
+        units: see `StackedAutoencoder`.
 
     Raises:
         ValueError: an argument that does not describe a cascade, named.
@@ -156,8 +172,11 @@ class CFAN(nn.Module):
         descriptor: str = "dense",
         dropout: float = 0.0,
         jitter: float = 0.0,
+        units: str = "sigmoid",
     ) -> None:
         super().__init__()
+        if units not in UNITS:
+            raise ValueError(f"units is {units!r}; one of {', '.join(UNITS)}")
         if descriptor not in DESCRIPTORS:
             raise ValueError(f"descriptor is {descriptor!r}; one of {', '.join(DESCRIPTORS)}")
         if not global_hidden and not local_sizes:
@@ -169,7 +188,8 @@ class CFAN(nn.Module):
         plans = [(global_size**2, tuple(global_hidden), 0.5)] if global_hidden else []
         plans += [(SIZE * num_landmarks, tuple(local_hidden), SIFT_MEAN)] * len(self.local_sizes)
         self.stages = nn.ModuleList(
-            StackedAutoencoder(inputs, hidden, 2 * num_landmarks, dropout, mean) for inputs, hidden, mean in plans
+            StackedAutoencoder(inputs, hidden, 2 * num_landmarks, dropout, mean, units)
+            for inputs, hidden, mean in plans
         )
         self.decoders = nn.ModuleList(TiedDecoder(inputs, hidden) for inputs, hidden, _ in plans)
 

@@ -30,6 +30,7 @@ class DANCascade(Cascade):
         dropout: before fc1.
         support: heat-map support: ``disc`` (paper) or ``window`` (released code).
         radius: heat-map radius, pixels.
+        without: see `DAN`.
         standardise: ``pixel`` for maps of mean and deviation (released code), ``channel`` for one pair a channel.
         statistics_faces: augmented faces from which those are measured.
         frozen_stages: how finished stages run while a later one trains: ``train`` (released code: dropout and batch
@@ -63,6 +64,7 @@ class DANCascade(Cascade):
         loss_normaliser: str = "inter_pupil",
         later_stages: str = "random",
         loss: str = "published",
+        without: str | None = None,
     ) -> None:
         super().__init__(scheme=scheme, stages=stages)
         self.loss = check_loss(loss)
@@ -83,6 +85,7 @@ class DANCascade(Cascade):
             dropout=dropout,
             support=support,
             radius=radius,
+            without=without,
         ).to(memory_format=torch.channels_last)
         self.standardise, self.statistics_faces, self.frozen_stages = standardise, statistics_faces, frozen_stages
         self.later_stages = later_stages

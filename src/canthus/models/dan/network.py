@@ -135,6 +135,7 @@ class RefinementStage(nn.Module):
         dropout: see `Stage`.
         support: see `inverse_distance_map`.
         radius: see `inverse_distance_map`.
+        without: see `DAN`.
     """
 
     def __init__(
@@ -146,9 +147,10 @@ class RefinementStage(nn.Module):
         dropout: float,
         support: str,
         radius: int,
+        without: str | None = None,
     ) -> None:
         super().__init__()
-        self.size, self.support, self.radius = size, support, radius
+        self.size, self.support, self.radius, self.without = size, support, radius, without
         self.feature_image = nn.Linear(HIDDEN, (size // 2) ** 2)
         nn.init.xavier_uniform_(self.feature_image.weight, gain=2**0.5)
         nn.init.zeros_(self.feature_image.bias)
@@ -162,7 +164,10 @@ class RefinementStage(nn.Module):
         heatmap = inverse_distance_map(upright_points, self.size, support=self.support, radius=self.radius)
         feature = functional.relu(self.feature_image(hidden)).unflatten(1, (1, self.size // 2, -1))
         feature = functional.interpolate(feature, scale_factor=2, mode="nearest").to(upright.dtype)
-        displacement, hidden = self.stage(self.norm(torch.cat([upright, heatmap, feature], 1)))
+        shown = {"heatmap": heatmap, "feature": feature}
+        if self.without is not None:  # blank, so that the network keeps its size
+            shown[self.without] = torch.zeros_like(shown[self.without])
+        displacement, hidden = self.stage(self.norm(torch.cat([upright, *shown.values()], 1)))
         return affine.apply(affine.invert(to_upright), upright_points + displacement), hidden
 
 
@@ -178,6 +183,7 @@ class DAN(nn.Module):
         dropout: before fc1.
         support: heat-map support, see `inverse_distance_map`.
         radius: heat-map radius, pixels.
+        without: ``heatmap`` or ``feature``: an input of the later stages that is left blank; None for none.
 
     Raises:
         ValueError: an argument that does not describe a network, named.
@@ -201,8 +207,11 @@ class DAN(nn.Module):
         dropout: float = 0.5,
         support: str = "disc",
         radius: int = 16,
+        without: str | None = None,
     ) -> None:
         super().__init__()
+        if without not in (None, "heatmap", "feature"):
+            raise ValueError(f"without={without}: heatmap, feature or null")
         if stages < 1 or size % 16 or width <= 0:
             raise ValueError(f"stages={stages}, size={size}, width={width}: need stages >= 1, 16 | size, width > 0")
         if support not in SUPPORTS:
@@ -213,7 +222,7 @@ class DAN(nn.Module):
         self.register_buffer("std_image", torch.ones(channels_in, size, size))
         self.first = Stage(channels_in, num_landmarks, size, channels, dropout)
         self.refinements = nn.ModuleList(
-            RefinementStage(channels_in, num_landmarks, size, channels, dropout, support, radius)
+            RefinementStage(channels_in, num_landmarks, size, channels, dropout, support, radius, without)
             for _ in range(stages - 1)
         )
 

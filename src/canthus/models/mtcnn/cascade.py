@@ -29,7 +29,8 @@ class MTCNNCascade(Cascade):
     Args:
         scheme: landmark scheme; only the five points of the paper.
         dropout: of O-Net.
-        ohem: online hard example mining: only the 70 % of a batch's windows with the largest loss of classification.
+        ohem: online hard example mining: only those of a batch's windows with the largest loss of classification.
+        hard_percent: how many of them, percent.
         joint_landmarks: learn landmarks with detection; without, their loss has no weight (the paper's comparison).
         mining_thresholds: scores of P-Net and R-Net from which windows become examples for the next network.
         thresholds: scores of the three networks in validation; low, for average precision ranks all that is found.
@@ -38,7 +39,7 @@ class MTCNNCascade(Cascade):
         candidates: windows of an image that mining and validation hand on to the next network, the surest first.
 
     Raises:
-        ValueError: thresholds of another number than there are networks.
+        ValueError: thresholds of another number than there are networks, or a share that is none.
     """
 
     name = "mtcnn"
@@ -56,6 +57,7 @@ class MTCNNCascade(Cascade):
         smallest_face: float = 20.0,
         factor: float = 0.709,
         candidates: int = 500,
+        hard_percent: int = 70,
     ) -> None:
         super().__init__(scheme=scheme, stages=len(MTCNN.names))
         if len(mining_thresholds) != 2 or len(thresholds) != 3:
@@ -63,6 +65,9 @@ class MTCNNCascade(Cascade):
                 f"model.mining_thresholds={list(mining_thresholds)} and model.thresholds={list(thresholds)} need a "
                 "score for each of two and of three networks"
             )
+        if not 0 < hard_percent <= 100:
+            raise ValueError(f"model.hard_percent={hard_percent}: above 0, up to 100")
+        self.hard_share = hard_percent, 100
         self.network = MTCNN(dropout=dropout).to(memory_format=torch.channels_last)  # two thirds of the time on a CPU
         self.ohem, self.joint_landmarks = ohem, joint_landmarks
         self.mining_thresholds, self.thresholds = tuple(mining_thresholds), tuple(thresholds)

@@ -30,13 +30,16 @@ def hardest(losses: Tensor, share: tuple[int, int] = (7, 10)) -> Tensor:
     return losses.topk(kept).values.sum() / max(kept, 1)
 
 
-def masked_losses(outputs: Outputs, windows: Windows, *, ohem: bool = True) -> dict[str, Tensor]:
+def masked_losses(
+    outputs: Outputs, windows: Windows, *, ohem: bool = True, share: tuple[int, int] = (7, 10)
+) -> dict[str, Tensor]:
     """Losses of the three tasks, each over the windows that it concerns, not yet weighted by `ALPHA`.
 
     Args:
         outputs: of a network, flattened to two dimensions.
         windows: what it saw.
-        ohem: keep the hardest 70 % of the classified windows; all, otherwise.
+        ohem: keep the hardest of the classified windows; all, otherwise.
+        share: that is kept, see `hardest`.
 
     Returns:
         ``face``: cross-entropy; ``box`` and ``landmarks``: squared distances, summed over coordinates, averaged over
@@ -48,7 +51,7 @@ def masked_losses(outputs: Outputs, windows: Windows, *, ohem: bool = True) -> d
     classified, boxed, marked = ((table[windows.kind] > 0) & (windows.weight > 0)[:, None]).unbind(1)
     target = (windows.kind == POSITIVE).long()
     entropy = functional.cross_entropy(logits, target, reduction="none")[classified]
-    face = hardest(entropy) if ohem else entropy.sum() / classified.sum().clamp_min(1)
+    face = hardest(entropy, share) if ohem else entropy.sum() / classified.sum().clamp_min(1)
     box, points = (
         (given - true).square().sum(1) for given, true in ((offsets, windows.offsets), (landmarks, windows.landmarks))
     )

@@ -113,7 +113,7 @@ class MTCNNModule(LandmarkModel, MTCNNCascade):
     def losses(self, batch: Batch | ImageBatch, estimates: Estimates) -> Mapping[str, Tensor]:
         """Losses of the three tasks, weighted as in the paper."""
         assert isinstance(estimates, WindowEstimates)
-        parts = masked_losses(estimates.outputs, estimates.windows, ohem=self.ohem)
+        parts = masked_losses(estimates.outputs, estimates.windows, ohem=self.ohem, share=self.hard_share)
         weights = dict(zip(("face", "box", "landmarks"), ALPHA[NETS[self._stage]], strict=True))
         if not self.joint_landmarks:
             weights["landmarks"] = 0.0

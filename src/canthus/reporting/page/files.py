@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from canthus.reporting.claims import claims
 from canthus.reporting.page import literature, provenance
 from canthus.reporting.page.measured import Costs
 from canthus.reporting.page.page import Context, Section, overview_table
@@ -29,7 +28,8 @@ def write_markdown(path: Path, title: str, sections: Sequence[Section], context:
         tables = [section.main, *(table for _, table in section.parts), *section.differences]
         tables += [table for table, *_ in section.corruptions] + section.beside
         parts += map(as_markdown, tables)
-    parts += ["## Claims of the papers", as_markdown(literature.claims_table(claims(), models))]
+    claims = literature.shown_claims(context.claims, models)
+    parts += ["## Claims of the papers", as_markdown(literature.claims_table(claims))] if claims else []
     elsewhere = literature.elsewhere_tables([model.lower() for model in models])
     parts += ["## Published, on other faces", *map(as_markdown, elsewhere)] if elsewhere else []
     parts += ["## Provenance", as_markdown(provenance.provenance_table([section.group for section in sections]))]

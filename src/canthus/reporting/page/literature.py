@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from canthus.reporting.claims import Claim
+from canthus.reporting.claims import Claim, claims
 from canthus.reporting.page.protocols import Group, Number, Row
 from canthus.reporting.page.tables import Cell, Column, Table, number_cell, text_cell
 from canthus.reporting.published import published_beside, published_of
 
-__all__ = ["beside_tables", "claims_table", "elsewhere_tables"]
+__all__ = ["beside_tables", "claims_table", "elsewhere_tables", "shown_claims"]
 
 TONES = {"holds": "good", "holds in part": "fair", "does not hold": "bad"}
 
@@ -102,22 +102,29 @@ def elsewhere_tables(models: Sequence[str]) -> list[Table]:
     return made
 
 
-def claims_table(claims: Sequence[Claim], models: Sequence[str]) -> Table:
-    """Claims of the papers, those of the page's models first."""
+def shown_claims(chosen: Sequence[Claim] | None, models: Sequence[str]) -> list[Claim]:
+    """What a page shows: the chosen claims, or of the shipped ones those about its models."""
+    if chosen is not None:
+        return list(chosen)
     shown = {model.lower() for model in models}
-    ordered = sorted(claims, key=lambda claim: claim.model not in shown)
+    return [claim for claim in claims() if claim.model in shown]
+
+
+def claims_table(shown: Sequence[Claim]) -> Table:
+    """Claims of the papers."""
     lines = [
         [
             Cell(claim.model),
             Cell(claim.verdict, tone=TONES.get(claim.verdict, "quiet")),
             Cell(claim.claim),
             text_cell(claim.figures),
+            text_cell(claim.source),
             text_cell(claim.measured),
             text_cell(claim.command, tone="code"),
-            Cell(claim.paper),
+            Cell(f"{claim.paper}: {claim.place}" if claim.place else claim.paper),
         ]
-        for claim in ordered
+        for claim in shown
     ]
-    names = ("model", "verdict", "claim", "figures", "how", "command", "paper")
+    names = ("model", "verdict", "claim", "figures", "from", "how", "command", "paper")
     columns = [Column(name, numeric=False, wide=name in ("claim", "figures", "how", "command")) for name in names]
     return Table("claims", "What the papers say, and what was measured here", columns, lines, choose=1, filtered=True)

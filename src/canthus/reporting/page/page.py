@@ -9,8 +9,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from canthus.reporting.claims import claims
-from canthus.reporting.page import corruptions, figures, literature, provenance, results, significance
+from canthus.reporting.claims import Claim
+from canthus.reporting.page import claim_charts, corruptions, figures, literature, provenance, results, significance
 from canthus.reporting.page.charts import Series
 from canthus.reporting.page.measured import Costs, Measured
 from canthus.reporting.page.protocols import Group
@@ -33,11 +33,13 @@ class Context:
         facts: of how it was made, as term and text.
         measured: costs and pictures.
         missing: what is not on the page and why.
+        claims: that it shows; None: of those that canthus ships, the ones about models on the page.
     """
 
     facts: Sequence[tuple[str, str]]
     measured: Measured
     missing: Sequence[str]
+    claims: Sequence[Claim] | None = None
 
 
 @dataclass
@@ -174,13 +176,15 @@ def write_page(path: Path, title: str, sections: Sequence[Section], context: Con
     )
     environment.filters["jpeg"] = _data_url
     models = list(dict.fromkeys(row.model for section in sections for row in section.group.rows))
+    shown = literature.shown_claims(context.claims, models)
     text = environment.get_template("page.html.j2").render(
         title=title,
         sections=sections,
         context=context,
         overview=overview_table(sections),
         legends={section.group: figures.legend(section.group.drawn) for section in sections},
-        claims=literature.claims_table(claims(), models),
+        claims=literature.claims_table(shown),
+        claim_charts=claim_charts.claim_charts(shown),
         elsewhere=literature.elsewhere_tables([model.lower() for model in models]),
         provenance=provenance.provenance_table([section.group for section in sections]),
         # files of canthus, not of runs, and a policy under which the browser runs this script and no other

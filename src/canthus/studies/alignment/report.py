@@ -1,4 +1,4 @@
-"""What the alignment study leaves: study.json, alignment.csv, alignment.md, the scatter and the aligned faces."""
+"""What the alignment study leaves: study.json, verification.json, alignment.csv and .md, the scatter, aligned faces."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -54,6 +54,8 @@ def write_study(
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "study.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    with replacing(folder / "verification.json") as temporary:
+        temporary.write_text(json.dumps(_judgements(measures, pairs)), encoding="utf-8")
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with writing_csv(folder / "alignment.csv") as write:
         write(columns)
@@ -65,6 +67,16 @@ def write_study(
     tiles = [tile for one in measures for tile in (captioned(one.mean_face, one.name), *one.examples)]
     save_picture(folder / "aligned_faces.png", contact_sheet(tiles, columns=1 + len(measures[0].examples)))
     return content
+
+
+def _judgements(measures: Sequence[Measures], pairs: Pairs) -> dict[str, Any]:
+    """Every pair with its persons, and which aligners judge it rightly: enough to draw the persons again."""
+    return {
+        "persons": int(pairs.persons.max()) + 1,
+        "of_pairs": pairs.persons.tolist(),
+        "same": pairs.same.astype(int).tolist(),
+        "right": {one.name: (one.right > 0).astype(int).tolist() for one in measures},
+    }
 
 
 def _interval(values: NDArray[np.float64]) -> list[float]:

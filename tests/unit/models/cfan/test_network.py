@@ -168,3 +168,21 @@ def test_jitter_only_while_training() -> None:
 def test_cascades_that_make_no_sense(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CFAN(5, **options)
+
+
+def test_linear_units_make_one_linear_map() -> None:
+    """With the sigmoid's value and slope at zero."""
+    torch.manual_seed(0)
+    made = StackedAutoencoder(6, (5, 4), 3, units="linear")
+    torch.nn.init.normal_(made.head.weight)
+    a, b = torch.randn(2, 1, 6)
+    torch.testing.assert_close(made(a) + made(b), made(a + b) + made(torch.zeros(1, 6)))
+    zero = torch.zeros(1, requires_grad=True)
+    for units in ("linear", "sigmoid"):
+        value = StackedAutoencoder(1, (1,), 1, units=units).activated(zero)
+        assert (float(value), float(torch.autograd.grad(value, zero)[0])) == (0.5, 0.25)
+
+
+def test_units_that_there_are_not() -> None:
+    with pytest.raises(ValueError, match="units is 'relu'"):
+        CFAN(5, units="relu")

@@ -203,3 +203,27 @@ def test_depth_runs_only_the_first_stages() -> None:
 def test_arguments_that_describe_no_network(options: dict) -> None:
     with pytest.raises(ValueError, match=r"stages|support"):
         DAN(68, **options)
+
+
+@pytest.mark.parametrize("without", ["heatmap", "feature"])
+def test_an_input_that_is_left_blank_changes_nothing(without: str) -> None:
+    """The second stage answers the same whatever would be shown there, and has as many parameters."""
+    torch.manual_seed(0)
+    whole, blank = (DAN(5, size=32, width=0.1, without=name).eval() for name in (None, without))
+    blank.load_state_dict(whole.state_dict())
+    image = torch.rand(2, 1, 32, 32)
+    for network in (whole, blank):
+        network.mean_shape.copy_(8 + 16 * torch.rand(5, 2, generator=torch.Generator().manual_seed(1)))
+    seen = []
+    for network in (whole, blank):
+        network.refinements[0].norm.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+        network(image)
+    channel = {"heatmap": 1, "feature": 2}[without]
+    assert (seen[1][:, channel] == 0).all()
+    kept = [number for number in range(3) if number != channel]
+    torch.testing.assert_close(seen[0][:, kept], seen[1][:, kept])
+
+
+def test_an_input_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="without=image"):
+        DAN(5, size=32, without="image")

@@ -44,6 +44,12 @@ def test_without_mining_all_of_them_count():
     assert (outputs.logits.grad.abs().sum(1) > 0).tolist() == [True] * 40 + [False] * 5
 
 
+def test_another_share():
+    windows, outputs = windows_of([NEGATIVE] * 30 + [POSITIVE] * 10 + [PART] * 5), outputs_of(45)
+    masked_losses(outputs, windows, share=(50, 100))["face"].backward()
+    assert int((outputs.logits.grad.abs().sum(1) > 0).sum()) == 20
+
+
 @pytest.mark.parametrize(("count", "kept"), [(0, 0), (1, 1), (2, 1), (10, 7), (70, 49)])
 def test_number_of_hard_examples(count, kept):
     losses = torch.arange(1.0, count + 1).requires_grad_()
