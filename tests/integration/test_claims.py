@@ -16,7 +16,8 @@ from tests.helpers.places import REPOSITORY
 
 FITTED = [
     "data=synthetic", "model=sdm", "trainer=cpu", "data.size=200", "data.resolution=96", "data.validation=0.25",
-    "data.difficulty=easy", "model.sizes=[60]", "~callbacks.overlays", "~callbacks.progress",
+    "data.difficulty=easy", "model.sizes=[60]", "data.scheme=5", "normaliser=inter_pupil", "trainer.max_epochs=1",
+    "~callbacks.overlays", "~callbacks.progress",
 ]  # fmt: skip
 STIFF = [*FITTED, "model.ridge=1000000000"]
 CLAIM = {
@@ -25,6 +26,7 @@ CLAIM = {
     "place": "nowhere",
     "measured": "rendered faces",
     "effect": 0.5,
+    "measure": {"normaliser": "inter_pupil"},
     "arms": {"fitted": {"train": FITTED, "minutes": 0.2}, "stiff": {"train": STIFF}},
     "evaluate": ["split=test"],
 }
@@ -35,7 +37,7 @@ TRUE = CLAIM | {
 FALSE = CLAIM | {
     "claim": "Training does harm, and the same network differs from itself.",
     "contrasts": [
-        {"better": {"arm": "stiff"}, "worse": {"arm": "fitted", "region": "jaw"}},
+        {"better": {"arm": "stiff"}, "worse": {"arm": "fitted"}},
         {"better": {"arm": "fitted", "stage": 1}, "worse": {"arm": "fitted"}},
     ],
 }
@@ -100,7 +102,7 @@ def test_a_true_and_a_false_claim(
     found = {claim["name"]: claim for claim in json.loads(first)["claims"]}
     assert {name: claim["verdict"] for name, claim in found.items()} == {"helps": "holds", "harms": "does not hold"}
     helps = found["helps"]
-    assert (helps["source"], helps["unit"]) == ("2 trainings (seeds 0, 1), 40 test faces", "% of inter-ocular")
+    assert (helps["source"], helps["unit"]) == ("2 trainings (seeds 0, 1), 40 test faces", "% of inter-pupil")
     (contrast,) = helps["contrasts"]
     for seed in ("0", "1"):
         for figure, arm in zip(contrast["seeds"][seed], ("fitted", "stiff"), strict=True):
