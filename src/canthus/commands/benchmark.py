@@ -120,7 +120,7 @@ def _yardsticks(folder: str | None, data: Path) -> dict[str, Path]:
     Raises:
         ConfigError: no such folder, none in it, or no test faces that they could be of.
     """
-    place = _folder("yardsticks", folder)
+    place = asked_folder("yardsticks", folder)
     if place is None:
         return {}
     if not Settings("cpu", data, place).tests:
