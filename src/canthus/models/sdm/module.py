@@ -111,9 +111,9 @@ class SDMModule(LandmarkModel, SDMCascade):
         """The same on every process, from the sums of all."""
         assert self._equations is not None
         if self.trainer.world_size > 1:
-            self._equations.reduce(lambda total: self.trainer.strategy.reduce(total, reduce_op="sum"))  # type: ignore[arg-type, return-value]
+            self._equations.reduce(lambda total: self.trainer.strategy.reduce(total, reduce_op="sum"))
         weight, bias = self._equations.solve(self.ridge)
         step = self.network.steps[stage]
-        step.weight.copy_(weight)  # type: ignore[operator, union-attr]
-        step.bias.copy_(bias)  # type: ignore[operator, union-attr]
+        step.weight.copy_(weight)  # type: ignore[operator]
+        step.bias.copy_(bias)  # type: ignore[operator]
         self._equations = None

@@ -40,10 +40,11 @@ class SDM(nn.Module):
         self.sizes = tuple(sizes)
         self.sift = DenseSIFT()
         outputs = 2 * num_landmarks
-        self.steps = nn.ModuleList(nn.Linear(num_landmarks * SIZE, outputs) for _ in sizes)
-        for step in self.steps:
+        steps = [nn.Linear(num_landmarks * SIZE, outputs) for _ in sizes]
+        for step in steps:  # an untrained step leaves the shape as it is
             nn.init.zeros_(step.weight)
             nn.init.zeros_(step.bias)
+        self.steps = nn.ModuleList(steps)
         self.register_buffer("mean_shape", torch.full((num_landmarks, 2), 0.5))
 
     def features(self, number: int, image: Tensor, shapes: Tensor) -> Tensor:
@@ -59,13 +60,15 @@ class SDM(nn.Module):
         """
         size = self.sizes[number]
         described: Tensor = self.sift(_resized(image, size), from_unit(shapes, size).flatten(1, 2))
-        return (described - SIFT_MEAN).unflatten(1, shapes.shape[1:3]).flatten(2)
+        read: Tensor = (described - SIFT_MEAN).unflatten(1, shapes.shape[1:3]).flatten(2)
+        return read
 
     def step(self, number: int, image: Tensor, shapes: Tensor) -> Tensor:
         """(B, P, K, 2) shapes after a step."""
         with torch.autocast(image.device.type, enabled=False):  # bfloat16 would round the shape
             update: Tensor = self.steps[number](self.features(number, image, shapes))
-            return shapes + update.unflatten(-1, (-1, 2))
+            moved: Tensor = shapes + update.unflatten(-1, (-1, 2))
+            return moved
 
     def forward(self, image: Tensor, depth: int | None = None) -> list[Tensor]:
         """Locate the landmarks, from the mean shape.
@@ -103,11 +106,10 @@ class NormalEquations:
     def __init__(
         self, inputs: int, outputs: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
-        made = {"device": device, "dtype": dtype}
-        self.gram = torch.zeros(inputs, inputs, **made)  # type: ignore[arg-type]
-        self.cross = torch.zeros(inputs, outputs, **made)  # type: ignore[arg-type]
-        self.input_sum = torch.zeros(inputs, **made)  # type: ignore[arg-type]
-        self.output_sum = torch.zeros(outputs, **made)  # type: ignore[arg-type]
+        self.gram = torch.zeros(inputs, inputs, device=device, dtype=dtype)
+        self.cross = torch.zeros(inputs, outputs, device=device, dtype=dtype)
+        self.input_sum = torch.zeros(inputs, device=device, dtype=dtype)
+        self.output_sum = torch.zeros(outputs, device=device, dtype=dtype)
         self.count = torch.zeros((), dtype=torch.float64, device=device)
 
     def add(self, inputs: Tensor, outputs: Tensor) -> None:
