@@ -27,6 +27,7 @@ from canthus.reporting.results import print_results, write_box_noise, write_resu
 from canthus.reporting.styles import forget_styles
 from canthus.reporting.suites import write_corruption_suite, write_style_suite
 from canthus.runs.loading import building, built, open_run
+from canthus.runs.precision import AUTO, FULL
 from canthus.utils.errors import ConfigError
 
 __all__ = ["RunEvaluation"]
@@ -55,6 +56,8 @@ class RunEvaluation:
         self.seen = of_evaluation(cfg, self.run.config, self.data, own=own_data)
         quiet = {"logger": False, "enable_checkpointing": False, "default_root_dir": str(self.output)}
         watching = [self.evaluator, self.detection, *([self.seen] if self.seen else [])]
+        if settings["trainer"].get("precision") == AUTO:  # for trainings; figures are measured in full precision
+            quiet["precision"] = FULL
         self.trainer: lightning.Trainer = built(settings["trainer"] | quiet, "trainer", callbacks=watching)
         start_by_command(self.trainer, "evaluate")
 

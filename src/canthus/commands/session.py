@@ -11,7 +11,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import LambdaCallback
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,6 +28,7 @@ from canthus.models.base import LandmarkModel
 from canthus.reporting.results import print_results, write_results
 from canthus.reporting.summary import refresh_summary
 from canthus.runs import faults, loading
+from canthus.runs.precision import AUTO, choose_precision
 from canthus.runs.record import recorded
 from canthus.runs.resume import checkpoint_to_continue, is_trained
 from canthus.runs.tuning import tuning
@@ -75,12 +76,32 @@ class Session:
         Returns:
             Best validation value of the monitored metric; None where nothing was held out or kept.
         """
+        reason = self._settle_precision()  # before the config is saved
         with self._recorded():
+            self.record["precision"] = f"{self.cfg.trainer.get('precision')}, {reason}"
             if self.cfg.steps:
                 self.record["steps"] = pipeline.records(self.cfg)
             self.build()
             self.fit()
             return self.conclude()
+
+    def _settle_precision(self) -> str:
+        """Put what ``trainer.precision=auto`` means here into the config; a run that goes on keeps what it began with.
+
+        Returns:
+            The reason.
+        """
+        trainer = self.cfg.trainer
+        asked = trainer.get("precision")
+        if self.cfg.resume:
+            if asked == AUTO:  # a sweep's job, or one that SLURM has requeued, comes with its first command line
+                trainer.precision = loading.load_config(self.folder).trainer.precision
+            return "as this run began"
+        method = str(getattr(get_class(self.cfg.model._target_), "name", ""))
+        chosen, reason = choose_precision(asked, method, str(trainer.get("accelerator", AUTO)))
+        if chosen != asked:
+            trainer.precision = chosen
+        return reason
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -98,6 +119,7 @@ class Session:
     def build(self) -> None:
         """Make the model, the data, the callbacks, the loggers and the trainer."""
         cfg = self.cfg
+        log.info("precision %s", self.record["precision"])
         log.info("%d threads; %s", torch.get_num_threads(), "; ".join(f"{key}: {how}" for key, how in tuning().items()))
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         self.model = instantiate(cfg.model, _convert_="all")

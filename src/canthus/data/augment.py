@@ -1,6 +1,7 @@
 """Augmentation: one warp from store pixels to network input, then changes of the pixels, for a whole batch at once.
 
-Every draw comes from one CPU generator in a fixed order, so the same seed gives the same batch on every device.
+Every draw comes from one CPU generator in a fixed order, so the same seed gives the same changes on every device; only
+the values of noise differ from one kind of device to another (see `canthus.data.pixel_changes`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,16 +9,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
-from kornia.filters import gaussian_blur2d
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from canthus.data.batch import Batch, InputSpec, input_to_store
+from canthus.data.pixel_changes import PixelDraws, change_floats, change_levels
 from canthus.geometry import affine, boxes
 from canthus.geometry.box_pca import BoxPCA
+from canthus.geometry.devices import constant
 
-__all__ = ["Augmentation", "permute_mirrored", "shrink_and_enlarge"]
+__all__ = ["Augmentation", "permute_mirrored"]
 
 PIXEL_CHANGES = ("brightness", "contrast", "gamma", "colour", "noise", "occlusion", "blur", "low_resolution")
 SHIFT_UNITS = ("box", "original_pixels")
@@ -141,7 +144,7 @@ class Augmentation:
         return affine.compose(perturbation, affine.mirror(mirrored, float(centre[0]))), mirrored
 
     def change_pixels(self, image: Tensor, random: torch.Generator) -> Tensor:
-        """Photometric changes, occluders, blur and low resolution.
+        """Photometric changes, occluders, blur and low resolution, on the device of the images.
 
         Args:
             image: (B, C, H, W) float in [0, 1].
@@ -150,83 +153,19 @@ class Augmentation:
         Returns:
             The changed images, in [0, 1].
         """
-        count, channels = image.shape[:2]
+        count, channels, height, width = image.shape
+        draws = PixelDraws.of(self, count, channels, (height, width), random)
+        if image.device.type != "cpu":  # 50 MB of noise a batch are drawn where they are needed
+            random = torch.Generator(image.device).manual_seed(int(draws.seed.sum()))
+        return change_floats(image, draws, random)
 
-        def uniform(half_width: float, columns: int = 1) -> Tensor:
-            draw = (2 * torch.rand(count, columns, 1, 1, generator=random) - 1) * half_width
-            return draw.to(image.device, non_blocking=True)
-
-        def chosen(probability: float) -> Tensor:
-            return torch.nonzero(torch.rand(count, generator=random) < probability).flatten()
-
-        if self.occlusion:
-            image = self._occlude(image, chosen(self.occlusion), random)
-        if self.gamma:
-            image = image.clamp_min(0) ** torch.exp(uniform(float(torch.tensor(1 + self.gamma).log())))
-        if self.colour and channels == 3:
-            image = image * (1 + uniform(self.colour, 3))
-        if self.contrast:
-            mean = image.mean((1, 2, 3), keepdim=True)
-            image = mean + (image - mean) * (1 + uniform(self.contrast))
-        if self.brightness:
-            image = image + uniform(self.brightness)
-        if self.blur:
-            image = self._blur(image, chosen(self.blur), random)
-        if self.low_resolution:
-            image = self._lower_resolution(image, chosen(self.low_resolution), random)
-        if self.noise:
-            deviation = torch.rand(count, 1, 1, 1, generator=random) * self.noise
-            image = image + (torch.randn(image.shape, generator=random) * deviation).to(image.device)
-        return image.clamp(0, 1)
-
-    def _occlude(self, image: Tensor, rows: Tensor, random: torch.Generator) -> Tensor:
-        size = image.shape[-1]
-        image = image.clone()
-        for row in rows.tolist():
-            h, w = ((0.1 + torch.rand(2, generator=random) * (self.occlusion_size - 0.1)) * size).int().tolist()
-            top, left, other_top, other_left = (
-                int(torch.randint(0, size - side + 1, (), generator=random)) for side in (h, w, h, w)
-            )
-            donor = int(torch.randint(0, len(image), (), generator=random))
-            if donor == row:  # its own pixels would only be moved about: grey noise instead
-                patch = torch.rand(image.shape[1], h, w, generator=random).to(image)
-            else:
-                patch = image[donor, :, other_top : other_top + h, other_left : other_left + w]
-            image[row, :, top : top + h, left : left + w] = patch
-        return image
-
-    def _blur(self, image: Tensor, rows: Tensor, random: torch.Generator) -> Tensor:
-        if not len(rows):
-            return image
-        sigma = 0.3 + torch.rand(len(rows), 1, generator=random) * max(self.blur_sigma - 0.3, 0)
-        kernel = 2 * int(2.5 * self.blur_sigma + 0.5) + 1
-        blurred = gaussian_blur2d(image[rows], (kernel, kernel), sigma.expand(-1, 2).to(image))
-        return image.index_copy(0, rows.to(image.device), blurred)
-
-    def _lower_resolution(self, image: Tensor, rows: Tensor, random: torch.Generator) -> Tensor:
-        size = image.shape[-1]
-        image = image.clone()
-        for row in rows.tolist():
-            factor = 2 + float(torch.rand((), generator=random)) * (self.low_resolution_factor - 2)
-            image[row] = shrink_and_enlarge(image[row : row + 1], max(round(size / factor), 4), "bilinear")[0]
-        return image
-
-
-def shrink_and_enlarge(image: Tensor, side: int, mode: str) -> Tensor:
-    """Average (B, C, H, H) images down to a side in pixels, by exact areas, and interpolate them back.
-
-    Torch's own ``area`` mode takes whole pixels, which moves what it shows by up to half a pixel where the sides do
-    not divide.
-    """
-    size = image.shape[-1]
-    edges = torch.arange(side + 1, device=image.device, dtype=image.dtype) * size / side
-    pixel = torch.arange(size, device=image.device, dtype=image.dtype)
-    overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
-    share = overlap.clamp(min=0) * side / size
-    return functional.interpolate(share @ image @ share.T, size=size, mode=mode, align_corners=False)
+    def change_levels(self, images: NDArray[np.uint8], random: torch.Generator) -> None:
+        """The same for (B, H, W, C) 8-bit levels on the host, in place."""
+        count, height, width, channels = images.shape
+        change_levels(images, PixelDraws.of(self, count, channels, (height, width), random))
 
 
 def permute_mirrored(values: Tensor, mirrored: Tensor, permutation: Sequence[int]) -> Tensor:
     """Give the landmarks of mirrored faces their new names: (B, K, ...) values, (B,) flags."""
-    flags = mirrored.to(values.device).reshape(-1, *[1] * (values.ndim - 1))
-    return torch.where(flags, values[:, torch.as_tensor(permutation, device=values.device)], values)
+    flags = mirrored.to(values.device, non_blocking=True).reshape(-1, *[1] * (values.ndim - 1))
+    return torch.where(flags, values[:, constant(tuple(permutation), values, torch.long)], values)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from canthus.geometry import affine, boxes
+from canthus.geometry.devices import constant
 
 __all__ = ["SCALINGS", "Batch", "InputSpec", "input_to_store", "pixel_levels", "scale_pixels", "unscale_pixels"]
 
@@ -87,7 +88,8 @@ def input_to_store(box: Tensor, spec: InputSpec, perturbation: Tensor | None = N
         spec: the network input.
         perturbation: (B, 2, 3) map of input pixels applied first (what augmentation changes).
     """
-    placed = boxes.box_map(spec.reference.to(box)[None], box, by=spec.fit)
+    reference = constant(spec.reference_box, box, box.dtype)
+    placed = boxes.box_map(reference[None], box, by=spec.fit)
     return placed if perturbation is None else affine.compose(placed, perturbation)
 
 
@@ -112,5 +114,5 @@ def unscale_pixels(image: Tensor, scaling: str) -> Tensor:
 
 
 def _mean_and_deviation(image: Tensor, scaling: str) -> tuple[Tensor, Tensor]:
-    mean, deviation = (image.new_tensor(values)[:, None, None] for values in SCALINGS[scaling])
+    mean, deviation = (constant(values, image, image.dtype)[:, None, None] for values in SCALINGS[scaling])
     return mean, deviation

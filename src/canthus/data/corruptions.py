@@ -19,9 +19,9 @@ from kornia.filters import filter2d, get_gaussian_kernel2d
 from torch import Tensor
 from torch.nn import functional
 
-from canthus.data.augment import shrink_and_enlarge
 from canthus.data.batch import Batch
 from canthus.data.face import OCCLUDED, UNLABELLED, VISIBLE, Face
+from canthus.data.pixel_changes import shrink_and_enlarge
 from canthus.utils.errors import DataError
 from canthus.utils.files import parse_yaml
 

@@ -26,7 +26,7 @@ from canthus.data.styles import Styles
 from canthus.data.view import FaceView
 from canthus.geometry import affine, boxes
 from canthus.geometry.shapes import procrustes_mean
-from canthus.geometry.warp import warp, warp_rows
+from canthus.geometry.warp import scale_rows, warp, warp_rows
 from canthus.schemes import load_scheme
 from canthus.utils.errors import DataError
 
@@ -311,7 +311,7 @@ class FaceDataModule(lightning.LightningDataModule):
             if self.augmentation.box_noise is not None:
                 batch["box"] = self.augmentation.draw_boxes(batch["box"], self._random)
             drawn, mirrored = self.augmentation.draw(batch, self.input, self._random)
-            perturbation = drawn.to(device)
+            perturbation = drawn.to(device, non_blocking=True)
         to_store = input_to_store(batch["box"], self.input, perturbation)
         augmentation = self.augmentation if augment and self.augmentation and self.augmentation.changes_pixels else None
         corruption = None if split == "train" else self.corruption
@@ -322,8 +322,13 @@ class FaceDataModule(lightning.LightningDataModule):
         if mirrored is not None:
             landmarks = permute_mirrored(landmarks, mirrored, self.scheme.flip)
             visibility = permute_mirrored(visibility, mirrored, self.scheme.flip)
+        by_levels = augmentation if corruption is None and self.styles is None and not batch["image"].numel() else None
+        if by_levels is not None:  # on the host pixels are changed before they are scaled
+            image, unit, augmentation = self._changed_levels(batch, to_store, split, by_levels), False, None
+        else:
+            image = self._warped(batch, to_store, split, "unit" if unit else self.input.scaling)
         shown = Batch(
-            image=self._warped(batch, to_store, split, "unit" if unit else self.input.scaling),
+            image=image,
             landmarks=landmarks,
             visibility=visibility,
             box=boxes.box_of_points(affine.apply(to_input, boxes.corners(batch["box"]))),
@@ -349,9 +354,20 @@ class FaceDataModule(lightning.LightningDataModule):
         if batch["image"].numel():
             crops = batch["image"].permute(0, 3, 1, 2).float()
             return scale_pixels(warp(crops, to_store, self.input.size, padding="zeros") / 255, scaling)
-        view = self._views[split]
-        rows = [view.store.crops[row] for row in view.rows[batch["index"].numpy()]]
+        rows = self._crops(batch, split)
         return warp_rows(rows, to_store, self.input.size, padding="zeros", levels=pixel_levels(scaling))
+
+    def _changed_levels(self, batch: Batch, to_store: Tensor, split: str, augmentation: Augmentation) -> Tensor:
+        """Network inputs from the memory map whose pixels an augmentation has changed."""
+        warped = warp_rows(self._crops(batch, split), to_store, self.input.size, padding="zeros")
+        levels = warped.permute(0, 2, 3, 1).numpy()
+        augmentation.change_levels(levels, self._random)
+        return scale_rows(levels, pixel_levels(self.input.scaling))
+
+    def _crops(self, batch: Batch, split: str) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+        """Rows of the memory map."""
+        view = self._views[split]
+        return [view.store.crops[row] for row in view.rows[batch["index"].numpy()]]
 
     # -- statistics of the training split that models start from -------------------------------------------------------
 

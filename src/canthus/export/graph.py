@@ -53,11 +53,8 @@ class CropNetwork(nn.Module):
 
     def __init__(self, model: Cascade) -> None:
         super().__init__()
-        depth = model.depth
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        # the number of stages decides which code runs, so it has to be a number of the program, not of the weights
-        del self.model.active_stages
-        self.model.active_stages = depth  # type: ignore[assignment]
+        del self.model.active_stages  # which code runs is settled here; the graph has no use for the weights' number
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(B, C, H, W) to points (B, S, K, 2) in pixels of the crop, then scores (B, K) and pose (B, 3), if any."""

@@ -69,10 +69,11 @@ class BoxPCA:
         return {"mean": _rounded(self.mean), "axes": [_rounded(row) for row in self.axes]}
 
     def sample(self, true: Tensor, random: torch.Generator) -> Tensor:
-        """Draw a box for every true box: (B, 4) to (B, 4); ``random`` is a CPU generator."""
+        """Draw a box for every true box: (B, 4) to (B, 4) on the device of both; ``random`` is a CPU generator."""
         centre, sides = _frame(true)
-        weights = torch.randn(len(true), 4, generator=random)
-        relative = (self.mean.cpu() + weights @ self.axes.cpu()).to(true)
+        weights = torch.randn(len(true), 4, generator=random).to(self.axes.device, non_blocking=True)
+        with torch.autocast(true.device.type, enabled=False):
+            relative = (self.mean + weights @ self.axes).to(true.dtype)
         return (relative * sides + centre).to(true.dtype)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from canthus.geometry.devices import constant
 from canthus.geometry.warp import pixel_grid, resample
 
 __all__ = ["extract_patches", "region_maps", "warp_patches"]
@@ -30,9 +31,9 @@ def extract_patches(image: Tensor, centres: Tensor, size: int, *, detach: bool =
     corners = (centres.detach() if detach else centres).float() - size // 2
     whole = corners.detach().floor()
     share = (corners - whole).to(image.dtype)[..., None, None]  # of the next pixel, (B, N, 2, 1, 1)
-    extent = whole.new_tensor([image.shape[-1], image.shape[-2]])
+    extent = constant((image.shape[-1], image.shape[-2]), whole, whole.dtype)
     # one pixel more than a patch on each side, so that a patch that lies wholly outside finds black, too
-    column, row = (whole.maximum(-whole.new_tensor(size + 1)).minimum(extent) + size + 1).long().unbind(-1)
+    column, row = (whole.clamp_min(-size - 1).minimum(extent) + size + 1).long().unbind(-1)
     padded = functional.pad(image, [size + 1] * 4)
     picture = torch.arange(image.shape[0], device=image.device)[:, None]
     if torch.compiler.is_exporting():  # ONNX has no views: `unfold` would copy every window of the image
@@ -60,7 +61,7 @@ def region_maps(regions: Tensor, size: tuple[int, int]) -> Tensor:
         (..., 2, 3) maps.
     """
     height, width = size
-    pitch = (regions[..., 2:] - regions[..., :2]) / regions.new_tensor([width, height])
+    pitch = (regions[..., 2:] - regions[..., :2]) / constant((width, height), regions, regions.dtype)
     return torch.cat([torch.diag_embed(pitch), (regions[..., :2] + pitch / 2)[..., None]], -1)
 
 

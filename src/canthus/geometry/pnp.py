@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from canthus.geometry import boxes
+from canthus.geometry import boxes, devices
 from canthus.geometry.camera import Camera, placed
+from canthus.geometry.devices import constant
 from canthus.geometry.pose import head_angles, rotation_of_columns, rotation_of_vector, vector_of_rotation
 
 __all__ = ["PoseSolution", "solve_pnp"]
@@ -96,12 +97,12 @@ def _solved(
         used = weight > 0
         enough = (used.sum(1) >= least) & torch.where(used[..., None], points, 0).isfinite().all((1, 2))
         # what has too few points is solved for the unturned face instead, so that the batch stays finite
-        unturned = camera.project(model + model.new_tensor([0, 0, camera.focal]))
+        unturned = camera.project(model + constant((0.0, 0.0, camera.focal), model, dtype))
         points = torch.where((used & enough[:, None])[..., None], points.to(dtype), unturned)
         weight = torch.where(enough[:, None], weight.to(dtype), 1.0)
         weight = weight / weight.sum(1, keepdim=True)
         rotation, translation = _linear_start(points - camera.side / 2, model, camera.focal, weight)
-        depth = rotation.new_tensor([1.0, 1.0, -1.0])
+        depth = constant((1.0, 1.0, -1.0), rotation, dtype)
         seen = points, model, camera, weight
         starts = [
             _refined(start, translation, *seen, FIRST_ITERATIONS)
@@ -123,14 +124,14 @@ def _linear_start(points: Tensor, model: Tensor, focal: float, weight: Tensor) -
     normal = x.mT @ (w * x)
     ridge = 1e-6 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     normal = normal + ridge * torch.eye(3, dtype=x.dtype, device=x.device)
-    affine = torch.linalg.solve(normal, x.mT @ (w * u)).mT  # (B, 2, 3)
+    affine = torch.linalg.solve_ex(normal, x.mT @ (w * u))[0].mT  # (B, 2, 3); `solve` would wait for its check
     first, second = affine.unbind(1)
     # the closest pair of equally long, orthogonal rows: the polar factor, of a 2x2 root in closed form
     gram = affine @ affine.mT
     area = torch.linalg.det(gram).clamp_min(torch.finfo(x.dtype).tiny).sqrt()
     scale = ((first.square().sum(1) + second.square().sum(1) + 2 * area).sqrt() / 2).clamp_min(1e-6)
     root = gram + area[:, None, None] * torch.eye(2, dtype=x.dtype, device=x.device)
-    rows = torch.linalg.solve(root, affine)
+    rows = torch.linalg.solve_ex(root, affine)[0]
     rotation = rotation_of_columns(rows.flatten(1)).mT
     depth = focal / scale
     origin = middle[:, 0] - scale[:, None] * (rotation[:, :2] @ centre.mT)[..., 0]
@@ -163,7 +164,7 @@ def _refined(
         settled = (moved < tolerance) | (better & (gain <= tolerance * cost)) | (~better & (damping > 1e3))
         cost = torch.where(better, tried_cost, cost)
         damping = torch.where(better, damping / 10, damping * 10).clamp(1e-9, 1e6)
-        if bool(settled.all()):
+        if devices.reads_are_free(settled) and bool(settled.all()):
             break
     # products of many small turns drift off the rotations by rounding
     return rotation_of_columns(rotation[:, :, :2].mT.flatten(1)), translation, cost
@@ -204,5 +205,5 @@ def _better(one: Pose, other: Pose) -> Pose:
 def _box_size(points: Tensor, used: Tensor) -> Tensor:
     """(B,) geometric mean of the sides of the boxes around the points in use, 0 without any."""
     usable = used | ~used.any(1, keepdim=True)
-    box = boxes.box_of_points(points, usable)
+    box = boxes.box_of_points(points, usable, checked=True)
     return torch.where(used.any(1), (box[:, 2:] - box[:, :2]).prod(1).sqrt(), 0)

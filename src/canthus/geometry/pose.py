@@ -17,6 +17,8 @@ Rotations in the frame of a camera (y down, z away; `canthus.geometry.camera`) a
 import torch
 from torch import Tensor
 
+from canthus.geometry.devices import constant
+
 __all__ = [
     "angles_of_rotation",
     "camera_rotation",
@@ -80,13 +82,13 @@ def camera_rotation(angles: Tensor) -> Tensor:
 
 def _turned(rotation: Tensor) -> Tensor:
     """Between y down, z away and y up, z to the camera."""
-    sign = rotation.new_tensor([1.0, -1.0, -1.0])
+    sign = constant((1.0, -1.0, -1.0), rotation, rotation.dtype)
     return sign[:, None] * rotation * sign
 
 
 def mirrored_rotation(rotation: Tensor) -> Tensor:
     """(..., 3, 3) rotations of the faces in mirrored images; of rotation vectors, the signs (+, -, -)."""
-    sign = rotation.new_tensor([-1.0, 1.0, 1.0])
+    sign = constant((-1.0, 1.0, 1.0), rotation, rotation.dtype)
     return sign[:, None] * rotation * sign
 
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["pixel_grid", "resample", "warp", "warp_rows"]
+from canthus.geometry.devices import constant
+
+__all__ = ["pixel_grid", "resample", "scale_rows", "warp", "warp_rows"]
 
 PADDING = {"border": cv2.BORDER_REPLICATE, "zeros": cv2.BORDER_CONSTANT}
 """Names of `grid_sample` and what OpenCV calls them."""
@@ -54,7 +56,7 @@ def resample(images: Tensor, points: Tensor, *, padding: str = "border") -> Tens
     """
     height, width = images.shape[-2:]
     with torch.autocast(images.device.type, enabled=False):
-        extent = torch.tensor([width - 1, height - 1], device=images.device, dtype=torch.float32)
+        extent = constant((width - 1, height - 1), images, torch.float32)
         # a diverged network asks for NaN, on which torch's backward pass crashes the process
         grid = (2 * points.float() / extent - 1).nan_to_num(nan=0.0)
         sampled = functional.grid_sample(images.float(), grid, padding_mode=padding, align_corners=True)
@@ -85,19 +87,42 @@ def warp_rows(
     channels = rows[0].shape[2]
     batch = np.empty((len(rows), size, size, channels), dtype=np.uint8 if levels is None else np.float32)
     scratch = np.empty((size, size, channels), dtype=np.uint8)
-    if levels is not None:  # repeated along a row of pixels: broadcasting over 3 channels takes longer than the warp
-        divisor, offset = (
-            np.tile(np.asarray(values, dtype=np.float32), size * channels // len(values)) for values in levels
-        )
+    scale = None if levels is None else _Scale(levels, size * channels)
     maps = matrices.double().numpy()
     flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, PADDING[padding]
     for row, matrix, out in zip(rows, maps, batch, strict=True):
-        picture = out if levels is None else scratch
+        picture = out if scale is None else scratch
         target = picture if channels > 1 else picture[..., 0]
         cv2.warpAffine(row, matrix, (size, size), dst=target, flags=flags, borderMode=border)
-        if levels is not None:
-            flat = out.reshape(size, -1)
-            np.divide(scratch.reshape(size, -1), divisor, out=flat)
-            if offset.any():
-                flat += offset
+        if scale is not None:
+            scale(scratch, out)
     return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+
+def scale_rows(images: NDArray[np.uint8], levels: tuple[Sequence[float], Sequence[float]]) -> Tensor:
+    """(B, H, W, C) uint8 to (B, C, H, W) float32 in channels-last memory; ``levels`` as for `warp_rows`."""
+    batch = np.empty(images.shape, dtype=np.float32)
+    scale = _Scale(levels, images.shape[2] * images.shape[3])
+    for image, out in zip(images, batch, strict=True):
+        scale(image, out)
+    return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+
+class _Scale:
+    """``pixel / divisor + offset``, both repeated along a row: broadcasting over 3 channels takes longer than a warp.
+
+    Args:
+        levels: divisor and offset per channel.
+        length: of a row of pixels, times channels.
+    """
+
+    def __init__(self, levels: tuple[Sequence[float], Sequence[float]], length: int) -> None:
+        self.divisor, self.offset = (
+            np.tile(np.asarray(values, dtype=np.float32), length // len(values)) for values in levels
+        )
+
+    def __call__(self, image: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+        flat = out.reshape(len(out), -1)
+        np.divide(image.reshape(len(image), -1), self.divisor, out=flat)
+        if self.offset.any():
+            flat += self.offset

@@ -122,7 +122,8 @@ class LandmarkModel(Cascade, lightning.LightningModule):
             raise ConfigError(f"{type(self).__name__} has no pretraining; remove `pretrain` from the stage schedule")
         self.trained_stages, self.pretraining = sorted(stages), pretrain
         self.phase_begin, self.phase_epochs = begin, epochs
-        self.active_stages.fill_(max(stages) + 1)
+        self._depth = max(stages) + 1
+        self.active_stages.fill_(self._depth)
 
     # -- Lightning ---------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,8 @@ class Cascade(nn.Module, ABC):
         self.flip_average = False  # in evaluation and prediction; methods and commands may set it
         # a buffer, so that a checkpoint written in the middle of the schedule is evaluated as far as it was trained
         self.register_buffer("active_stages", torch.tensor(stages))
+        self._depth = stages  # the same as a number of the host's: reading the buffer would stop a GPU in every step
+        self.register_load_state_dict_post_hook(_read_depth)  # type: ignore[no-untyped-call]
         self.register_buffer("initialised", torch.tensor(False))
 
     @property
@@ -65,7 +67,7 @@ class Cascade(nn.Module, ABC):
     @property
     def depth(self) -> int:
         """Number of stages that are run."""
-        return int(self.active_stages)
+        return self._depth
 
     def final_estimates(self, batch: Batch) -> Estimates:
         """Estimates as evaluation and prediction want them: with ``flip_average``, averaged with the mirror image's."""
@@ -97,3 +99,9 @@ def cascade_of(target: str) -> type[Cascade] | None:
             raise
         return None
     return found if isinstance(found, type) and issubclass(found, Cascade) else None
+
+
+def _read_depth(model: nn.Module, _: Any) -> None:
+    """After weights were loaded: how many stages they are of."""
+    assert isinstance(model, Cascade)
+    model._depth = int(model.active_stages)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 __all__ = ["Estimates", "Votes"]
@@ -25,7 +24,8 @@ class Votes:
     def average(self, num_landmarks: int) -> Tensor:
         """(B, K, 2) mean of the votes for each landmark; every landmark must have one."""
         total = self.points.new_zeros(self.points.shape[0], num_landmarks, 2).index_add(1, self.landmarks, self.points)
-        return total / torch.bincount(self.landmarks, minlength=num_landmarks)[:, None]
+        one = self.points.new_ones(len(self.landmarks))  # not by `bincount`, which a GPU's host waits for
+        return total / self.points.new_zeros(num_landmarks).index_add(0, self.landmarks, one)[:, None]
 
 
 @dataclass

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from canthus.geometry.devices import constant
 from canthus.models.estimates import Votes
 
 __all__ = [
@@ -111,7 +112,7 @@ def pair_distance(landmarks: Tensor, pair: tuple[Sequence[int], Sequence[int]]) 
 
     With a normaliser of a scheme as the pair: the inter-ocular or inter-pupil distance.
     """
-    first, second = (landmarks[:, list(group)].mean(1) for group in pair)
+    first, second = (landmarks[:, constant(tuple(group), landmarks, torch.long)].mean(1) for group in pair)
     return (first - second).square().sum(-1).sqrt()
 
 
@@ -134,7 +135,8 @@ def normalised_point_loss(
     labelled = visibility > 0
     errors = torch.where(labelled, (points - landmarks).square().sum(-1).clamp_min(1e-12).sqrt(), 0)
     per_face = errors.sum(1) / labelled.sum(1).clamp_min(1)
-    measured = labelled[:, [*pair[0], *pair[1]]].all(1)  # without its normaliser a face has no error
+    both = constant((*pair[0], *pair[1]), labelled, torch.long)
+    measured = labelled[:, both].all(1)  # without its normaliser a face has no error
     # a face in profile has its pupils on one spot: at least a pixel, so that it does not rule the batch
     relative = per_face / pair_distance(landmarks, pair).clamp_min(1.0)
     return torch.where(measured, relative, 0).sum() / measured.sum().clamp_min(1)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 
 from canthus.runs.faults import last_epoch
 from canthus.runs.loading import load_config, load_weights
+from canthus.runs.precision import AUTO
 from canthus.runs.relocation import relocated
 from canthus.runs.status import is_finished
 from canthus.utils import processes
@@ -153,6 +154,8 @@ def changed_settings(run: Path, cfg: DictConfig) -> Iterator[tuple[str, object, 
         old, new = before.get(place), now.get(place)
         both_nan = old != old and new != new
         if old == new or both_nan or place.startswith(WITHOUT_EFFECT):
+            continue
+        if place == "trainer.precision" and new == AUTO:  # which is what the run began with
             continue
         if place.split(".")[0] in saved:  # else a key that canthus did not have then
             yield place, old, new

@@ -9,10 +9,11 @@ import torch
 import yaml
 
 from canthus.data import corruptions
-from canthus.data.augment import Augmentation, shrink_and_enlarge
+from canthus.data.augment import Augmentation
 from canthus.data.batch import Batch, InputSpec, scale_pixels
 from canthus.data.corruptions import CORRUPTIONS, SEVERITIES, Corruption, face_keys
 from canthus.data.face import Face
+from canthus.data.pixel_changes import shrink_and_enlarge
 from canthus.data.readers import W300
 from canthus.geometry.boxes import centred_box
 from canthus.utils.errors import DataError

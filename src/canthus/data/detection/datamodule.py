@@ -30,10 +30,15 @@ __all__ = ["ImageBatch", "ImageDataModule"]
 log = getLogger(__name__)
 
 
+ON_HOST = ("sizes", "index", "complete", "boxes", "owner", "ignored")
+"""Of a batch of images, what its windows are drawn by."""
+
+
 class ImageBatch(TypedDict):
     """A batch of images. B images, F faces in all of them; boxes are in the stored images' pixels."""
 
     pixels: Pyramids
+    sizes: Tensor  # (B, 2) width and height of the images
     index: Tensor  # (B,) row in the data module's images of the split
     shrink: Tensor  # (B,) original pixels per stored pixel
     complete: Tensor  # (B,) bool, whether all faces are labelled
@@ -274,6 +279,14 @@ class ImageDataModule(FaceDataModule):
 
     # -- on the device -----------------------------------------------------------------------------------------------
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Labels of images stay on the host, which draws the windows: on a device it would have to wait for them."""
+        if "pixels" not in batch:
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        kept = {key: batch[key] for key in ON_HOST}
+        rest = {key: value for key, value in batch.items() if key not in ON_HOST}
+        return super().transfer_batch_to_device(rest, device, dataloader_idx) | kept
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Faces become network inputs as in the face view; windows of images are up to the model."""
         if "pixels" not in batch:
@@ -324,6 +337,7 @@ class ImageView(Dataset[ImageBatch]):
         pixels = self.store.pyramids.select(torch.from_numpy(rows))
         return ImageBatch(
             pixels=pixels.packed() if pack else pixels,
+            sizes=pixels.sizes,
             index=torch.tensor(indices),
             shrink=torch.from_numpy(shrink).float(),
             complete=torch.from_numpy(self.complete[rows]),

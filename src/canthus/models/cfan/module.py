@@ -54,7 +54,7 @@ class CFANModule(LandmarkModel, CFANCascade):
 
     def losses(self, batch: Batch, estimates: Estimates) -> dict[str, Tensor]:
         """Squared error of the shapes (equation 9 and 12), or the loss in its place; when pretraining, of images."""
-        alpha = self.alpha / int(self.train_faces)
+        alpha = self.alpha / self.train_faces
         if self.pretraining:
             return {
                 f"reconstruction{stage + 1}": self._reconstruction(stage, batch, estimates, alpha)
@@ -74,7 +74,7 @@ class CFANModule(LandmarkModel, CFANCascade):
             terms[f"penalty{stage + 1}"] = alpha * self.network.stages[stage].penalty()  # type: ignore[operator]
         return terms
 
-    def _reconstruction(self, stage: int, batch: Batch, estimates: Estimates, alpha: float) -> Tensor:
+    def _reconstruction(self, stage: int, batch: Batch, estimates: Estimates, alpha: Tensor) -> Tensor:
         """Of the hidden layers whose turn it is: each has an equal share of the phase's epochs, the lowest first."""
         network = self.network
         if stage:

@@ -116,7 +116,7 @@ class TiedDecoder(nn.Module):
         widths = [inputs, *hidden]
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths[:-1])
 
-    def forward(self, san: StackedAutoencoder, value: Tensor, layer: int, alpha: float) -> Tensor:
+    def forward(self, san: StackedAutoencoder, value: Tensor, layer: int, alpha: float | Tensor) -> Tensor:
         """Loss of pretraining one hidden layer (equation 10 of the paper's numbering 7 to 12).
 
         Args:

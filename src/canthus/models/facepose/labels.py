@@ -8,6 +8,7 @@ from torch import Tensor
 
 from canthus.geometry import affine
 from canthus.geometry.camera import Camera
+from canthus.geometry.devices import constant
 from canthus.geometry.pose import mirrored_rotation
 
 __all__ = ["mirrored_pose", "transformed_pose"]
@@ -15,7 +16,7 @@ __all__ = ["mirrored_pose", "transformed_pose"]
 
 def mirrored_pose(rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
     """Poses in mirrored pictures: h becomes (rx, -ry, -rz, -tx, ty, tz). Exact for a symmetric face."""
-    return mirrored_rotation(rotation), translation * translation.new_tensor([-1.0, 1.0, 1.0])
+    return mirrored_rotation(rotation), translation * constant((-1.0, 1.0, 1.0), translation, translation.dtype)
 
 
 def transformed_pose(rotation: Tensor, translation: Tensor, change: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:

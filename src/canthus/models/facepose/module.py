@@ -84,10 +84,17 @@ class FacePoseModule(LandmarkModel, FacePoseCascade):
         if self._upright is None:
             poses = face_poses(batch["landmarks"].float(), batch["visibility"], self.input.size)
             return poses.rotation, poses.translation, poses.valid
-        rows = batch["index"].cpu()
-        change = affine.compose(affine.invert(batch["to_original"]), self._frames[rows].to(batch["to_original"]))
+        rows = batch["index"]
+        if self._frames.device != rows.device:  # once, when training begins
+            self._upright, self._frames = _moved(self._upright, rows.device), self._frames.to(rows.device)
+        frames = self._frames
+        change = affine.compose(affine.invert(batch["to_original"]), frames[rows].to(batch["to_original"]))
         rotation, translation = (
             values[rows].to(change) for values in (self._upright.rotation, self._upright.translation)
         )
-        valid = self._upright.valid[rows].to(change.device)
-        return *transformed_pose(rotation, translation, change, self.camera), valid
+        return *transformed_pose(rotation, translation, change, self.camera), self._upright.valid[rows]
+
+
+def _moved(poses: PoseSolution, device: torch.device) -> PoseSolution:
+    parts = (poses.rotation, poses.translation, poses.error, poses.valid)
+    return PoseSolution(*(part.to(device) for part in parts))

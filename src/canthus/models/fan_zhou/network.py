@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from canthus.geometry import affine
+from canthus.geometry.devices import constant
 from canthus.geometry.patches import region_maps, warp_patches
 from canthus.models.estimates import Votes
 from canthus.models.experts import GroupedLinear
@@ -87,7 +88,7 @@ class WholeFace(nn.Module):
         hidden = torch.relu(self.hidden(self.features(image).flatten(1)))
         with torch.autocast(image.device.type, enabled=False):  # bfloat16 would round points to a quarter of a pixel
             out = self.points(self.dropout(hidden).float()).unflatten(1, (-1, 2))
-        return Votes(self.middle + self.reach * out, self.landmarks, out.new_tensor(self.reach))
+        return Votes(self.middle + self.reach * out, self.landmarks, constant(self.reach, out, out.dtype))
 
 
 class PatchNetworks(nn.Module):

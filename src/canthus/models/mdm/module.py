@@ -59,7 +59,9 @@ class MDMModule(LandmarkModel, MDMCascade):
         """(B, K, 2): the reference shape in the face box, or, while training, in a box drawn around the true one."""
         box = batch["box"]
         if self.training:
-            true = boxes.box_of_points(batch["landmarks"], batch["visibility"])
+            seen = (batch["visibility"] > 0).any(1, keepdim=True)  # a face without labels starts from its own box
+            true = boxes.box_of_points(batch["landmarks"], (batch["visibility"] > 0) | ~seen, checked=True)
+            true = torch.where(seen, true, box)
             box = BoxPCA(self.start_mean, self.start_axes).sample(true, torch.default_generator)
         return self.placed(box)
 

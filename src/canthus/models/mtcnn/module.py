@@ -12,6 +12,7 @@ from canthus.data.batch import Batch
 from canthus.data.detection.datamodule import ImageBatch, ImageDataModule
 from canthus.geometry import boxes
 from canthus.geometry.boxes import overlaps
+from canthus.geometry.devices import constant
 from canthus.geometry.windows import encode_points, square
 from canthus.models.base import LandmarkModel
 from canthus.models.estimates import Estimates
@@ -97,7 +98,8 @@ class MTCNNModule(LandmarkModel, MTCNNCascade):
     def _landmark_windows(self, faces: Batch, size: int) -> Windows:
         """Jittered squares about faces: augmentation has moved the faces in the input, the square stays."""
         count = len(faces["index"])
-        squares = self.input.reference.to(faces["box"]).expand(count, 4)
+        box = faces["box"]
+        squares = constant(self.input.reference_box, box, box.dtype).expand(count, 4)
         shares = encode_points(squares, faces["landmarks"])
         original = faces["to_original"][:, :, 0].norm(dim=1) * boxes.side(faces["box"])
         good = ((shares > 0) & (shares < 1)).all(1) & (faces["visibility"] > 0).all(1)

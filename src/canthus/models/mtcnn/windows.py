@@ -1,7 +1,8 @@
 """Training windows out of images: negatives, positives and parts of faces (section 3 of the paper, "Training").
 
 Windows are drawn for the whole batch at once: many squares, their overlaps with every face, then as many of each kind
-as wanted. Draws come from the CPU's global generator, so the same seed gives the same windows on every device.
+as wanted. All of that is done on the host, where a batch's labels stay; only what the network sees and learns goes to
+its device. Draws come from the CPU's global generator, so the same seed gives the same windows on every device.
 
 Legend: W windows, F faces, B images, S side of a window in pixels.
 """
@@ -130,7 +131,7 @@ def draw(
     Returns:
         The squares and their (W,) kinds, on the CPU.
     """
-    sizes = batch["pixels"].sizes.cpu().float()
+    sizes = batch["sizes"].cpu().float()
     faces, owner = batch["boxes"].cpu(), batch["owner"].cpu()
     eligible = torch.nonzero(~batch["ignored"].cpu()).flatten()
     near = _near_faces(faces, owner, sizes, negatives) if len(faces) else _anywhere(sizes, negatives)
@@ -214,30 +215,35 @@ def cut(batch: ImageBatch, squares: Squares, kind: Tensor, size: int) -> Windows
         kind: (W,) likewise.
         size: S.
     """
-    pixels = batch["pixels"]
-    device = batch["boxes"].device
     mirror = torch.rand(len(squares)) < 0.5
-    image = _read(pixels, squares, mirror, size).to(device)
+    offsets = _offsets(batch, squares, kind, mirror)
+    image = _read(batch["pixels"], squares, mirror, size)
+    device = image.device
+    return Windows(
+        image=image,
+        kind=kind.to(device, non_blocking=True),
+        offsets=offsets.to(device, non_blocking=True),
+        landmarks=torch.zeros(len(squares), 10, device=device),
+        weight=torch.ones(len(squares), device=device),
+    )
+
+
+def _offsets(batch: ImageBatch, squares: Squares, kind: Tensor, mirror: Tensor) -> Tensor:
+    """(W, 4) what boxes of faces differ from their squares, zero for negatives; on the host."""
     _, face, _ = label(squares, batch)
     offsets = torch.zeros(len(squares), 4)
     rows = kind != NEGATIVE
     if rows.any():
         offsets[rows] = encode(squares.box[rows], batch["boxes"].cpu()[face[rows]])
         offsets = torch.where((rows & mirror)[:, None], mirror_offsets(offsets), offsets)
-    return Windows(
-        image=image,
-        kind=kind.to(device),
-        offsets=offsets.to(device),
-        landmarks=torch.zeros(len(squares), 10, device=device),
-        weight=torch.ones(len(squares), device=device),
-    )
+    return offsets
 
 
 def _read(pixels: Pyramids, squares: Squares, mirror: Tensor, size: int) -> Tensor:
     """(W, 3, S, S) in [0, 1]; zero outside the images."""
     maps = affine.compose(crop_maps(squares.box, size), affine.mirror(mirror, (size - 1) / 2))
     place = pixels.places.device
-    return pixels.windows(squares.owner.to(place), maps.to(place), size)
+    return pixels.windows(squares.owner.to(place, non_blocking=True), maps.to(place, non_blocking=True), size)
 
 
 def joined(first: Windows, second: Windows) -> Windows:

@@ -59,6 +59,14 @@ def test_number_of_hard_examples(count, kept):
     assert mean.item() == pytest.approx(sum(range(count - kept + 1, count + 1)) / max(kept, 1))
 
 
+def test_windows_that_do_not_count_are_neither_hard_nor_counted():
+    losses, counted = torch.arange(20.0).requires_grad_(), torch.arange(20) < 10
+    mean = hardest(losses, counted)
+    mean.backward()
+    assert mean.item() == pytest.approx(sum(range(3, 10)) / 7)
+    assert torch.nonzero(losses.grad).flatten().tolist() == list(range(3, 10))
+
+
 @pytest.mark.parametrize(
     ("kind", "learning"),
     [

@@ -38,8 +38,10 @@ def batch_of(boxes, *, sizes=((300, 400),), ignored=(), complete=True):
     faces = torch.tensor([box for some in boxes for box in some], dtype=torch.float32).reshape(-1, 4)
     flags = torch.zeros(len(faces), dtype=torch.bool)
     flags[list(ignored)] = True
+    pyramids = pyramids_of(*images)
     return ImageBatch(
-        pixels=pyramids_of(*images),
+        pixels=pyramids,
+        sizes=pyramids.sizes,
         index=torch.arange(len(sizes)),
         shrink=torch.ones(len(sizes)),
         complete=torch.full((len(sizes),), complete),
