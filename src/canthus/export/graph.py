@@ -54,6 +54,8 @@ class CropNetwork(nn.Module):
     def __init__(self, model: Cascade) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        # Lightning's switch: properties of a training module need no trainer then
+        self.model._jit_is_scripting = True  # type: ignore[assignment]
         del self.model.active_stages  # which code runs is settled here; the graph has no use for the weights' number
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

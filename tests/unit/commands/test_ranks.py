@@ -7,6 +7,7 @@ import lightning
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from canthus.commands.ranks import VARIABLES, command_of_rank, nothing_left_behind, start_by_command
@@ -52,6 +53,7 @@ def test_no_rank_is_left_for_the_next_job(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_lightning_hands_over_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a process that was started by another, or works alone, starts none."""
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # a trainer of another rank sets it for the whole process
     options = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     trainer = lightning.Trainer(devices=2, strategy="ddp", **options)

@@ -35,7 +35,7 @@ def test_a_training_step_of_mtcnn_reads_what_is_on_the_host(monkeypatch, tmp_pat
     model = mtcnn.MTCNNModule(functools.partial(torch.optim.Adam, lr=1e-3))
     changes = Augmentation(contrast=0.2, noise=0.02)
     options = {"size": 12, "resolution": 96, "train_parts": ["train"], "scheme": "5", "validation": 0, "batch_size": 4}
-    options |= {"landmark_faces": 6, "cache": tmp_path, "name": "synthetic", "augmentation": changes, "view": "photo"}
+    options |= {"landmark_faces": 6, "cache": tmp_path, "name": "synthetic", "augmentation": changes, "view": "image"}
     data = face_data(model.input, "canthus.data.synthetic.Synthetic", **options)
     data.prepare_data()
     data.setup("fit")

@@ -110,7 +110,7 @@ def test_what_a_detector_found_stands_in_the_one_metrics_json(tmp_path: Path) ->
     first = DetectedFaces(label, np.array([0.9]), label)
     second = DetectedFaces(np.concatenate([other, label]), np.array([0.95, 0.8]), label)
     found = DetectionResult("test", [0, 1], [[first, second]], [75.0], [100.0], 0.5)
-    images = [SimpleNamespace(image=Path(f"{n}.png")) for n in range(2)]
+    images = [SimpleNamespace(image=Path(f"{n}.png"), photo=n) for n in range(2)]
     data.images = lambda split: images
     data.image_reader = SimpleNamespace(pixels=lambda image: np.zeros((100, 100, 3), np.uint8))
     for times in (1, 2):  # and once more over what is there

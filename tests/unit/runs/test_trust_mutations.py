@@ -11,6 +11,7 @@ import yaml
 
 import canthus
 from canthus import zoo
+from canthus.models.dan.cascade import DANCascade
 from canthus.models.dan.module import DANModule
 from canthus.runs import weights
 from canthus.utils.errors import ConfigError
@@ -52,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "checkpoints").mkdir(parents=True)
     torch.save({"state_dict": model.state_dict()}, folder / "checkpoints/best.ckpt")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    assert isinstance(canthus.load(folder, detector=None).predictor.model, DANModule)
+    assert isinstance(canthus.load(folder, detector=None).predictor.model, DANCascade)
     return folder
 
 
@@ -69,7 +70,7 @@ def loaded_or_refused(run: Path, what: object) -> bool:
         assert "readers-secret" not in refusal, what
         assert len(refusal) < 1000, what
         return False
-    assert type(model) is DANModule, what
+    assert type(model) is DANCascade, what
     assert all(value.isfinite().all() for value in model.state_dict().values()), what
     return True
 

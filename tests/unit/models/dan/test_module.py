@@ -143,7 +143,7 @@ def test_stages_that_do_not_exist() -> None:
 
 def test_hyperparameters_are_plain_values() -> None:
     for name, value in DANModule(ADAM, width=0.1).hparams.items():
-        assert isinstance(value, (int, float, str, bool)), name
+        assert isinstance(value, (int, float, str, bool, type(None))), name
 
 
 def test_a_later_stage_may_begin_with_what_the_stage_before_knows() -> None:
