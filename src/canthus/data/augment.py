@@ -19,6 +19,7 @@ from canthus.data.pixel_changes import PixelDraws, change_floats, change_levels
 from canthus.geometry import affine, boxes
 from canthus.geometry.box_pca import BoxPCA
 from canthus.geometry.devices import constant
+from canthus.utils.errors import check_choice
 
 __all__ = ["Augmentation", "permute_mirrored"]
 
@@ -91,8 +92,7 @@ class Augmentation:
             )
         if not 0 <= self.occlusion_size <= 1:
             raise ValueError(f"augmentation.occlusion_size is {self.occlusion_size}; a share lies in [0, 1]")
-        if self.shift_unit not in SHIFT_UNITS:
-            raise ValueError(f"augmentation.shift_unit is {self.shift_unit!r}; one of {', '.join(SHIFT_UNITS)}")
+        check_choice("augmentation.shift_unit", self.shift_unit, SHIFT_UNITS)
         if self.low_resolution_factor < 2:
             raise ValueError(f"augmentation.low_resolution_factor is {self.low_resolution_factor}; at least 2")
         if self.box_noise is not None:

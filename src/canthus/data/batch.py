@@ -12,6 +12,7 @@ from torch import Tensor
 
 from canthus.geometry import affine, boxes
 from canthus.geometry.devices import constant
+from canthus.utils.errors import check_choice
 
 __all__ = ["SCALINGS", "Batch", "InputSpec", "input_to_store", "pixel_levels", "scale_pixels", "unscale_pixels"]
 
@@ -67,10 +68,8 @@ class InputSpec:
             raise ValueError(f"channels is {self.channels}; pictures have 1 (grey) or 3 (RGB)")
         if self.size < 1 or x2 <= x1 or y2 <= y1:
             raise ValueError(f"size {self.size} and reference_box {self.reference_box} do not describe a picture")
-        if self.fit not in boxes.SCALES:
-            raise ValueError(f"fit is {self.fit!r}; one of {', '.join(boxes.SCALES)}")
-        if self.scaling not in SCALINGS:
-            raise ValueError(f"scaling is {self.scaling!r}; one of {', '.join(SCALINGS)}")
+        check_choice("fit", self.fit, boxes.SCALES)
+        check_choice("scaling", self.scaling, SCALINGS)
         if len(SCALINGS[self.scaling][0]) > self.channels:
             raise ValueError(f"scaling {self.scaling!r} is defined for RGB, but channels is {self.channels}")
 

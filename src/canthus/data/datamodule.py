@@ -28,7 +28,7 @@ from canthus.geometry import affine, boxes
 from canthus.geometry.shapes import procrustes_mean
 from canthus.geometry.warp import scale_rows, warp, warp_rows
 from canthus.schemes import load_scheme
-from canthus.utils.errors import DataError
+from canthus.utils.errors import DataError, check_choice
 
 __all__ = ["FaceDataModule"]
 
@@ -109,8 +109,7 @@ class FaceDataModule(lightning.LightningDataModule):
             raise DataError(f"data.batch_size is {batch_size}; it counts faces, at least 1")
         if not 0 <= validation < 1:
             raise DataError(f"data.validation is {validation}; the share held out lies in [0, 1)")
-        if validation_rule not in RULES:
-            raise DataError(f"data.validation_rule is {validation_rule!r}; one of {', '.join(RULES)}")
+        check_choice("data.validation_rule", validation_rule, RULES, DataError)
         if augmentation is not None and not isinstance(augmentation, Augmentation):
             raise DataError(f"data.augmentation is {augmentation}; null for none, or data.augmentation.NAME=VALUE")
         if not 0 <= max_broken <= 1:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canthus.data.face import Face
-from canthus.utils.errors import DataError
+from canthus.utils.errors import DataError, check_choice
 
 __all__ = ["RULES", "first_of", "hold_out", "hold_out_names"]
 
@@ -35,8 +35,7 @@ def hold_out(faces: Sequence[Face], share: float, seed: int, rule: str = "draw")
     Raises:
         DataError: so few images that the share holds out none, or all; an unknown rule.
     """
-    if rule not in RULES:
-        raise DataError(f"data.validation_rule is {rule!r}; one of {', '.join(RULES)}")
+    check_choice("data.validation_rule", rule, RULES, DataError)
     if not 0 <= share < 1:  # nor NaN
         raise DataError(f"data.validation is {share}; the share held out lies in [0, 1)")
     if not share:

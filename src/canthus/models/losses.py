@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from canthus.geometry.devices import constant
 from canthus.models.estimates import Votes
+from canthus.utils.errors import check_choice
 
 __all__ = [
     "COORDINATE_LOSSES",
@@ -35,8 +36,7 @@ def check_loss(loss: str, others: Sequence[str] = COORDINATE_LOSSES) -> str:
     Raises:
         ValueError: it is none of these.
     """
-    if loss not in (PUBLISHED, *others):
-        raise ValueError(f"model.loss is {loss!r}; one of {', '.join((PUBLISHED, *others))}")
+    check_choice("model.loss", loss, (PUBLISHED, *others))
     return loss
 
 

@@ -1,7 +1,7 @@
 """Errors that tell a user what to mend: their message is one line that names the value, the place and the remedy."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 __all__ = ["ConfigError", "DataError", "RunError"]
 
@@ -16,6 +16,22 @@ class DataError(ValueError):
 
 class RunError(RuntimeError):
     """A run that something outside of it has stopped; the message says how to go on."""
+
+
+def check_choice(name: str, value: str, choices: Collection[str], error: type[ValueError] = ValueError) -> None:
+    """Refuse a value that is none of the choices.
+
+    Args:
+        name: of the setting, for the message.
+        value: of it.
+        choices: what it may be.
+        error: what is raised.
+
+    Raises:
+        ValueError: ``"NAME is 'value'; one of a, b"``, or the ``error`` that is given.
+    """
+    if value not in choices:
+        raise error(f"{name} is {value!r}; one of {', '.join(choices)}")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

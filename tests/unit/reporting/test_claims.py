@@ -7,10 +7,10 @@ import pytest
 
 import canthus.models
 from canthus.reporting.claims import VERDICTS, Claim, Compared, claims, parsed_claims, write_claims
-from canthus.reporting.claims_texts import with_claims
 from canthus.reporting.page.claim_charts import claim_charts
 from canthus.studies.claims.config import claim_files, read_claim
 from canthus.utils.files import conf_path
+from scripts.update_claims import with_claims
 from tests.helpers.places import REPOSITORY
 
 CONTRAST = Compared(

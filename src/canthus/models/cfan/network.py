@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from canthus.models.cfan.sift import DESCRIPTORS, SIZE
+from canthus.utils.errors import check_choice
 
 SIFT_MEAN = 0.063
 """Of a descriptor's 128 values, whose squares sum to 1, measured on faces."""
@@ -175,10 +176,8 @@ class CFAN(nn.Module):
         units: str = "sigmoid",
     ) -> None:
         super().__init__()
-        if units not in UNITS:
-            raise ValueError(f"units is {units!r}; one of {', '.join(UNITS)}")
-        if descriptor not in DESCRIPTORS:
-            raise ValueError(f"descriptor is {descriptor!r}; one of {', '.join(DESCRIPTORS)}")
+        check_choice("units", units, UNITS)
+        check_choice("descriptor", descriptor, DESCRIPTORS)
         if not global_hidden and not local_sizes:
             raise ValueError("a cascade needs a global stage (global_hidden) or local ones (local_sizes)")
         self.global_size, self.local_sizes = global_size, tuple(local_sizes)

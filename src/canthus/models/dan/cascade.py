@@ -8,6 +8,7 @@ from canthus.models.cascade import Cascade
 from canthus.models.dan.network import DAN
 from canthus.models.estimates import Estimates
 from canthus.models.losses import check_loss
+from canthus.utils.errors import check_choice
 
 __all__ = ["DANCascade"]
 
@@ -74,8 +75,7 @@ class DANCascade(Cascade):
             ("loss_normaliser", loss_normaliser, tuple(self.scheme.normalisers)),
             ("later_stages", later_stages, LATER_STAGES),
         ):
-            if value not in choices:
-                raise ValueError(f"model.{name} is {value!r}; one of {', '.join(choices)}")
+            check_choice(f"model.{name}", value, choices)
         self.network = DAN(
             self.scheme.num_landmarks,
             stages=stages,

@@ -11,6 +11,7 @@ from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates
 from canthus.models.facepose.heads import HEADS
 from canthus.models.facepose.network import ALEXNET, pose_network
+from canthus.utils.errors import check_choice
 
 __all__ = ["FacePoseCascade"]
 
@@ -60,8 +61,7 @@ class FacePoseCascade(Cascade):
     ) -> None:
         super().__init__(scheme=scheme, stages=1)
         for key, value, choices in (("head", head, tuple(HEADS)), ("labels", labels, LABELS)):
-            if value not in choices:
-                raise ValueError(f"model.{key} is {value!r}; one of {', '.join(choices)}")
+            check_choice(f"model.{key}", value, choices)
         if backbone == ALEXNET and size != 227:
             raise ValueError(f"model.size={size}: the AlexNet is made for 227; smaller inputs need a network of timm")
         if reprojection < 0:

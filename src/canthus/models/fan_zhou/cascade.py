@@ -9,6 +9,7 @@ from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates, Votes
 from canthus.models.fan_zhou.network import FanZhou
 from canthus.models.losses import check_loss
+from canthus.utils.errors import check_choice
 
 __all__ = ["RESIDUALS", "FanZhouCascade"]
 
@@ -59,8 +60,7 @@ class FanZhouCascade(Cascade):
     ) -> None:
         super().__init__(scheme=scheme, stages=levels)
         self.loss = check_loss(loss)
-        if rectification not in RECTIFICATIONS:
-            raise ValueError(f"model.rectification is {rectification!r}; one of {', '.join(RECTIFICATIONS)}")
+        check_choice("model.rectification", rectification, RECTIFICATIONS)
         if "inter_ocular" not in self.scheme.normalisers:
             raise ValueError(
                 f"scheme {self.scheme.name!r} has no outer eye corners, which set the size of upright faces"

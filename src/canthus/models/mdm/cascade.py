@@ -11,6 +11,7 @@ from canthus.models.cascade import Cascade
 from canthus.models.estimates import Estimates
 from canthus.models.losses import check_loss
 from canthus.models.mdm.network import CHANNELS, HIDDEN, MDM
+from canthus.utils.errors import check_choice
 
 __all__ = ["MDMCascade"]
 
@@ -76,8 +77,7 @@ class MDMCascade(Cascade):
             ("mean_shape", mean_shape, MEAN_SHAPES),
             ("loss_normaliser", loss_normaliser, tuple(self.scheme.normalisers)),
         ):
-            if value not in choices:
-                raise ValueError(f"model.{name} is {value!r}; one of {', '.join(choices)}")
+            check_choice(f"model.{name}", value, choices)
         if diagonal >= size:
             raise ValueError(f"model.diagonal is {diagonal}: a face of that size does not fit model.size={size}")
         self.stagewise, self.flip_average = independent, flip_average

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from canthus.geometry.patches import extract_patches
+from canthus.utils.errors import check_choice
 
 __all__ = ["MDM", "PatchEncoder", "Step"]
 
@@ -159,8 +160,7 @@ class MDM(nn.Module):
         super().__init__()
         if steps < 1 or hidden < 1 or channels < 1:
             raise ValueError(f"steps={steps}, hidden={hidden}, channels={channels}: all at least 1")
-        if initialisation not in INITIALISATIONS:
-            raise ValueError(f"initialisation is {initialisation!r}; one of {', '.join(INITIALISATIONS)}")
+        check_choice("initialisation", initialisation, INITIALISATIONS)
         self.count, self.patch, self.hidden, self.unit = steps, patch, hidden, unit
         self.register_buffer("mean_shape", torch.zeros(num_landmarks, 2))
         self.steps = nn.ModuleList(

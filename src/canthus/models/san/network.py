@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from canthus.models.san.gan import Generator, scaled
+from canthus.utils.errors import check_choice
 
 __all__ = ["INITIALISATIONS", "SAN", "STRIDES", "Trunk"]
 
@@ -119,8 +120,7 @@ class SAN(nn.Module):
                 f"stages={stages}, width={width}, later_width={later_width}, stride={stride}: need stages >= 1, "
                 "widths > 0, stride 4, 8"
             )
-        if initialisation not in INITIALISATIONS:
-            raise ValueError(f"initialisation is {initialisation!r}; one of {', '.join(INITIALISATIONS)}")
+        check_choice("initialisation", initialisation, INITIALISATIONS)
         self.streams = 2 if aggregated else 1
         maps, head = num_landmarks + 1, [scaled(channels, width) for channels in FEATURES]
         features, hidden, refined = head[-1], scaled(HIDDEN, width), scaled(FEATURES[-1], later_width)
